@@ -1,0 +1,176 @@
+"""Factorization Machines for classification: drop-in replacements of pyspark.ml.classification's."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from pyspark import keyword_only
+from pyspark.ml.functions import array_to_vector
+from pyspark.ml.linalg import DenseVector, Vector
+from pyspark.ml.param.shared import HasProbabilityCol, HasRawPredictionCol, HasThresholds
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from spark_fm.base import FMEstimator, FMModel
+from spark_fm.core.loss import Loss
+
+C = TypeVar("C", bound="_ClassifierParams")
+PARTS = "__spark_fm_z"
+
+
+class _ClassifierParams(HasRawPredictionCol, HasProbabilityCol, HasThresholds):
+    """Output columns and thresholds."""
+
+    def setRawPredictionCol(self: C, value: str) -> C:
+        """Sets the value of rawPredictionCol."""
+        return self._set(rawPredictionCol=value)
+
+    def setProbabilityCol(self: C, value: str) -> C:
+        """Sets the value of probabilityCol."""
+        return self._set(probabilityCol=value)
+
+    def setThresholds(self: C, value: list[float]) -> C:
+        """Sets the value of thresholds: two numbers >= 0, at most one of them 0.
+
+        The prediction is the class with the largest probability / threshold.
+        """
+        return self._set(thresholds=value)
+
+    def _two_thresholds(self) -> tuple[float, float] | None:
+        """The thresholds, None when there are none.
+
+        Raises
+        ------
+        ValueError
+            When they are not two numbers >= 0 of which at most one is 0.
+        """
+        if not self.isDefined(self.thresholds):
+            return None
+        found = self.getOrDefault(self.thresholds)
+        if len(found) != 2 or not all(t >= 0.0 for t in found) or not any(found):
+            raise ValueError(f"thresholds: found {found}, expected two numbers >= 0, at most one of them 0")
+        return found[0], found[1]
+
+
+class FMClassificationModel(FMModel, _ClassifierParams):
+    """Model fitted by :class:`FMClassifier`: P(label = 1) = 1 / (1 + exp(-z(x))), see
+    :class:`spark_fm.base.FMModel`.
+    """
+
+    @property
+    def numClasses(self) -> int:
+        """Number of classes: 2."""
+        return 2
+
+    def predictRaw(self, value: Vector | Sequence[int]) -> DenseVector:
+        """[-z, z] of one row: a vector of size numFeatures, or a list of feature ids."""
+        z = self._raw(value)
+        return DenseVector([-z, z])
+
+    def predictProbability(self, value: Vector | Sequence[int]) -> DenseVector:
+        """[P(label = 0), P(label = 1)] of one row."""
+        z = self._raw(value)
+        with np.errstate(over="ignore"):
+            return DenseVector(1.0 / (1.0 + np.exp(np.array([z, -z]))))
+
+    def predict(self, value: Vector | Sequence[int]) -> float:
+        """The predicted label of one row, 0.0 or 1.0."""
+        thresholds = self._two_thresholds()
+        if thresholds is None:
+            return float(self._raw(value) > 0.0)
+        p0, p1 = self.predictProbability(value)
+        with np.errstate(divide="ignore"):
+            zero, one = np.divide(p0, thresholds[0]), np.divide(p1, thresholds[1])
+        return float(one > zero)
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        outputs = self._outputs(F.col(PARTS))
+        for name in outputs:
+            self._check_output(dataset, name)
+        if not outputs:
+            return dataset
+        scored = dataset.withColumn(PARTS, self._score_column(dataset))
+        for name, column in outputs.items():
+            scored = scored.withColumn(name, column)
+        return scored.drop(PARTS)
+
+    def _outputs(self, z: Column) -> dict[str, Column]:
+        """The columns that are asked for; an empty name suppresses a column."""
+        p0, p1 = 1.0 / (1.0 + F.exp(z)), 1.0 / (1.0 + F.exp(-z))
+        thresholds = self._two_thresholds()
+        if thresholds is None:
+            positive = z > 0.0
+        else:
+            # p1 / t1 > p0 / t0 without a division, which ANSI mode refuses by zero.
+            positive = p1 * thresholds[0] > p0 * thresholds[1]
+        columns = {
+            self.getRawPredictionCol(): array_to_vector(F.array(-z, z)),
+            self.getProbabilityCol(): array_to_vector(F.array(p0, p1)),
+            self.getPredictionCol(): F.when(positive, 1.0).otherwise(0.0),
+        }
+        return {name: column for name, column in columns.items() if name}
+
+
+class FMClassifier(FMEstimator[FMClassificationModel], _ClassifierParams):
+    """Factorization Machine binary classification: minimises the log-loss with AdaGrad.
+
+    Labels are 0 and 1. Training scales each feature by the root mean square of its non-zero values, so one
+    stepSize suits all data. See the params' documentation (``explainParams()``) for all options.
+
+    Examples
+    --------
+    >>> from spark_fm.classification import FMClassifier
+    >>> model = FMClassifier(factorSize=8, seed=1).fit(train)  # doctest: +SKIP
+    >>> model.transform(test).select("probability", "prediction").show()  # doctest: +SKIP
+    """
+
+    _loss = Loss.LOGISTIC
+    _input_kwargs: dict[str, Any]
+
+    @keyword_only
+    def __init__(
+        self,
+        *,
+        featuresCol: str = "features",
+        labelCol: str = "label",
+        predictionCol: str = "prediction",
+        probabilityCol: str = "probability",
+        rawPredictionCol: str = "rawPrediction",
+        factorSize: int = 8,
+        fitIntercept: bool = True,
+        fitLinear: bool = True,
+        regParam: float = 0.0,
+        regParamLinear: float = 0.005,
+        regParamFactors: float = 0.02,
+        miniBatchFraction: float = 1.0,
+        initStd: float = 0.01,
+        maxIter: int = 100,
+        stepSize: float = 0.1,
+        tol: float = 1e-6,
+        solver: str = "adagrad",
+        thresholds: list[float] | None = None,
+        seed: int | None = None,
+        weightCol: str | None = None,
+        validationIndicatorCol: str | None = None,
+        patience: int = 10,
+        validationFraction: float = 0.1,
+        numPartitions: int = 0,
+        roundsPerEpoch: int = 0,
+        initialModel: FMClassificationModel | None = None,
+        normalize: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self._set(**self._input_kwargs)
+
+    @keyword_only
+    def setParams(self, **kwargs: Any) -> "FMClassifier":
+        """Sets params by name; takes what the constructor takes."""
+        return self._set(**self._input_kwargs)
+
+    @classmethod
+    def _model_class(cls) -> type[FMClassificationModel]:
+        return FMClassificationModel
+
+    def _new_model(self) -> FMClassificationModel:
+        return FMClassificationModel()

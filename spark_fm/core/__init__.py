@@ -1,0 +1,1 @@
+"""The mathematics of a Factorization Machine: numpy and numba only, no Spark."""

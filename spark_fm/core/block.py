@@ -1,0 +1,148 @@
+"""Block: a batch of sparse rows as plain arrays, and its bytes."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+_MAGIC = 0x314B434F4C424D46  # "FMBLOCK1", little-endian
+_HAS_VALUES, _HAS_WEIGHT, _HAS_VALIDATION, _LONG_INDICES = 1, 2, 4, 8
+
+NO_FLOATS: npt.NDArray[np.float32] = np.empty(0, np.float32)
+NO_FLAGS: npt.NDArray[np.bool_] = np.empty(0, np.bool_)
+NO_FEATURES: npt.NDArray[np.int64] = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows in CSR form with labels.
+
+    Attributes
+    ----------
+    indptr : int32 (rows + 1)
+        Row r has the non-zeros ``indptr[r]:indptr[r + 1]``.
+    indices : int32 or int64 (non-zeros)
+        Feature ids, or after localising (:mod:`spark_fm.core.dictionary`) positions in a partition's
+        dictionary, then always int32.
+    values : float32 (non-zeros), empty when all are one
+    label : float64 (rows)
+    weight : float32 (rows), empty when all are one
+    validation : bool (rows), empty when no row is for validation only
+    features : int64
+        The ids that this block adds to its partition's dictionary, in order; empty before localising.
+    """
+
+    indptr: npt.NDArray[np.int32]
+    indices: npt.NDArray[np.int32] | npt.NDArray[np.int64]
+    values: npt.NDArray[np.float32]
+    label: npt.NDArray[np.float64]
+    weight: npt.NDArray[np.float32]
+    validation: npt.NDArray[np.bool_]
+    features: npt.NDArray[np.int64]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.label.size
+
+    @property
+    def nonzeros(self) -> int:
+        """Number of stored feature values."""
+        return self.indices.size
+
+    def take(self, rows: npt.NDArray[np.intp]) -> "Block":
+        """The given rows, in the given order."""
+        lengths = np.diff(self.indptr)[rows]
+        indptr = np.zeros(rows.size + 1, np.int32)
+        np.cumsum(lengths, out=indptr[1:])
+        # The non-zeros of the chosen rows: each row's start, repeated, plus a running count within it.
+        offsets = np.repeat(self.indptr[:-1][rows] - indptr[:-1], lengths)
+        chosen = np.arange(indptr[-1]) + offsets
+        return replace(
+            self,
+            indptr=indptr,
+            indices=self.indices[chosen],
+            values=self.values[chosen] if self.values.size else self.values,
+            label=self.label[rows],
+            weight=self.weight[rows] if self.weight.size else self.weight,
+            validation=self.validation[rows] if self.validation.size else self.validation,
+        )
+
+    def to_bytes(self) -> bytes:
+        """The block as bytes: a header of eight int64, then the arrays, each padded to eight bytes."""
+        flags = (
+            _HAS_VALUES * (self.values.size > 0)
+            + _HAS_WEIGHT * (self.weight.size > 0)
+            + _HAS_VALIDATION * (self.validation.size > 0)
+            + _LONG_INDICES * (self.indices.dtype == np.int64)
+        )
+        header = [_MAGIC, flags, self.rows, self.nonzeros, self.features.size, 0, 0, 0]
+        arrays = (
+            np.array(header, np.int64), self.label, self.features, self.indptr, self.indices,
+            self.values, self.weight, self.validation,
+        )  # fmt: skip
+        parts = []
+        for array in arrays:
+            parts += [array.tobytes(), bytes(-array.nbytes % 8)]
+        return b"".join(parts)
+
+    @classmethod
+    def from_buffer(cls, buffer: bytes | memoryview) -> "Block":
+        """Views into the bytes of :meth:`to_bytes`: nothing is copied, nothing may be written.
+
+        Raises
+        ------
+        ValueError
+            When the bytes are not those of a block.
+        """
+        header = np.frombuffer(buffer, np.int64, 8)
+        if header[0] != _MAGIC:
+            raise ValueError("not a packed block: its first bytes differ from FMBLOCK1")
+        flags, rows, nonzeros, features = (int(x) for x in header[1:5])
+        offset = header.nbytes
+
+        def read(dtype: type[np.generic], count: int) -> npt.NDArray[np.generic]:
+            nonlocal offset
+            array = np.frombuffer(buffer, dtype, count, offset)
+            offset += array.nbytes + -array.nbytes % 8
+            return array
+
+        return cls(
+            label=read(np.float64, rows),  # type: ignore[arg-type]
+            features=read(np.int64, features),  # type: ignore[arg-type]
+            indptr=read(np.int32, rows + 1),  # type: ignore[arg-type]
+            indices=read(np.int64 if flags & _LONG_INDICES else np.int32, nonzeros),  # type: ignore[arg-type]
+            values=read(np.float32, nonzeros if flags & _HAS_VALUES else 0),  # type: ignore[arg-type]
+            weight=read(np.float32, rows if flags & _HAS_WEIGHT else 0),  # type: ignore[arg-type]
+            validation=read(np.bool_, rows if flags & _HAS_VALIDATION else 0),  # type: ignore[arg-type]
+        )
+
+
+def concatenate(blocks: list[Block]) -> Block:
+    """One block with the rows of all, in order; the dictionaries' parts follow each other."""
+    if len(blocks) == 1:
+        return blocks[0]
+    starts = np.cumsum([0] + [b.nonzeros for b in blocks])
+    indptr = [np.zeros(1, np.int32)] + [
+        (b.indptr[1:] + start).astype(np.int32) for b, start in zip(blocks, starts, strict=False)
+    ]
+
+    def filled(
+        arrays: list[npt.NDArray[np.generic]], sizes: list[int], fill: object
+    ) -> npt.NDArray[np.generic]:
+        if not any(a.size for a in arrays):
+            return arrays[0]
+        return np.concatenate(
+            [a if a.size else np.full(n, fill, arrays[0].dtype) for a, n in zip(arrays, sizes, strict=True)]
+        )
+
+    rows, nonzeros = [b.rows for b in blocks], [b.nonzeros for b in blocks]
+    return Block(
+        indptr=np.concatenate(indptr),
+        indices=np.concatenate([b.indices for b in blocks]),
+        values=filled([b.values for b in blocks], nonzeros, 1.0),  # type: ignore[arg-type]
+        label=np.concatenate([b.label for b in blocks]),
+        weight=filled([b.weight for b in blocks], rows, 1.0),  # type: ignore[arg-type]
+        validation=filled([b.validation for b in blocks], rows, False),  # type: ignore[arg-type]
+        features=np.concatenate([b.features for b in blocks]),
+    )

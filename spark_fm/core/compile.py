@@ -1,0 +1,22 @@
+"""How the numba functions of this package are compiled."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F) -> F:
+    """Compile ``function`` with numba in nopython mode; keep the machine code on disk where possible.
+
+    ``fastmath`` lets the compiler reorder sums, which vectorises them; it assumes finite input, which
+    packing guarantees. A package inside a zip file (``--py-files``) has no folder to cache in; there
+    every process compiles for itself.
+    """
+    options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
+    except RuntimeError:
+        return numba.njit(**options)(function)  # type: ignore[no-any-return]

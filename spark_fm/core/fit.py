@@ -1,0 +1,86 @@
+"""A whole training run over one block in memory."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from spark_fm.core.block import Block
+from spark_fm.core.local import FoldsRunner, MemoryRunner, scaled
+from spark_fm.core.parameters import Parameters
+from spark_fm.core.settings import Settings
+from spark_fm.core.training import Epoch, Outcome, train
+from spark_fm.core.weights import Start
+
+ENOUGH_VALIDATION_ROWS = 2000
+FEWEST_ROWS_TO_HOLD_OUT_FROM = 20
+MOST_FOLDS = 5
+
+IntArray = npt.NDArray[np.int32]
+
+
+def folds_of(rows: int, fraction: float) -> int:
+    """How many times to hold out ``fraction`` of the rows: once when that is enough to judge by, up to five
+    times on small data; 0 when there are too few rows to hold any out.
+    """
+    if fraction <= 0.0 or rows < FEWEST_ROWS_TO_HOLD_OUT_FROM:
+        return 0
+    wanted = -(-ENOUGH_VALIDATION_ROWS // max(1, int(rows * fraction)))
+    return max(1, min(wanted, MOST_FOLDS, int(1.0 / fraction)))
+
+
+def fit_in_memory(
+    block: Block,
+    start: Start,
+    inverse_scale: npt.NDArray[np.float32] | None,
+    validation_fraction: float,
+) -> Outcome[Parameters]:
+    """Train on all rows of a localised block.
+
+    With validation rows in the block, these decide when to stop. Without, ``validation_fraction`` of the rows,
+    held out once or several times, decides how many epochs to train, and the model is then trained that
+    long on all rows. ``block.features`` must be the whole dictionary.
+    """
+    settings = start.settings
+    block = scaled(block, start.scale, inverse_scale)
+    everything = np.arange(block.rows, dtype=np.int32)
+    none = np.empty(0, np.int32)
+    state = start.at(block.features, inverse_scale)
+    if block.validation.size:
+        runner = MemoryRunner(block, everything[~block.validation], everything[block.validation], settings)
+        return train(runner, state, settings)
+    whole = MemoryRunner(block, everything, none, settings)
+    folds = folds_of(block.rows, validation_fraction)
+    if not folds:
+        return train(whole, state, settings)
+    chosen = choose_epochs(block, state, settings, validation_fraction, folds)
+    return refit(whole, state, settings, chosen)
+
+
+def choose_epochs(
+    block: Block, state: Parameters, settings: Settings, fraction: float, folds: int
+) -> Outcome[list[Parameters]]:
+    """Train with some rows held out, ``folds`` times side by side, to find the best number of epochs."""
+    order = np.random.default_rng([settings.seed, 0xF01D]).permutation(block.rows).astype(np.int32)
+    size = max(1, int(block.rows * fraction))
+    runners = []
+    for fold in range(folds):
+        held = order[fold * size : (fold + 1) * size]
+        rest = np.concatenate([order[: fold * size], order[(fold + 1) * size :]])
+        runners.append(MemoryRunner(block, np.sort(rest), np.sort(held), settings))
+    return train(FoldsRunner(runners), [state] * folds, settings)
+
+
+def refit(
+    runner: MemoryRunner,
+    state: Parameters,
+    settings: Settings,
+    chosen: Outcome[list[Parameters]],
+) -> Outcome[Parameters]:
+    """Train for the chosen number of epochs; the history stays that of the choice."""
+    final = train(runner, state, replace(settings, max_epochs=chosen.best_epoch, tol=-np.inf))
+    history: list[Epoch] = chosen.history
+    return Outcome(
+        final.state, chosen.best_epoch, history, chosen.stop_reason,
+        chosen.rollbacks + final.rollbacks,
+    )  # fmt: skip

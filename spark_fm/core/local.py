@@ -1,0 +1,114 @@
+"""Training in one process: a partition's share of a round, and whole runs over a block in memory."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from spark_fm.core.block import Block
+from spark_fm.core.kernel import score_rows, train_rows
+from spark_fm.core.loss import Loss, loss_sum
+from spark_fm.core.parameters import Parameters
+from spark_fm.core.settings import Scale, Settings
+from spark_fm.core.training import Plan, Result, Totals
+
+START_SAMPLE = 4096
+IntArray = npt.NDArray[np.int32]
+FloatArray = npt.NDArray[np.float32]
+
+
+def scaled(block: Block, scale: Scale, inverse_scale: FloatArray | None) -> Block:
+    """The block in the units of training: labels, weights and, where given, values.
+
+    Parameters
+    ----------
+    inverse_scale : float32, one factor per position of the dictionary, or None to leave values as they are
+    """
+    label = (block.label - scale.label_mean) / scale.label_deviation
+    weight = block.weight
+    if weight.size and scale.weight_mean != 1.0:
+        weight = (weight / np.float32(scale.weight_mean)).astype(np.float32)
+    values = block.values
+    if inverse_scale is not None:
+        factors = inverse_scale[block.indices]
+        values = factors * values if values.size else factors
+    return replace(block, label=label, weight=weight, values=values)
+
+
+def measure(table: FloatArray, intercept: float, block: Block, rows: IntArray, loss: Loss) -> Totals:
+    """The loss of given parameters on some rows of a block."""
+    z = np.empty(rows.size)
+    score_rows(table, intercept, block.indptr, block.indices, block.values, rows, z)
+    weight = block.weight[rows] if block.weight.size else block.weight
+    total = loss_sum(int(loss), z, block.label[rows], weight)
+    return Totals(total, float(weight.sum(dtype=np.float64)) if weight.size else rows.size, rows.size)
+
+
+def train_pass(
+    table: FloatArray,
+    intercept: npt.NDArray[np.float64],
+    block: Block,
+    rows: IntArray,
+    plan: Plan,
+    settings: Settings,
+    random: np.random.Generator,
+) -> Totals:
+    """Train on some rows of a block in random order; changes ``table`` and ``intercept``."""
+    order = random.permutation(rows)
+    if settings.mini_batch_fraction < 1.0:
+        order = order[: max(1, round(settings.mini_batch_fraction * rows.size))]
+    step = plan.step_size
+    loss = train_rows(
+        table, intercept, block.indptr, block.indices, block.values, block.label, block.weight, order,
+        int(settings.loss), max(settings.factor_size, 1),
+        np.array([step * settings.fit_intercept, step * settings.fit_linear, step], np.float32),
+        np.array([settings.reg_linear, settings.reg_factors], np.float32),
+    )  # fmt: skip
+    weight = float(block.weight[order].sum(dtype=np.float64)) if block.weight.size else order.size
+    return Totals(loss, weight, order.size)
+
+
+@dataclass(frozen=True)
+class MemoryRunner:
+    """Rounds over one scaled block in memory: a round is an epoch, and there is nothing to merge."""
+
+    block: Block
+    training: IntArray
+    validation: IntArray
+    settings: Settings
+    rounds_per_epoch: int = 1
+    merges: bool = False
+
+    def run(self, state: Parameters, plan: Plan) -> Result[Parameters]:
+        """One epoch over the training rows."""
+        loss, w0 = self.settings.loss, float(state.intercept[0])
+        start = measure(state.table, w0, self.block, self.training[:START_SAMPLE], loss)
+        validation = measure(state.table, w0, self.block, self.validation, loss)
+        if not plan.train:
+            return Result(state, start, Totals(), validation, finite=True)
+        random = np.random.default_rng([self.settings.seed, plan.number])
+        after = replace(state, table=state.table.copy(), intercept=state.intercept.copy())
+        visited = train_pass(
+            after.table, after.intercept, self.block, self.training, plan, self.settings, random
+        )
+        return Result(after, start, visited, validation, after.is_finite())
+
+
+@dataclass(frozen=True)
+class FoldsRunner:
+    """Several memory runs side by side, each with other validation rows: their losses add up."""
+
+    folds: list[MemoryRunner]
+    rounds_per_epoch: int = 1
+    merges: bool = False
+
+    def run(self, state: list[Parameters], plan: Plan) -> Result[list[Parameters]]:
+        """One epoch of each fold."""
+        results = [fold.run(one, plan) for fold, one in zip(self.folds, state, strict=True)]
+        return Result(
+            [r.state for r in results],
+            sum((r.start for r in results), Totals()),
+            sum((r.train for r in results), Totals()),
+            sum((r.validation for r in results), Totals()),
+            all(r.finite for r in results),
+        )

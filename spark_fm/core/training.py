@@ -1,0 +1,211 @@
+"""The training loop: rounds until the model stops getting better.
+
+The loop knows neither Spark nor the kernel. A *runner* performs a round from given parameters: in one
+process over a block in memory (:mod:`spark_fm.core.local`), or as a Spark job over many partitions
+(:mod:`spark_fm.engine.rounds`).
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Generic, Protocol, TypeVar
+
+from spark_fm.core.loss import Loss
+from spark_fm.core.settings import Settings
+
+logger = logging.getLogger("spark_fm")
+
+MAX_ROLLBACKS = 12
+State = TypeVar("State")
+
+
+@dataclass(frozen=True)
+class Totals:
+    """A weighted sum of losses, the sum of the weights, and how many rows they are."""
+
+    loss: float = 0.0
+    weight: float = 0.0
+    rows: int = 0
+
+    def __add__(self, other: "Totals") -> "Totals":
+        return Totals(self.loss + other.loss, self.weight + other.weight, self.rows + other.rows)
+
+    @property
+    def mean(self) -> float:
+        """The mean loss; not a number when there is no row."""
+        return self.loss / self.weight if self.weight > 0 else math.nan
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one round shall do.
+
+    Attributes
+    ----------
+    number : counts the rounds of a run, including those taken back; seeds derive from it
+    part : which part of the rows (0 .. rounds per epoch - 1)
+    train : False only measures the parameters
+    step_size : AdaGrad step
+    raised : factor on the merge's coupling, above 1 after a merge that overshot
+    scale : mean squared residual of the last round for squared loss, 1 for log-loss
+    """
+
+    number: int
+    part: int
+    train: bool
+    step_size: float
+    raised: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Result(Generic[State]):
+    """What came of a round.
+
+    ``start`` is the loss of the round's *initial* parameters on a sample of its training rows and
+    ``validation`` their loss on the validation rows (measured when ``part`` is 0); ``train`` sums the
+    losses of the rows as they were visited, each before its own step.
+    """
+
+    state: State
+    start: Totals
+    train: Totals
+    validation: Totals
+    finite: bool
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Runner(Protocol[State]):
+    """Performs rounds."""
+
+    rounds_per_epoch: int
+    merges: bool
+
+    def run(self, state: State, plan: Plan) -> Result[State]:
+        """One round from ``state``, which must stay as it is."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of a training history; losses are means in the units of training."""
+
+    number: int
+    training_loss: float
+    validation_loss: float
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[State]):
+    """The best parameters, how they came about, and why training stopped."""
+
+    state: State
+    best_epoch: int
+    history: list[Epoch]
+    stop_reason: str
+    rollbacks: int = 0
+
+
+class _Rise:
+    """Tells whether a loss has clearly risen above the lowest that was seen."""
+
+    def __init__(self) -> None:
+        self.lowest = math.inf
+
+    def seen(self, start: Totals) -> bool:
+        if start.rows == 0:
+            return False
+        noise = 4.0 / math.sqrt(start.rows)
+        risen = not start.mean <= self.lowest * (1.25 + noise) + 1e-9
+        if not risen:
+            self.lowest = min(self.lowest, start.mean)
+        return risen
+
+
+def train(
+    runner: Runner[State],
+    state: State,
+    settings: Settings,
+    report: Callable[[Epoch], None] = lambda epoch: None,
+    first_number: int = 0,
+) -> Outcome[State]:
+    """Run epochs until ``max_epochs``, until the validation loss has not improved for ``patience`` epochs, or,
+    without validation rows, until the training loss improves by less than ``tol``.
+
+    A round whose result is not finite, or after which the loss has clearly risen, is taken back: training goes
+    on from the last good parameters with a more careful merge or a smaller step.
+
+    Returns
+    -------
+    The parameters with the lowest validation loss (the last good ones without validation rows).
+    """
+    plan = Plan(first_number, 0, True, settings.step_size, 1.0, 1.0)
+    rise, history, rollbacks = _Rise(), [], 0
+    good, done = state, 0
+    best, best_epoch, best_loss, reference, waited = state, 0, math.inf, math.inf, 0
+    visited, seconds, previous_loss = Totals(), dict[str, float](), math.inf
+    last = settings.max_epochs * runner.rounds_per_epoch
+    reason = "maxIter"
+    while True:
+        plan = replace(plan, part=done % runner.rounds_per_epoch, train=done < last)
+        result = runner.run(state, plan)
+        for phase, spent in result.seconds.items():
+            seconds[phase] = seconds.get(phase, 0.0) + spent
+        plan = replace(plan, number=plan.number + 1)
+
+        bad_start = rise.seen(result.start)
+        if bad_start or not result.finite:
+            rollbacks += 1
+            if rollbacks > MAX_ROLLBACKS:
+                reason, state = "diverged", good
+                break
+            what = "the loss has risen clearly" if bad_start else "a number was not finite"
+            plan = _more_careful(plan, runner.merges)
+            logger.warning(
+                "round %d: %s; going back to the last good parameters (step %g, coupling x%g)",
+                plan.number, what, plan.step_size, plan.raised,
+            )  # fmt: skip
+            if bad_start and state is not good:
+                state, done = good, max(done - 1, 0)
+            continue
+        good = state
+
+        if plan.part == 0:
+            loss = result.validation.mean
+            if done:
+                epoch = Epoch(done // runner.rounds_per_epoch, visited.mean, loss, seconds)
+                history = [e for e in history if e.number < epoch.number] + [epoch]
+                report(epoch)
+                visited, seconds = Totals(), {}
+            if result.validation.rows:
+                if loss < best_loss:
+                    best, best_epoch, best_loss = state, done // runner.rounds_per_epoch, loss
+                improved = loss < reference * (1.0 - settings.tol)
+                reference, waited = (loss, 0) if improved else (reference, waited + 1)
+                if waited >= settings.patience:
+                    reason = "patience"
+                    break
+            elif done and done < last:
+                gain = previous_loss - history[-1].training_loss
+                if gain < settings.tol * abs(previous_loss):
+                    reason = "tol"
+                    break
+                previous_loss = history[-1].training_loss
+        if not plan.train:
+            break
+        visited += result.train
+        if settings.loss is Loss.SQUARED and result.train.weight > 0:
+            plan = replace(plan, scale=max(2.0 * result.train.mean, 1e-6))
+        state, done = result.state, done + 1
+
+    if best_loss == math.inf:
+        best, best_epoch = state, len(history)
+    return Outcome(best, best_epoch, history, reason, rollbacks)
+
+
+def _more_careful(plan: Plan, merges: bool) -> Plan:
+    """A doubled coupling where there is a merge to blame, up to 16; beyond that, and alone, half the step."""
+    if merges and plan.raised < 16.0:
+        return replace(plan, raised=2.0 * plan.raised)
+    return replace(plan, step_size=0.5 * plan.step_size)

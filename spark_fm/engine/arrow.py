@@ -1,0 +1,183 @@
+"""Feature columns in Arrow form to CSR arrays, with the checks that need the data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+class BadInputError(ValueError):
+    """Bad data found on an executor; its text is the sentence that the user reads."""
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Rows in CSR form: int64 ids, float64 values (empty when all are one), one vector size per row.
+
+    Zeros are left out. ``size`` is the vectors' common size, -1 for arrays of ids.
+    """
+
+    indptr: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    size: int
+
+
+def to_numpy(array: pa.Array) -> npt.NDArray[np.generic]:
+    """An Arrow array without nulls as a numpy array."""
+    return array.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def _first(bad: npt.NDArray[np.bool_]) -> int:
+    return int(np.flatnonzero(bad)[0])
+
+
+def _row_of(indptr: npt.NDArray[np.int64], position: int) -> int:
+    return int(np.searchsorted(indptr, position, side="right")) - 1
+
+
+def _shown(ids: npt.NDArray[np.int64]) -> str:
+    shown = ", ".join(str(i) for i in ids[:8])
+    return f"[{shown}, ...]" if ids.size > 8 else f"[{shown}]"
+
+
+def _lists(array: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Array]:
+    """Offsets from 0 and the flat values of a list array; null lists count as empty."""
+    offsets = to_numpy(array.offsets).astype(np.int64)
+    if array.null_count:
+        valid = to_numpy(array.is_valid())
+        lengths = np.where(valid, np.diff(offsets), 0)
+        kept = np.repeat(valid, np.diff(offsets))
+        flat = array.values.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
+        return np.concatenate([[0], np.cumsum(lengths)]), flat.filter(pa.array(kept))
+    return offsets - offsets[0], array.values.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
+
+
+def read_features(array: pa.Array, kind: str, name: str) -> Sparse:
+    """A column of vectors or of ids as CSR rows.
+
+    Raises
+    ------
+    BadInputError
+        Naming the row (counted in this batch), what was found and what was expected.
+    """
+    if array.null_count:
+        row = _first(to_numpy(array.is_null()))
+        raise BadInputError(f"column {name!r}: row {row} is null, expected features")
+    return _read_ids(array, name) if kind == "ids" else _read_vectors(array, name)
+
+
+def _read_ids(array: pa.Array, name: str) -> Sparse:
+    indptr, flat = _lists(array)
+    if flat.null_count:
+        row = _row_of(indptr, _first(to_numpy(flat.is_null())))
+        raise BadInputError(f"column {name!r}: row {row} has a null id, expected integers >= 0")
+    ids = to_numpy(flat).astype(np.int64)
+    rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
+    order = np.lexsort((ids, rows))
+    ids = ids[order]
+    _check_ids(ids, indptr, rows, name, "ids", -1)
+    return Sparse(indptr, ids, np.empty(0), -1)
+
+
+def _check_ids(
+    ids: npt.NDArray[np.int64],
+    indptr: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.intp],
+    name: str,
+    what: str,
+    size: int,
+) -> None:
+    def message(at: int, problem: str) -> str:
+        row = int(rows[at])
+        shown = _shown(ids[indptr[row] : indptr[row + 1]])
+        return f"column {name!r}: row {row} has {problem} among its {what} {shown}"
+
+    if (ids < 0).any():
+        at = _first(ids < 0)
+        raise BadInputError(message(at, f"the negative index {ids[at]}") + ", expected >= 0")
+    if size >= 0 and (ids >= size).any():
+        at = _first(ids >= size)
+        raise BadInputError(
+            message(at, f"the index {ids[at]}") + f", expected less than the vector's size {size}"
+        )
+    steps = np.diff(ids)
+    wrong = (rows[1:] == rows[:-1]) & (steps <= 0)
+    if wrong.any():
+        at = _first(wrong) + 1
+        problem = "the duplicate index" if steps[at - 1] == 0 else "the unsorted index"
+        expected = "ascending indices without duplicates" if what == "indices" else "each id once"
+        raise BadInputError(message(at, f"{problem} {ids[at]}") + f", expected {expected}")
+
+
+def _read_vectors(array: pa.Array, name: str) -> Sparse:
+    dense = to_numpy(array.field("type")) == 1
+    value_ptr, value_array = _lists(array.field("values"))
+    if value_array.null_count:
+        row = _row_of(value_ptr, _first(to_numpy(value_array.is_null())))
+        raise BadInputError(f"column {name!r}: row {row} has a null value, expected numbers")
+    values = to_numpy(value_array).astype(np.float64, copy=False)
+    lengths = np.diff(value_ptr)
+    rows = np.repeat(np.arange(lengths.size), lengths)
+    index_ptr, index_array = _lists(array.field("indices"))
+    sizes = np.where(dense, lengths, to_numpy(array.field("size").fill_null(0)))
+    size = _common_size(sizes, name)
+
+    if dense.all():
+        ids = np.arange(values.size) - value_ptr[:-1][rows]
+    else:
+        short = ~dense & (np.diff(index_ptr) != lengths)
+        if short.any():
+            row = _first(short)
+            raise BadInputError(
+                f"column {name!r}: row {row} has {np.diff(index_ptr)[row]} indices and "
+                f"{lengths[row]} values, expected as many of one as of the other"
+            )
+        ids = np.arange(values.size) - value_ptr[:-1][rows]
+        ids[~dense[rows]] = to_numpy(index_array)
+        _check_ids(ids, value_ptr, rows, name, "indices", size)
+
+    # Not (|x| <= LARGEST) is also true of NaN. Training computes in float32.
+    wrong = ~(np.abs(values) <= LARGEST)
+    if wrong.any():
+        at = _first(wrong)
+        raise BadInputError(
+            f"column {name!r}: row {rows[at]} has the value {values[at]} at index {ids[at]}, "
+            f"expected a finite number of at most {LARGEST:.3g}"
+        )
+    kept = values != 0.0
+    if not kept.all():
+        counts = np.bincount(rows[kept], minlength=lengths.size)
+        value_ptr = np.concatenate([[0], np.cumsum(counts)])
+        ids, values = ids[kept], values[kept]
+    if (values == 1.0).all():
+        values = np.empty(0)
+    return Sparse(value_ptr, ids, values, size)
+
+
+def _common_size(sizes: npt.NDArray[np.int64], name: str) -> int:
+    if not sizes.size:
+        return -1
+    if (sizes != sizes[0]).any():
+        row = _first(sizes != sizes[0])
+        raise BadInputError(
+            f"column {name!r}: vectors of different sizes: row 0 has {sizes[0]}, "
+            f"row {row} has {sizes[row]}, expected one size"
+        )
+    return int(sizes[0])
+
+
+def unit_length(sparse: Sparse) -> Sparse:
+    """Every row divided by its Euclidean length; an empty row stays as it is."""
+    lengths = np.diff(sparse.indptr)
+    rows = np.repeat(np.arange(lengths.size), lengths)
+    values = sparse.values if sparse.values.size else np.ones(sparse.ids.size)
+    # Divide by the largest value first: the squares of huge values would overflow.
+    largest = np.zeros(lengths.size)
+    np.maximum.at(largest, rows, np.abs(values))
+    values = values / largest[rows]
+    norms = np.sqrt(np.bincount(rows, values * values, minlength=lengths.size))
+    return Sparse(sparse.indptr, sparse.ids, values / norms[rows], sparse.size)

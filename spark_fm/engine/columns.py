@@ -1,0 +1,116 @@
+"""Which columns of a DataFrame training reads, and the checks that need only its schema."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pyspark.ml.linalg import VectorUDT
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DataType,
+    IntegerType,
+    LongType,
+    NumericType,
+    ShortType,
+    StructField,
+)
+
+FeaturesKind = Literal["vector", "ids"]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the input columns; an empty name means that there is none.
+
+    ``binary`` asks for labels 0 and 1; ``normalize`` scales every row to unit length.
+    """
+
+    features: str
+    label: str
+    weight: str = ""
+    validation: str = ""
+    binary: bool = False
+    normalize: bool = False
+
+
+def field_of(dataset: DataFrame, name: str, param: str) -> StructField:
+    """The schema's field of a column.
+
+    Raises
+    ------
+    ValueError
+        When there is no such column.
+    """
+    for field in dataset.schema.fields:
+        if field.name == name:
+            return field
+    found = ", ".join(dataset.columns) or "none"
+    raise ValueError(f"{param}: there is no column {name!r}; the columns are: {found}")
+
+
+def features_kind(data_type: DataType, name: str) -> FeaturesKind:
+    """Whether a features column holds vectors or arrays of feature ids.
+
+    Raises
+    ------
+    TypeError
+        When it holds anything else.
+    """
+    if isinstance(data_type, VectorUDT):
+        return "vector"
+    if isinstance(data_type, ArrayType) and isinstance(
+        data_type.elementType, (ShortType, IntegerType, LongType)
+    ):
+        return "ids"
+    raise TypeError(
+        f"featuresCol: column {name!r} has type {data_type.simpleString()}, expected a vector "
+        "(pyspark.ml.linalg, as VectorAssembler makes) or array<int> / array<bigint> of feature ids"
+    )
+
+
+def _number(dataset: DataFrame, name: str, param: str) -> Column:
+    data_type = field_of(dataset, name, param).dataType
+    if not isinstance(data_type, (NumericType, BooleanType)):
+        raise TypeError(f"{param}: column {name!r} has type {data_type.simpleString()}, expected a number")
+    return dataset[quoted(name)].cast("double")
+
+
+def quoted(name: str) -> str:
+    """A column name as SQL quotes it: dots and backticks lose their meaning."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def training_columns(dataset: DataFrame, columns: Columns) -> tuple[DataFrame, FeaturesKind]:
+    """The DataFrame (features, label double, weight double, validation boolean) that packing reads.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When a column is missing or of the wrong type.
+    """
+    kind = features_kind(field_of(dataset, columns.features, "featuresCol").dataType, columns.features)
+    features = dataset[quoted(columns.features)]
+    if kind == "ids":
+        features = features.cast("array<bigint>")
+    label = _number(dataset, columns.label, "labelCol")
+    weight = _number(dataset, columns.weight, "weightCol") if columns.weight else F.lit(1.0)
+    validation = F.lit(False)
+    if columns.validation:
+        data_type = field_of(dataset, columns.validation, "validationIndicatorCol").dataType
+        if not isinstance(data_type, BooleanType):
+            raise TypeError(
+                f"validationIndicatorCol: column {columns.validation!r} has type "
+                f"{data_type.simpleString()}, expected boolean"
+            )
+        validation = dataset[quoted(columns.validation)]
+    return (
+        dataset.select(
+            features.alias("features"),
+            label.alias("label"),
+            weight.alias("weight"),
+            validation.alias("validation"),
+        ),
+        kind,
+    )

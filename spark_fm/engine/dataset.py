@@ -1,0 +1,159 @@
+"""PackedData: a DataFrame checked and packed once, and what its statistics say."""
+
+import math
+import warnings
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+
+from pyspark.sql import DataFrame, Row, SparkSession
+
+from spark_fm.core.settings import Scale, Settings
+from spark_fm.engine.columns import Columns, FeaturesKind, training_columns
+from spark_fm.engine.jobs import collect, persist
+from spark_fm.engine.pack import PACKED_DDL, pack
+from spark_fm.engine.partition import into_units, partition_keys
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Sums over the packed rows; label and weight sums are over the training rows."""
+
+    rows: int
+    nonzeros: int
+    training_rows: int
+    weight_sum: float
+    label_mean: float
+    label_variance: float
+    label_min: float
+    label_max: float
+    has_values: bool
+    num_features: int
+    sources: int
+
+    @property
+    def validation_rows(self) -> int:
+        """Rows marked by the validation indicator."""
+        return self.rows - self.training_rows
+
+    @property
+    def active(self) -> float:
+        """Mean number of non-zeros of a row."""
+        return self.nonzeros / self.rows
+
+    def scale(self, settings: Settings) -> Scale:
+        """The units of training."""
+        weight_mean = self.weight_sum / self.training_rows
+        return Scale.of(settings, weight_mean, self.label_mean, self.label_variance)
+
+
+@dataclass
+class PackedData:
+    """Packed, persisted blocks of one DataFrame. A context manager: its end releases them."""
+
+    spark: SparkSession
+    blocks: DataFrame
+    kind: FeaturesKind
+    statistics: Statistics
+    _units: dict[tuple[int, int, float], DataFrame] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, dataset: DataFrame, columns: Columns) -> "PackedData":
+        """Check and pack a DataFrame.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Naming the column, what was found and what was expected.
+        RuntimeError
+            When the workers' Python lacks a package.
+        """
+        selected, kind = training_columns(dataset, columns)
+        blocks = persist(selected.mapInArrow(partial(pack, columns=columns, kind=kind), PACKED_DDL))
+        try:
+            statistics = _statistics(collect(blocks.drop("data")), columns)
+        except BaseException:
+            blocks.unpersist()
+            raise
+        return cls(dataset.sparkSession, blocks, kind, statistics)
+
+    def units(self, partitions: int, parts: int, held_out: float, seed: int) -> DataFrame:
+        """The rows dealt to ``partitions`` x ``parts`` units, persisted until :meth:`release`."""
+        key = (partitions, parts, held_out)
+        if key not in self._units:
+            keys = partition_keys(self.spark, partitions)
+            self._units[key] = persist(into_units(self.blocks, keys, parts, held_out, seed))
+        return self._units[key]
+
+    def release(self) -> None:
+        """Give back the memory of everything persisted."""
+        for units in self._units.values():
+            units.unpersist()
+        self._units.clear()
+        self.blocks.unpersist()
+
+    def __enter__(self) -> "PackedData":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def _statistics(rows: list[Row], columns: Columns) -> Statistics:
+    rows = sorted(rows, key=lambda row: (row["source"], row["number"]))
+    for row in rows:
+        if row["error"] is not None:
+            raise ValueError(row["error"])
+    total = sum(row["rows"] for row in rows)
+    if total == 0:
+        raise ValueError("the DataFrame is empty, expected at least one row to train on")
+    training_rows = sum(row["training_rows"] for row in rows)
+    if training_rows == 0:
+        raise ValueError(
+            f"validationIndicatorCol: column {columns.validation!r} is true in all {total} rows, "
+            "so no row is left to train on"
+        )
+    weight_sum = math.fsum(row["weight_sum"] for row in rows)
+    if weight_sum == 0.0:
+        raise ValueError(
+            f"weightCol: column {columns.weight!r} is 0 in all training rows, expected a positive weight"
+        )
+    sizes = sorted({row["vector_size"] for row in rows})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"column {columns.features!r}: vectors of different sizes: {sizes[0]} and {sizes[1]}, "
+            "expected one size"
+        )
+    label_min = min(row["label_min"] for row in rows)
+    label_max = max(row["label_max"] for row in rows)
+    if columns.binary and label_min == label_max:
+        warnings.warn(
+            f"labelCol: all {training_rows} training rows of column {columns.label!r} have the label "
+            f"{label_min:g}; the model can only learn to predict that class",
+            stacklevel=2,
+        )
+    mean = math.fsum(row["label_sum"] for row in rows) / weight_sum
+    # Within blocks plus between blocks: a sum of squares would cancel when labels are far from 0.
+    spread = math.fsum(
+        row["label_spread"] + row["weight_sum"] * (row["label_sum"] / row["weight_sum"] - mean) ** 2
+        for row in rows
+        if row["weight_sum"] > 0.0
+    )
+    return Statistics(
+        rows=total,
+        nonzeros=sum(row["nonzeros"] for row in rows),
+        training_rows=training_rows,
+        weight_sum=weight_sum,
+        label_mean=mean,
+        label_variance=spread / weight_sum,
+        label_min=label_min,
+        label_max=label_max,
+        has_values=any(row["has_values"] for row in rows),
+        num_features=sizes[0] if sizes[0] >= 0 else 1 + max(row["largest_id"] for row in rows),
+        sources=len({row["source"] for row in rows}),
+    )

@@ -1,0 +1,127 @@
+"""Which features occur in the units, how often, and how large their values are."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from spark_fm.core.block import Block
+from spark_fm.core.dictionary import Dictionary
+from spark_fm.engine.jobs import collect
+
+COUNTS_DDL = "shard int, ids binary, counts binary, squares binary"
+COUNTS = pa.schema(
+    [("shard", pa.int32()), ("ids", pa.binary()), ("counts", pa.binary()), ("squares", pa.binary())]
+)
+
+
+@dataclass(frozen=True)
+class FeatureCounts:
+    """Ids (int64, ascending), non-zeros and sums of squared values (float64) of each feature."""
+
+    ids: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.float64]
+    squares: npt.NDArray[np.float64]
+
+    @property
+    def inverse_scale(self) -> npt.NDArray[np.float32]:
+        """1 / root mean square of a feature's non-zero values: what training multiplies values by.
+
+        1 for a feature without a value among the rows that were counted.
+        """
+        some = self.squares > 0.0
+        ratio = np.divide(self.counts, self.squares, out=np.ones(self.ids.size), where=some)
+        return np.sqrt(ratio).astype(np.float32)
+
+
+class _Counter:
+    """Sums counts and squares by id."""
+
+    def __init__(self) -> None:
+        self.dictionary = Dictionary()
+        self.counts = np.zeros(0)
+        self.squares = np.zeros(0)
+
+    def add(
+        self,
+        positions: npt.NDArray[np.int32],
+        counts: npt.NDArray[np.float64] | None,
+        squares: npt.NDArray[np.float64] | None,
+    ) -> None:
+        size = len(self.dictionary)
+        for name, more in (("counts", counts), ("squares", squares)):
+            grown = np.bincount(positions, more, minlength=size).astype(np.float64)
+            old = getattr(self, name)
+            grown[: old.size] += old
+            setattr(self, name, grown)
+
+    def result(self) -> FeatureCounts:
+        ids = self.dictionary.features()
+        order = np.argsort(ids)
+        return FeatureCounts(ids[order], self.counts[order], self.squares[order])
+
+
+def count_block(block: Block) -> FeatureCounts:
+    """The counts of one localised block that holds its whole dictionary."""
+    values = block.values.astype(np.float64) ** 2 if block.values.size else None
+    size = block.features.size
+    counts = np.bincount(block.indices, minlength=size).astype(np.float64)
+    squares = counts if values is None else np.bincount(block.indices, values, minlength=size)
+    return FeatureCounts(block.features, counts, squares)
+
+
+def _rows(counts: FeatureCounts, shards: int) -> Iterator[pa.RecordBatch]:
+    shard = counts.ids % shards
+    for s in range(shards):
+        mine = shard == s
+        if mine.any():
+            row = {
+                "shard": s,
+                "ids": counts.ids[mine].tobytes(),
+                "counts": counts.counts[mine].tobytes(),
+                "squares": counts.squares[mine].tobytes(),
+            }
+            yield pa.RecordBatch.from_pylist([row], schema=COUNTS)
+
+
+def count_features(batches: Iterator[pa.RecordBatch], shards: int) -> Iterator[pa.RecordBatch]:
+    """Counts of a partition's units, split by id modulo ``shards``."""
+    counter, unit = _Counter(), np.empty(0, np.int64)
+    for batch in batches:
+        for number, data in zip(batch.column("number").to_pylist(), batch.column("data"), strict=True):
+            block = Block.from_buffer(data.as_buffer())
+            unit = block.features if number == 0 else np.concatenate([unit, block.features])
+            positions = counter.dictionary.encode(unit[block.indices])
+            squares = block.values.astype(np.float64) ** 2 if block.values.size else None
+            counter.add(positions, None, squares)
+    yield from _rows(counter.result(), shards)
+
+
+def sum_counts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Counts of the same shard summed over partitions."""
+    counters: dict[int, _Counter] = {}
+    for batch in batches:
+        for row in batch.to_pylist():
+            counter = counters.setdefault(row["shard"], _Counter())
+            positions = counter.dictionary.encode(np.frombuffer(row["ids"], np.int64))
+            counter.add(positions, np.frombuffer(row["counts"]), np.frombuffer(row["squares"]))
+    for counter in counters.values():
+        yield from _rows(counter.result(), 1)
+
+
+def occurring_features(units: DataFrame, partitions: int) -> FeatureCounts:
+    """The counts over all units; summed on the executors, so the driver gets each id once."""
+    counted = units.select("number", "data").mapInArrow(
+        partial(count_features, shards=partitions), COUNTS_DDL
+    )
+    summed = counted.repartition(partitions, "shard").mapInArrow(sum_counts, COUNTS_DDL)
+    rows = collect(summed)
+    ids = np.concatenate([np.frombuffer(r["ids"], np.int64) for r in rows] or [np.empty(0, np.int64)])
+    counts = np.concatenate([np.frombuffer(r["counts"]) for r in rows] or [np.empty(0)])
+    squares = np.concatenate([np.frombuffer(r["squares"]) for r in rows] or [np.empty(0)])
+    order = np.argsort(ids)
+    return FeatureCounts(ids[order], counts[order], squares[order])

@@ -1,0 +1,215 @@
+"""From packed data to a trained model: choose the way to train, train, return to the data's units."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from spark_fm.core.loss import Loss
+from spark_fm.core.parameters import Parameters, padded
+from spark_fm.core.settings import Scale, Settings
+from spark_fm.core.training import Epoch, Outcome, Plan, train
+from spark_fm.core.weights import Start, Weights
+from spark_fm.engine.dataset import PackedData, Statistics
+from spark_fm.engine.features import occurring_features
+from spark_fm.engine.jobs import parallelism
+from spark_fm.engine.memory import train_in_one_task
+from spark_fm.engine.rounds import RoundsRunner, new_run
+from spark_fm.engine.transport import ship
+from spark_fm.engine.worker import Fixed
+
+logger = logging.getLogger("spark_fm")
+
+SECONDS_A_FACTOR = 2e-9
+SECONDS_A_TASK = 0.3
+LARGEST_IN_MEMORY = 2 * 2**30
+WARM_UP_ROWS = 40_000
+FEWEST_ROWS_A_ROUND = 100
+ENOUGH_HELD_OUT = 20_000
+REFIT_ABOVE = 0.05
+
+Report = Callable[["FitEpoch"], None]
+
+
+@dataclass(frozen=True)
+class FitEpoch:
+    """One epoch in the units of the data: mean squared error or log-loss, and seconds by phase."""
+
+    number: int
+    training_loss: float
+    validation_loss: float
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model and the story of its training."""
+
+    weights: Weights
+    num_features: int
+    history: list[FitEpoch]
+    best_epoch: int
+    stop_reason: str
+    rollbacks: int
+    partitions: int
+    rounds_per_epoch: int
+    statistics: Statistics
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Division:
+    """How the work is divided: partitions, rounds per epoch, part of the rows held out to choose epochs."""
+
+    partitions: int
+    rounds_per_epoch: int
+    validation_fraction: float
+
+
+def decide_partitions(statistics: Statistics, factor_size: int, most: int) -> int:
+    """As many partitions as the work of an epoch deserves: one up to 0.3 s of one core's time."""
+    width = max(padded(factor_size), 16)
+    seconds = statistics.nonzeros * width * SECONDS_A_FACTOR
+    return max(1, min(most, round(seconds / SECONDS_A_TASK)))
+
+
+def decide_rounds(statistics: Statistics, partitions: int) -> int:
+    """Up to four merges per epoch, as long as a partition's part has 100 rows."""
+    rows = statistics.training_rows // partitions
+    return max(1, min(4, partitions, rows // FEWEST_ROWS_A_ROUND))
+
+
+def _in_memory(statistics: Statistics) -> bool:
+    return statistics.nonzeros * 16 + statistics.rows * 32 < LARGEST_IN_MEMORY
+
+
+def fit_packed(
+    packed: PackedData,
+    settings: Settings,
+    division: Division,
+    initial: Weights | None,
+    report: Report,
+) -> Fitted:
+    """Train a model on packed data.
+
+    Parameters
+    ----------
+    division : 0 partitions or rounds per epoch means: decide by the work
+    initial : a model to start from
+    report : called after each epoch; after the job when all epochs run in one
+
+    Raises
+    ------
+    RuntimeError
+        When training never got anywhere without numbers that are not finite.
+    """
+    begun = time.perf_counter()
+    statistics = packed.statistics
+    most = parallelism(packed.spark, statistics.sources)
+    partitions = division.partitions or decide_partitions(statistics, settings.factor_size, most)
+    start = Start(settings, statistics.scale(settings), initial)
+    if partitions == 1 and _in_memory(statistics):
+        rounds = 1
+        outcome, weights = _fit_in_one_task(packed, start, division.validation_fraction)
+        for epoch in outcome.history:
+            report(in_data_units(epoch, settings, start.scale))
+    else:
+        rounds = division.rounds_per_epoch or decide_rounds(statistics, partitions)
+        outcome, weights = _fit_in_rounds(
+            packed, start, replace(division, partitions=partitions, rounds_per_epoch=rounds), report
+        )
+    if not (np.isfinite(weights.linear).all() and np.isfinite(weights.factors).all()):
+        raise RuntimeError(
+            "stepSize: training left the range of single precision; "
+            f"found {settings.step_size:g}, expected a smaller step or features of smaller range"
+        )
+    return Fitted(
+        weights=weights,
+        num_features=statistics.num_features,
+        history=[in_data_units(epoch, settings, start.scale) for epoch in outcome.history],
+        best_epoch=outcome.best_epoch,
+        stop_reason=outcome.stop_reason,
+        rollbacks=outcome.rollbacks,
+        partitions=partitions,
+        rounds_per_epoch=rounds,
+        statistics=statistics,
+        seconds={"train": time.perf_counter() - begun},
+    )
+
+
+def in_data_units(epoch: Epoch, settings: Settings, scale: Scale) -> FitEpoch:
+    """Training's half squared error of scaled labels as mean squared error; log-loss stays."""
+    by = 2.0 * scale.label_deviation**2 if settings.loss is Loss.SQUARED else 1.0
+    return FitEpoch(epoch.number, epoch.training_loss * by, epoch.validation_loss * by, epoch.seconds)
+
+
+def _fit_in_one_task(
+    packed: PackedData, start: Start, validation_fraction: float
+) -> tuple[Outcome[Parameters], Weights]:
+    shipped = ship(packed.spark, start)
+    try:
+        outcome, inverse_scale = train_in_one_task(
+            packed.blocks,
+            shipped,
+            start.settings.factor_size,
+            packed.statistics.has_values,
+            validation_fraction,
+        )
+    finally:
+        shipped.release()
+    return outcome, start.finish(outcome.state, inverse_scale)
+
+
+def held_out_fraction(statistics: Statistics, fraction: float) -> float:
+    """Part of the rows to hold out: what was asked for, less on large data, none with validation rows."""
+    if statistics.validation_rows or fraction <= 0.0:
+        return 0.0
+    return min(fraction, max(ENOUGH_HELD_OUT / statistics.rows, 0.02))
+
+
+def _fit_in_rounds(
+    packed: PackedData, start: Start, division: Division, report: Report
+) -> tuple[Outcome[Parameters], Weights]:
+    settings, statistics = start.settings, packed.statistics
+    held_out = held_out_fraction(statistics, division.validation_fraction)
+    units = packed.units(division.partitions, division.rounds_per_epoch, held_out, settings.seed)
+    counts = occurring_features(units, division.partitions)
+    inverse_scale = counts.inverse_scale if statistics.has_values else None
+    fixed = Fixed(new_run(), counts.ids, inverse_scale)
+    state = start.at(counts.ids, inverse_scale)
+    runner = RoundsRunner(
+        packed.spark,
+        units,
+        division.partitions,
+        division.rounds_per_epoch,
+        settings,
+        start.scale,
+        fixed,
+        statistics.active,
+    )
+    with runner:
+
+        def run(settings: Settings, all_rows: bool, report: Report) -> Outcome[Parameters]:
+            runner.all_rows = all_rows
+            warm = state
+            if division.partitions > 1:
+                plan = Plan(0, 0, True, settings.step_size, 1.0, 1.0)
+                warmed = runner.warm_up(state, plan, WARM_UP_ROWS)
+                warm = warmed.state if warmed.finite else state
+            return train(
+                runner,
+                warm,
+                settings,
+                lambda epoch: report(in_data_units(epoch, settings, start.scale)),
+                first_number=1,
+            )
+
+        outcome = run(settings, False, report)
+        if held_out > REFIT_ABOVE:
+            logger.info("training %d epochs on all rows", outcome.best_epoch)
+            again = replace(settings, max_epochs=outcome.best_epoch, tol=-np.inf)
+            final = run(again, True, lambda epoch: None)
+            outcome = replace(outcome, state=final.state)
+    return outcome, start.finish(outcome.state, inverse_scale)

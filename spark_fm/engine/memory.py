@@ -1,0 +1,126 @@
+"""Training that one core does in about a second: all epochs in a single Spark task."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from spark_fm.core.block import Block, concatenate
+from spark_fm.core.dictionary import Dictionary
+from spark_fm.core.fit import fit_in_memory
+from spark_fm.core.parameters import Parameters, padded
+from spark_fm.core.training import Epoch, Outcome
+from spark_fm.core.weights import Start
+from spark_fm.engine.features import count_block
+from spark_fm.engine.jobs import collect
+from spark_fm.engine.transport import Shipped
+
+ROWS_A_CHUNK = 2**18
+
+TRAINED_DDL = "number int, outcome string, features binary, table binary, inverse_scale binary"
+TRAINED = pa.schema(
+    [
+        ("number", pa.int32()),
+        ("outcome", pa.string()),
+        ("features", pa.binary()),
+        ("table", pa.binary()),
+        ("inverse_scale", pa.binary()),
+    ]
+)
+
+
+def train_all(
+    batches: Iterator[pa.RecordBatch],
+    start: Shipped[Start],
+    has_values: bool,
+    validation_fraction: float,
+) -> Iterator[pa.RecordBatch]:
+    """The mapInArrow function: everything into memory, train, return model and history in chunks."""
+    found: list[tuple[int, int, Block]] = []
+    for batch in batches:
+        sources, numbers = batch.column("source"), batch.column("number")
+        for i, data in enumerate(batch.column("data")):
+            block = Block.from_buffer(data.as_buffer())
+            found.append((sources[i].as_py(), numbers[i].as_py(), block))
+    if not found:
+        return
+    # The order must not depend on which block came first.
+    whole = concatenate([b for _, _, b in sorted(found, key=lambda f: f[:2])])
+    dictionary = Dictionary()
+    whole = replace(whole, indices=dictionary.encode(whole.indices), features=dictionary.features())
+    inverse = count_block(_training_rows(whole)).inverse_scale if has_values else None
+    outcome = fit_in_memory(whole, start.get(), inverse, validation_fraction)
+    trained = outcome.state
+    summary = {
+        "history": [asdict(epoch) for epoch in outcome.history],
+        "intercept": list(trained.intercept),
+        "best_epoch": outcome.best_epoch,
+        "stop_reason": outcome.stop_reason,
+        "rollbacks": outcome.rollbacks,
+    }
+    for number, first in enumerate(range(0, max(1, trained.features.size), ROWS_A_CHUNK)):
+        chunk = slice(first, first + ROWS_A_CHUNK)
+        row = {
+            "number": number,
+            "outcome": json.dumps(summary),
+            "features": trained.features[chunk].tobytes(),
+            "table": trained.table[chunk].tobytes(),
+            "inverse_scale": b"" if inverse is None else inverse[chunk].tobytes(),
+        }
+        yield pa.RecordBatch.from_pylist([row], schema=TRAINED)
+
+
+def _training_rows(block: Block) -> Block:
+    return block.take(np.flatnonzero(~block.validation)) if block.validation.size else block
+
+
+def train_in_one_task(
+    packed: DataFrame,
+    start: Shipped[Start],
+    factor_size: int,
+    has_values: bool,
+    validation_fraction: float,
+) -> tuple[Outcome[Parameters], npt.NDArray[np.float32] | None]:
+    """Train in a single task of a single job.
+
+    Returns
+    -------
+    The outcome, and what the values of each feature (in the order of the outcome's) were multiplied by.
+    """
+    trained = (
+        packed.select("source", "number", "data")
+        .coalesce(1)
+        .mapInArrow(
+            partial(
+                train_all,
+                start=start,
+                has_values=has_values,
+                validation_fraction=validation_fraction,
+            ),
+            TRAINED_DDL,
+        )
+    )
+    rows = sorted(collect(trained), key=lambda row: row["number"])
+    summary = json.loads(rows[0]["outcome"])
+    features = np.concatenate([np.frombuffer(r["features"], np.int64) for r in rows])
+    table = np.concatenate([np.frombuffer(r["table"], np.float32) for r in rows])
+    parameters = Parameters(
+        features,
+        table.reshape(features.size, padded(factor_size) + 4),
+        np.array(summary["intercept"]),
+        factor_size,
+    )
+    outcome = Outcome(
+        parameters,
+        summary["best_epoch"],
+        [Epoch(**epoch) for epoch in summary["history"]],
+        summary["stop_reason"],
+        summary["rollbacks"],
+    )
+    inverse = [np.frombuffer(r["inverse_scale"], np.float32) for r in rows]
+    return outcome, np.concatenate(inverse) if has_values else None

@@ -1,0 +1,89 @@
+"""Factorization Machines for regression: drop-in replacements of pyspark.ml.regression's."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyspark import keyword_only
+from pyspark.ml.linalg import Vector
+from pyspark.sql import DataFrame
+
+from spark_fm.base import FMEstimator, FMModel
+from spark_fm.core.loss import Loss
+
+
+class FMRegressionModel(FMModel):
+    """Model fitted by :class:`FMRegressor`; the prediction is z(x), see :class:`spark_fm.base.FMModel`."""
+
+    def predict(self, value: Vector | Sequence[int]) -> float:
+        """Predict the label of one row: a vector of size numFeatures, or a list of feature ids."""
+        return self._raw(value)
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        name = self.getPredictionCol()
+        if not name:
+            return dataset
+        self._check_output(dataset, name)
+        return dataset.withColumn(name, self._score_column(dataset))
+
+
+class FMRegressor(FMEstimator[FMRegressionModel]):
+    """Factorization Machine regression: minimises the squared error with AdaGrad.
+
+    Labels are any finite numbers; training shifts and scales them, and scales each feature by the root
+    mean square of its non-zero values, so one stepSize suits all data. See the params' documentation
+    (``explainParams()``) for all options.
+
+    Examples
+    --------
+    >>> from spark_fm.regression import FMRegressor
+    >>> model = FMRegressor(factorSize=8, seed=1).fit(train)  # doctest: +SKIP
+    >>> model.transform(test).select("prediction").show()  # doctest: +SKIP
+    """
+
+    _loss = Loss.SQUARED
+    _input_kwargs: dict[str, Any]
+
+    @keyword_only
+    def __init__(
+        self,
+        *,
+        featuresCol: str = "features",
+        labelCol: str = "label",
+        predictionCol: str = "prediction",
+        factorSize: int = 8,
+        fitIntercept: bool = True,
+        fitLinear: bool = True,
+        regParam: float = 0.0,
+        regParamLinear: float = 0.005,
+        regParamFactors: float = 0.02,
+        miniBatchFraction: float = 1.0,
+        initStd: float = 0.01,
+        maxIter: int = 100,
+        stepSize: float = 0.1,
+        tol: float = 1e-6,
+        solver: str = "adagrad",
+        seed: int | None = None,
+        weightCol: str | None = None,
+        validationIndicatorCol: str | None = None,
+        patience: int = 10,
+        validationFraction: float = 0.1,
+        numPartitions: int = 0,
+        roundsPerEpoch: int = 0,
+        initialModel: FMRegressionModel | None = None,
+        normalize: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__()
+        self._set(**self._input_kwargs)
+
+    @keyword_only
+    def setParams(self, **kwargs: Any) -> "FMRegressor":
+        """Sets params by name; takes what the constructor takes."""
+        return self._set(**self._input_kwargs)
+
+    @classmethod
+    def _model_class(cls) -> type[FMRegressionModel]:
+        return FMRegressionModel
+
+    def _new_model(self) -> FMRegressionModel:
+        return FMRegressionModel()

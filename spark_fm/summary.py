@@ -1,0 +1,129 @@
+"""What a training run tells: losses by epoch, time by phase, why it stopped."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from spark_fm.engine.fit import FitEpoch, Fitted
+
+
+@dataclass(frozen=True)
+class FMTrainingSummary:
+    """The story of one training run.
+
+    Attributes
+    ----------
+    lossName : str
+        "mean squared error" or "log-loss"
+    trainingLoss : list of float, one per epoch
+        Mean loss of the rows as the epoch visited them, each before its own step.
+    validationLoss : list of float, one per epoch
+        Mean loss of the validation rows, or of the rows held out to choose the number of epochs, after the epoch;
+        NaN when there are none.
+    bestEpoch : int
+        The epoch whose parameters the model has; counted from 1, 0 is the start.
+    stopReason : str
+        "patience" (the validation loss stopped improving), "tol" (the training loss did), "maxIter", or
+        "diverged" (the model has the last good parameters).
+    rows, trainingRows, nonzeros : int
+        Rows, those of them trained on, and stored feature values.
+    partitions, roundsPerEpoch : int
+        How the work was divided.
+    seconds : dict of str to float
+        Wall-clock seconds by phase: "pack", "train", and within training "ship" (parameters to the workers), "job"
+        (Spark jobs), "kernel" (the slowest worker's kernel) and "merge", where rounds were Spark jobs.
+    """
+
+    lossName: str
+    trainingLoss: list[float]
+    validationLoss: list[float]
+    bestEpoch: int
+    stopReason: str
+    rows: int
+    trainingRows: int
+    nonzeros: int
+    partitions: int
+    roundsPerEpoch: int
+    seconds: dict[str, float]
+
+    @classmethod
+    def of(cls, fitted: Fitted, loss_name: str) -> "FMTrainingSummary":
+        """The summary of a finished run."""
+        seconds = dict(fitted.seconds)
+        for epoch in fitted.history:
+            for phase, spent in epoch.seconds.items():
+                seconds[phase] = seconds.get(phase, 0.0) + spent
+        statistics = fitted.statistics
+        return cls(
+            lossName=loss_name,
+            trainingLoss=[epoch.training_loss for epoch in fitted.history],
+            validationLoss=[epoch.validation_loss for epoch in fitted.history],
+            bestEpoch=fitted.best_epoch,
+            stopReason=fitted.stop_reason,
+            rows=statistics.rows,
+            trainingRows=statistics.training_rows,
+            nonzeros=statistics.nonzeros,
+            partitions=fitted.partitions,
+            roundsPerEpoch=fitted.rounds_per_epoch,
+            seconds=seconds,
+        )
+
+    @property
+    def totalIterations(self) -> int:
+        """Number of epochs run, those after the best one included."""
+        return len(self.trainingLoss)
+
+    @property
+    def objectiveHistory(self) -> list[float]:
+        """The training loss of each epoch: pyspark.ml's name for :attr:`trainingLoss`."""
+        return self.trainingLoss
+
+    def plot(self, path: str | Path) -> None:
+        """Draw the learning curve to an image file (needs matplotlib: the extra ``plots``).
+
+        Raises
+        ------
+        ImportError
+            When matplotlib is not installed.
+        """
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7, 4.2), layout="constrained")
+        axes: Any = figure.subplots()
+        epochs = range(1, self.totalIterations + 1)
+        axes.plot(epochs, self.trainingLoss, marker="o", markersize=3, label="training")
+        axes.plot(epochs, self.validationLoss, marker="o", markersize=3, label="validation")
+        if self.bestEpoch:
+            axes.axvline(self.bestEpoch, color="grey", linestyle=":", label="best epoch")
+        axes.set(xlabel="epoch", ylabel=self.lossName, title="Learning curve")
+        axes.legend()
+        figure.savefig(path, dpi=150)
+
+
+class Progress:
+    """A progress bar over epochs with the losses beside it; silent unless ``shown``."""
+
+    def __init__(self, epochs: int, shown: bool) -> None:
+        self._bar = tqdm(total=epochs, unit="epoch", disable=not shown, desc="FM")
+
+    def __call__(self, epoch: FitEpoch) -> None:
+        """Show one finished epoch."""
+        losses = {"training": f"{epoch.training_loss:.5g}"}
+        if epoch.validation_loss == epoch.validation_loss:
+            losses["validation"] = f"{epoch.validation_loss:.5g}"
+        self._bar.set_postfix(losses)
+        self._bar.update()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()

@@ -1,0 +1,60 @@
+"""Shared fixtures: one Spark session for all tests, and the data that pyspark ships."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyspark
+import pytest
+from pyspark.ml.linalg import Vectors
+from pyspark.sql import DataFrame, SparkSession
+
+os.environ["PYSPARK_PYTHON"] = sys.executable
+os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+
+MLLIB_DATA = Path(pyspark.__file__).parent / "data" / "mllib"
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    session = (
+        SparkSession.builder.master("local[2]")
+        .appName("spark_fm tests")
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.sql.shuffle.partitions", "2")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("OFF")
+    yield session
+    session.stop()
+
+
+def movielens_rows() -> list[tuple[int, int, float]]:
+    """(user, item, rating) of the MovieLens sample that pyspark ships."""
+    lines = (MLLIB_DATA / "als" / "sample_movielens_ratings.txt").read_text().splitlines()
+    fields = (line.split("::") for line in lines)
+    return [(int(user), int(item), float(rating)) for user, item, rating, _ in fields]
+
+
+@pytest.fixture(scope="session")
+def ratings(spark: SparkSession) -> Iterator[DataFrame]:
+    """The MovieLens sample: features (30 users and 100 items, one-hot), label, and `is_test`, a fifth of the rows."""
+    rows = [
+        (Vectors.sparse(130, [user, 30 + item], [1.0, 1.0]), rating, i % 5 == 0)
+        for i, (user, item, rating) in enumerate(movielens_rows())
+    ]
+    frame = spark.createDataFrame(rows, ["features", "label", "is_test"]).coalesce(2).persist()
+    yield frame
+    frame.unpersist()
+
+
+@pytest.fixture(scope="session")
+def binary(spark: SparkSession) -> Iterator[DataFrame]:
+    """pyspark's binary classification sample: 100 rows, 692 features, labels 0 and 1."""
+    path = str(MLLIB_DATA / "sample_binary_classification_data.txt")
+    frame = spark.read.format("libsvm").option("numFeatures", "692").load(path).persist()
+    yield frame
+    frame.unpersist()
