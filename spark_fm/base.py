@@ -60,7 +60,7 @@ class FMModel(Model, FMModelParams, MLWritable, MLReadable[Any], metaclass=ABCMe
 
     @property
     def intercept(self) -> float:
-        """w0"""
+        """The global bias w0."""
         return self._weights.intercept
 
     @property

@@ -78,7 +78,7 @@ class FMClassificationModel(FMModel, _ClassifierParams):
         thresholds = self._two_thresholds()
         if thresholds is None:
             return float(self._raw(value) > 0.0)
-        p0, p1 = self.predictProbability(value)
+        p0, p1 = self.predictProbability(value).toArray()
         with np.errstate(divide="ignore"):
             zero, one = np.divide(p0, thresholds[0]), np.divide(p1, thresholds[1])
         return float(one > zero)
@@ -98,11 +98,8 @@ class FMClassificationModel(FMModel, _ClassifierParams):
         """The columns that are asked for; an empty name suppresses a column."""
         p0, p1 = 1.0 / (1.0 + F.exp(z)), 1.0 / (1.0 + F.exp(-z))
         thresholds = self._two_thresholds()
-        if thresholds is None:
-            positive = z > 0.0
-        else:
-            # p1 / t1 > p0 / t0 without a division, which ANSI mode refuses by zero.
-            positive = p1 * thresholds[0] > p0 * thresholds[1]
+        # p1 / t1 > p0 / t0 without a division, which ANSI mode refuses by zero.
+        positive = z > 0.0 if thresholds is None else p1 * thresholds[0] > p0 * thresholds[1]
         columns = {
             self.getRawPredictionCol(): array_to_vector(F.array(-z, z)),
             self.getProbabilityCol(): array_to_vector(F.array(p0, p1)),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from pyspark.ml.linalg import DenseVector, SparseVector, Vector
+from pyspark.ml.linalg import SparseVector, Vector
 
 from spark_fm.core.weights import Weights
 
@@ -45,7 +45,7 @@ def sparse_of(
     ValueError
         When a vector's size is not ``num_features``, a value is not finite, or a list has an id below 0 or twice.
     """
-    if isinstance(value, (DenseVector, SparseVector)):
+    if isinstance(value, Vector):
         if len(value) != num_features:
             raise ValueError(
                 f"found a vector of size {len(value)}, expected {num_features}, the number of features that "
@@ -54,7 +54,7 @@ def sparse_of(
         if isinstance(value, SparseVector):
             ids, values = value.indices.astype(np.int64), value.values.astype(np.float64)
         else:
-            ids, values = np.arange(num_features), value.toArray()
+            ids, values = np.arange(num_features), np.asarray(value.toArray(), np.float64)
     else:
         ids = np.asarray(list(value), np.int64)
         values = np.ones(ids.size)

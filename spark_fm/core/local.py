@@ -38,7 +38,8 @@ def scaled(block: Block, scale: Scale, inverse_scale: FloatArray | None) -> Bloc
 def measure(table: FloatArray, intercept: float, block: Block, rows: IntArray, loss: Loss) -> Totals:
     """The loss of given parameters on some rows of a block."""
     z = np.empty(rows.size)
-    score_rows(table, intercept, block.indptr, block.indices, block.values, rows, z)
+    indices = np.asarray(block.indices, np.int32)
+    score_rows(table, intercept, block.indptr, indices, block.values, rows, z)
     weight = block.weight[rows] if block.weight.size else block.weight
     total = loss_sum(int(loss), z, block.label[rows], weight)
     return Totals(total, float(weight.sum(dtype=np.float64)) if weight.size else rows.size, rows.size)
@@ -59,7 +60,8 @@ def train_pass(
         order = order[: max(1, round(settings.mini_batch_fraction * rows.size))]
     step = plan.step_size
     loss = train_rows(
-        table, intercept, block.indptr, block.indices, block.values, block.label, block.weight, order,
+        table, intercept, block.indptr, np.asarray(block.indices, np.int32),
+        block.values, block.label, block.weight, order,
         int(settings.loss), max(settings.factor_size, 1),
         np.array([step * settings.fit_intercept, step * settings.fit_linear, step], np.float32),
         np.array([settings.reg_linear, settings.reg_factors], np.float32),

@@ -31,7 +31,7 @@ class Loss(IntEnum):
 def sigmoid(z: float) -> float:
     """1 / (1 + exp(-z)) without overflow."""
     e = np.exp(-abs(z))
-    return 1.0 / (1.0 + e) if z >= 0 else e / (1.0 + e)
+    return 1.0 / (1.0 + e) if z >= 0 else e / (1.0 + e)  # type: ignore[no-any-return]
 
 
 @compiled

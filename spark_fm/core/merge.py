@@ -131,7 +131,7 @@ def intercept_contributions(before: DoubleArray, after: DoubleArray, coupling: C
 
 def apply_merge(table: FloatArray, sums: DoubleArray, coupling: Coupling) -> FloatArray:
     """A new table: the old one moved by the summed contributions of all partitions."""
-    merged = table.copy()
+    merged: FloatArray = table.copy()
     _apply(merged, sums, coupling.linear, coupling.factors)
     return merged
 
@@ -140,6 +140,6 @@ def apply_intercept_merge(intercept: DoubleArray, sums: DoubleArray, coupling: C
     """The new (w0, G) from the old and the summed contributions of all partitions."""
     added = float(sums[1])
     if added <= 0.0:
-        return intercept.copy()
+        return np.array(intercept)
     share = _fraction(coupling.intercept, float(intercept[1]), added)
     return np.array([intercept[0] + sums[0] * share, intercept[1] + sums[2] / added])

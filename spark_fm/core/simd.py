@@ -29,7 +29,7 @@ class Float32x8(types.Type):  # type: ignore[misc]
 float32x8 = Float32x8()
 
 
-@register_model(Float32x8)  # type: ignore[untyped-decorator]
+@register_model(Float32x8)
 class _Float32x8Model(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, numba_type: Any) -> None:
         super().__init__(manager, numba_type, _VECTOR)

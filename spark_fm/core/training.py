@@ -17,6 +17,7 @@ from spark_fm.core.settings import Settings
 logger = logging.getLogger("spark_fm")
 
 MAX_ROLLBACKS = 12
+PATIENCE_AT_THE_START = 3
 State = TypeVar("State")
 
 
@@ -79,8 +80,13 @@ class Result(Generic[State]):
 class Runner(Protocol[State]):
     """Performs rounds."""
 
-    rounds_per_epoch: int
-    merges: bool
+    @property
+    def rounds_per_epoch(self) -> int:
+        """How many rounds visit all rows once."""
+
+    @property
+    def merges(self) -> bool:
+        """Whether a round's result is merged from several partitions."""
 
     def run(self, state: State, plan: Plan) -> Result[State]:
         """One round from ``state``, which must stay as it is."""
@@ -130,7 +136,8 @@ def train(
     report: Callable[[Epoch], None] = lambda epoch: None,
     first_number: int = 0,
 ) -> Outcome[State]:
-    """Run epochs until ``max_epochs``, until the validation loss has not improved for ``patience`` epochs, or,
+    """Run epochs until ``max_epochs``, until the validation loss has not improved for ``patience`` epochs
+    (three times as many as long as no epoch was better than the start), or,
     without validation rows, until the training loss improves by less than ``tol``.
 
     A round whose result is not finite, or after which the loss has clearly risen, is taken back: training goes
@@ -142,9 +149,9 @@ def train(
     """
     plan = Plan(first_number, 0, True, settings.step_size, 1.0, 1.0)
     rise, history, rollbacks = _Rise(), [], 0
-    good, done = state, 0
+    good, done, judged = state, 0, -1
     best, best_epoch, best_loss, reference, waited = state, 0, math.inf, math.inf, 0
-    visited, seconds, previous_loss = Totals(), dict[str, float](), math.inf
+    visited, before, seconds, previous_loss = Totals(), Totals(), dict[str, float](), math.inf
     last = settings.max_epochs * runner.rounds_per_epoch
     reason = "maxIter"
     while True:
@@ -154,47 +161,52 @@ def train(
             seconds[phase] = seconds.get(phase, 0.0) + spent
         plan = replace(plan, number=plan.number + 1)
 
-        bad_start = rise.seen(result.start)
-        if bad_start or not result.finite:
+        what = "the loss has risen clearly" if rise.seen(result.start) else ""
+        if not what:
+            good = state
+            # Parameters that a rollback returns to have been judged before.
+            if plan.part == 0 and done > judged:
+                judged = done
+                loss = result.validation.mean
+                if done:
+                    epoch = Epoch(done // runner.rounds_per_epoch, visited.mean, loss, seconds)
+                    history.append(epoch)
+                    report(epoch)
+                    visited, seconds = Totals(), {}
+                if result.validation.rows:
+                    if loss < best_loss:
+                        best, best_epoch, best_loss = state, done // runner.rounds_per_epoch, loss
+                    improved = loss < reference * (1.0 - settings.tol)
+                    reference, waited = (loss, 0) if improved else (reference, waited + 1)
+                    # Factors start near a saddle: the loss may rise before they have found a direction.
+                    patience = settings.patience * (1 if best_epoch else PATIENCE_AT_THE_START)
+                    if waited >= patience:
+                        reason = "patience"
+                        break
+                elif done and done < last:
+                    gain = previous_loss - history[-1].training_loss
+                    if gain < settings.tol * abs(previous_loss):
+                        reason = "tol"
+                        break
+                    previous_loss = history[-1].training_loss
+            if not plan.train:
+                break
+            if not result.finite:
+                what = "a number was not finite"
+        if what:
             rollbacks += 1
             if rollbacks > MAX_ROLLBACKS:
                 reason, state = "diverged", good
                 break
-            what = "the loss has risen clearly" if bad_start else "a number was not finite"
             plan = _more_careful(plan, runner.merges)
             logger.warning(
                 "round %d: %s; going back to the last good parameters (step %g, coupling x%g)",
                 plan.number, what, plan.step_size, plan.raised,
             )  # fmt: skip
-            if bad_start and state is not good:
-                state, done = good, max(done - 1, 0)
+            if state is not good:
+                state, done, visited = good, done - 1, before
             continue
-        good = state
-
-        if plan.part == 0:
-            loss = result.validation.mean
-            if done:
-                epoch = Epoch(done // runner.rounds_per_epoch, visited.mean, loss, seconds)
-                history = [e for e in history if e.number < epoch.number] + [epoch]
-                report(epoch)
-                visited, seconds = Totals(), {}
-            if result.validation.rows:
-                if loss < best_loss:
-                    best, best_epoch, best_loss = state, done // runner.rounds_per_epoch, loss
-                improved = loss < reference * (1.0 - settings.tol)
-                reference, waited = (loss, 0) if improved else (reference, waited + 1)
-                if waited >= settings.patience:
-                    reason = "patience"
-                    break
-            elif done and done < last:
-                gain = previous_loss - history[-1].training_loss
-                if gain < settings.tol * abs(previous_loss):
-                    reason = "tol"
-                    break
-                previous_loss = history[-1].training_loss
-        if not plan.train:
-            break
-        visited += result.train
+        before, visited = visited, visited + result.train
         if settings.loss is Loss.SQUARED and result.train.weight > 0:
             plan = replace(plan, scale=max(2.0 * result.train.mean, 1e-6))
         state, done = result.state, done + 1

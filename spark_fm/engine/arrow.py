@@ -1,6 +1,7 @@
 """Feature columns in Arrow form to CSR arrays, with the checks that need the data."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ class Sparse:
     size: int
 
 
-def to_numpy(array: pa.Array) -> npt.NDArray[np.generic]:
+def to_numpy(array: pa.Array) -> npt.NDArray[Any]:
     """An Arrow array without nulls as a numpy array."""
     return array.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 

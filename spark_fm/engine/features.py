@@ -70,7 +70,9 @@ def count_block(block: Block) -> FeatureCounts:
     values = block.values.astype(np.float64) ** 2 if block.values.size else None
     size = block.features.size
     counts = np.bincount(block.indices, minlength=size).astype(np.float64)
-    squares = counts if values is None else np.bincount(block.indices, values, minlength=size)
+    squares = counts
+    if values is not None:
+        squares = np.bincount(block.indices, values, minlength=size).astype(np.float64)
     return FeatureCounts(block.features, counts, squares)
 
 

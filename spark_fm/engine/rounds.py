@@ -7,7 +7,7 @@ from functools import partial
 from types import TracebackType
 
 import numpy as np
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_fm.core.loss import Loss
@@ -70,7 +70,7 @@ class RoundsRunner:
         return self._round(state, plan, F.lit(True), most_rows=None)
 
     def _round(
-        self, state: Parameters, plan: Plan, where: "F.Column", most_rows: int | None
+        self, state: Parameters, plan: Plan, where: Column, most_rows: int | None
     ) -> Result[Parameters]:
         begun = time.perf_counter()
         settings = self._settings

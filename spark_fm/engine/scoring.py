@@ -1,9 +1,7 @@
 """Scores as a lazy column: nothing runs until the user's action, so streaming works too."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +13,9 @@ from spark_fm.core.dictionary import Dictionary
 from spark_fm.core.kernel import score_rows
 from spark_fm.core.weights import Weights
 from spark_fm.engine.arrow import BadInputError, Sparse, read_features, unit_length
+from spark_fm.engine.columns import FeaturesKind
 from spark_fm.engine.transport import Shipped
-
-SCORE_TYPE = "struct<z:double,error:string>"
+from spark_fm.engine.udf import score_struct
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Scorer:
         )
         return z
 
-    def score_column(self, features: pa.Array, kind: str, name: str) -> npt.NDArray[np.float64]:
+    def score_column(self, features: pa.Array, kind: FeaturesKind, name: str) -> npt.NDArray[np.float64]:
         """Raw predictions of a column of vectors or ids.
 
         Raises
@@ -74,7 +72,7 @@ class Scorer:
         return self.score(sparse)
 
 
-def _score(features: pa.Array, scorer: Shipped[Scorer], kind: str, name: str) -> pa.Array:
+def _score(features: pa.Array, scorer: Shipped[Scorer], kind: FeaturesKind, name: str) -> pa.Array:
     try:
         z = pa.array(scorer.get().score_column(features, kind, name))
         errors = pa.nulls(len(features), pa.string())
@@ -85,20 +83,7 @@ def _score(features: pa.Array, scorer: Shipped[Scorer], kind: str, name: str) ->
     return pa.StructArray.from_arrays([z, errors], ["z", "error"])
 
 
-def _arrow_udf(function: Callable[[pa.Array], pa.Array]) -> Callable[[Column], Column]:
-    """A Spark UDF over Arrow arrays; before Spark 4.1, a pandas UDF around it."""
-    if hasattr(F, "arrow_udf"):
-        from pyspark.sql.functions import arrow_udf
-
-        def arrow(features: pa.Array) -> pa.Array:
-            return function(features)
-
-        made: Any = arrow_udf(arrow, SCORE_TYPE)
-        return made  # type: ignore[no-any-return]
-    raise NotImplementedError
-
-
-def raw_score(features: Column, scorer: Shipped[Scorer], kind: str, name: str) -> Column:
+def raw_score(features: Column, scorer: Shipped[Scorer], kind: FeaturesKind, name: str) -> Column:
     """The column z of raw predictions, double; a bad row raises its sentence when it is computed."""
     if kind == "ids":
         features = features.cast("array<bigint>")
@@ -106,6 +91,6 @@ def raw_score(features: Column, scorer: Shipped[Scorer], kind: str, name: str) -
     def score(array: pa.Array) -> pa.Array:
         return _score(array, scorer, kind, name)
 
-    scored = _arrow_udf(score)(features)
+    scored = score_struct(score, features, kind)
     error = scored["error"]
     return F.when(error.isNull(), scored["z"]).otherwise(F.raise_error(error).cast("double"))

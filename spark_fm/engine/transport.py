@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pyspark.broadcast import Broadcast
+from pyspark import Broadcast
 from pyspark.sql import SparkSession
 
 T = TypeVar("T")

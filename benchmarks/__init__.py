@@ -1,0 +1,1 @@
+"""Reproducible comparisons: each module is a command, results are tables."""

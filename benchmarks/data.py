@@ -1,0 +1,100 @@
+"""The benchmarks' data: real sets where a folder has them, pyspark's samples, and seeded generators."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Binary sparse rows: the ids of each row's ones, and the label."""
+
+    ids: list[npt.NDArray[np.int64]]
+    label: npt.NDArray[np.float64]
+
+    def frame(self, spark: Any, size: int, partitions: int = 2) -> Any:
+        """A cached DataFrame (label double, features vector of ``size``)."""
+        from pyspark.ml.linalg import Vectors
+
+        rows = [
+            (float(y), Vectors.sparse(size, i.tolist(), [1.0] * i.size))
+            for i, y in zip(self.ids, self.label, strict=True)
+        ]
+        frame = spark.createDataFrame(rows, ["label", "features"]).repartition(partitions).cache()
+        frame.count()
+        return frame
+
+
+@dataclass(frozen=True)
+class Split:
+    """A data set: training and test rows, and the number of features."""
+
+    name: str
+    train: Rows
+    test: Rows
+    size: int
+    binary: bool
+
+
+def movielens(folder: Path) -> Split:
+    """ml-latest-small: users and movies one-hot, numbered in ascending order; 90 % of the rows train."""
+    table = np.loadtxt(folder / "ml-latest-small" / "ratings.csv", delimiter=",", skiprows=1)
+    users = np.unique(table[:, 0], return_inverse=True)[1]
+    movies = np.unique(table[:, 1], return_inverse=True)[1]
+    ids = np.stack([users, movies + users.max() + 1], axis=1).astype(np.int64)
+    chosen = np.random.default_rng(42).random(len(table)) < 0.9
+    train, test = (
+        Rows(list(ids[rows]), table[rows, 2]) for rows in (chosen, ~chosen)
+    )  # fmt: skip
+    return Split("ml-latest-small", train, test, int(ids.max()) + 1, binary=False)
+
+
+def _libsvm(path: Path) -> Rows:
+    ids, label = [], []
+    for line in path.read_text().splitlines():
+        first, *rest = line.split()
+        label.append(float(first) > 0.0)
+        ids.append(np.array([int(field.split(":")[0]) - 1 for field in rest], np.int64))
+    return Rows(ids, np.array(label, np.float64))
+
+
+def a9a(folder: Path) -> Split:
+    """UCI Adult in LIBSVM form: 123 binary features, its own test set."""
+    here = folder / "a9a"
+    return Split("a9a", _libsvm(here / "a9a"), _libsvm(here / "a9a.t"), 123, binary=True)
+
+
+def sample() -> Split:
+    """The MovieLens sample that pyspark ships; every fifth row tests."""
+    import pyspark
+
+    path = Path(pyspark.__file__).parent / "data/mllib/als/sample_movielens_ratings.txt"
+    table = np.array([[float(x) for x in line.split("::")] for line in path.read_text().splitlines()])
+    ids = np.stack([table[:, 0], table[:, 1] + table[:, 0].max() + 1], axis=1).astype(np.int64)
+    testing = np.arange(len(table)) % 5 == 0
+    train, test = (Rows(list(ids[rows]), table[rows, 2]) for rows in (~testing, testing))
+    return Split("pyspark's MovieLens sample", train, test, int(ids.max()) + 1, binary=False)
+
+
+def real_sets(folder: Path | None) -> list[Split]:
+    """The real sets that the folder has, and pyspark's sample."""
+    found = []
+    if folder is not None and (folder / "ml-latest-small" / "ratings.csv").exists():
+        found.append(movielens(folder))
+    if folder is not None and (folder / "a9a" / "a9a").exists():
+        found.append(a9a(folder))
+    return [*found, sample()]
+
+
+def zipf_ids(rows: int, fields: int, features: int, exponent: float, seed: int) -> npt.NDArray[np.int64]:
+    """Categorical fields with Zipf-distributed values hashed into ``features`` ids: int64 (rows, fields)."""
+    random = np.random.default_rng(seed)
+    ids = np.empty((rows, fields), np.int64)
+    for field in range(fields):
+        value = random.zipf(exponent, rows) % 1_000_003 + field * 1_000_003
+        mixed = value.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        ids[:, field] = (mixed >> np.uint64(24)).astype(np.int64) % features
+    return ids
