@@ -1,0 +1,1 @@
+"""Spark plumbing: knows DataFrames and bytes, no formula."""

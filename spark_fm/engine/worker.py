@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from spark_fm.core.block import NO_FLAGS, Block
 from spark_fm.core.dictionary import Dictionary
+from spark_fm.core.growing import Growing
 from spark_fm.core.local import START_SAMPLE, measure, scaled, train_pass
 from spark_fm.core.merge import Coupling, contributions, intercept_contributions
 from spark_fm.core.settings import Scale, Settings
@@ -81,9 +82,10 @@ class Unit:
     fixed: Fixed
     moving: Moving
     intercept: npt.NDArray[np.float64]
-    positions: npt.NDArray[np.int32]
-    before: FloatArray
-    after: FloatArray
+    positions: Growing[np.int32]
+    before: Growing[np.float32]
+    after: Growing[np.float32]
+    inverse_scale: Growing[np.float32]
     start: Totals = field(default_factory=Totals)
     train: Totals = field(default_factory=Totals)
     validation: Totals = field(default_factory=Totals)
@@ -92,8 +94,16 @@ class Unit:
     @classmethod
     def of(cls, fixed: Fixed, moving: Moving) -> "Unit":
         """An empty unit at the round's initial parameters."""
-        empty = moving.table[:0]
-        return cls(fixed, moving, moving.intercept.copy(), np.empty(0, np.int32), empty, empty.copy())
+        rows = (0, moving.table.shape[1])
+        return cls(
+            fixed,
+            moving,
+            moving.intercept.copy(),
+            Growing(np.empty(0, np.int32)),
+            Growing(np.empty(rows, np.float32)),
+            Growing(np.empty(rows, np.float32)),
+            Growing(np.empty(0, np.float32)),
+        )
 
     def extend(self, ids: npt.NDArray[np.int64]) -> None:
         """Fetch the parameters of the ids that a block adds to the unit's dictionary."""
@@ -101,16 +111,18 @@ class Unit:
             return
         positions = _positions(self.fixed, ids)
         rows = self.moving.table[positions]
-        self.positions = np.concatenate([self.positions, positions])
-        self.before = np.concatenate([self.before, rows])
-        self.after = np.concatenate([self.after, rows])
+        self.positions.append(positions)
+        self.before.append(rows)
+        self.after.append(rows)
+        if self.fixed.inverse_scale is not None:
+            self.inverse_scale.append(self.fixed.inverse_scale[positions])
 
     def visit(self, block: Block, number: int, partition: int, orders: Round) -> None:
         """Measure and train one block."""
         plan, settings = orders.plan, orders.settings
         self.extend(block.features)
-        inverse = self.fixed.inverse_scale
-        block = scaled(block, orders.scale, None if inverse is None else inverse[self.positions])
+        inverse = None if self.fixed.inverse_scale is None else self.inverse_scale.view
+        block = scaled(block, orders.scale, inverse)
         if orders.all_rows:
             block = replace(block, validation=NO_FLAGS)
         everything = np.arange(block.rows, dtype=np.int32)
@@ -118,10 +130,10 @@ class Unit:
         w0 = float(self.moving.intercept[0])
         if block.validation.size and plan.part == 0:
             held = everything[block.validation]
-            self.validation += measure(self.before, w0, block, held, settings.loss)
+            self.validation += measure(self.before.view, w0, block, held, settings.loss)
         if self.start.rows == 0:
             sample = training[:START_SAMPLE]
-            self.start += measure(self.before, w0, block, sample, settings.loss)
+            self.start += measure(self.before.view, w0, block, sample, settings.loss)
         if not plan.train:
             return
         if orders.most_rows is not None:
@@ -130,7 +142,7 @@ class Unit:
             return
         started = time.perf_counter()
         random = np.random.default_rng([settings.seed, plan.number, plan.part, partition, number])
-        self.train += train_pass(self.after, self.intercept, block, training, plan, settings, random)
+        self.train += train_pass(self.after.view, self.intercept, block, training, plan, settings, random)
         self.seconds += time.perf_counter() - started
 
     def updates(self, partition: int, orders: Round) -> Iterator[pa.RecordBatch]:
@@ -148,11 +160,12 @@ class Unit:
         yield pa.RecordBatch.from_pylist([row | {"totals": totals.tobytes()}], schema=UPDATES)
         if not self.train.rows:
             return
-        sums = contributions(self.before, self.after, orders.coupling)
-        shard_of = self.positions // orders.shard_size
+        sums = contributions(self.before.view, self.after.view, orders.coupling)
+        everywhere = self.positions.view
+        shard_of = everywhere // orders.shard_size
         for shard in range(orders.shards):
             mine = np.flatnonzero(shard_of == shard) if orders.shards > 1 else slice(None)
-            positions = self.positions[mine]
+            positions = everywhere[mine]
             if positions.size:
                 row = {
                     "partition": partition,

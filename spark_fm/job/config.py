@@ -1,0 +1,199 @@
+"""The jobs' configuration: TOML tables as dataclasses. One file serves train, evaluate and score.
+
+conf/ratings.toml and conf/clicks.toml explain every key. Paths of input, model and output are Spark's: any file
+system that it knows, relative ones from the working directory where that is the default file system.
+report.folder is a folder of the machine that the job's driver runs on, relative to the working directory.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+
+DESCRIPTIONS: dict[Any, str] = {
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    tuple[str, ...]: "a list of strings",
+    dict[str, Any]: "a table",
+}
+
+
+def _one_of(default: str, *choices: str) -> Any:
+    return field(default=default, metadata={"choices": choices})
+
+
+@dataclass(frozen=True)
+class Input:
+    """[input]: rows to read, from a path or a table; ``options`` are those of Spark's format."""
+
+    format: str = "parquet"
+    path: str = ""
+    table: str = ""
+    schema: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """[columns]: the label, and either columns to encode or a ready ``features`` column.
+
+    ``validation`` is a boolean column: true where a row chooses the number of epochs instead of being trained on.
+    """
+
+    label: str = "label"
+    categorical: tuple[str, ...] = ()
+    numeric: tuple[str, ...] = ()
+    features: str = ""
+    weight: str = ""
+    validation: str = ""
+    encoder: str = _one_of("onehot", "onehot", "hash")
+    numFeatures: int = 2**18
+
+
+@dataclass(frozen=True)
+class Split:
+    """[split]: the rows held out for evaluation: a fraction, or where the boolean ``column`` is true."""
+
+    test: float = 0.2
+    column: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Model:
+    """[model]: where the fitted pipeline is."""
+
+    path: str = ""
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """[report]: the local folder for report.md, metrics.json and the picture."""
+
+    folder: str = "output"
+
+
+@dataclass(frozen=True)
+class Output:
+    """[output]: where scored rows go, a path or a table."""
+
+    format: str = "parquet"
+    path: str = ""
+    table: str = ""
+    mode: str = _one_of("errorifexists", "errorifexists", "overwrite", "append", "ignore")
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Compare:
+    """[compare]: models to train beside ours on the same rows.
+
+    ``spark`` holds params of pyspark.ml's own Factorization Machine, which is trained when there are any.
+    """
+
+    baselines: bool = False
+    spark: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole file. ``params`` holds params of the estimator by name."""
+
+    task: str = _one_of("", "regression", "classification")
+    input: Input = Input()
+    columns: Columns = Columns()
+    split: Split = Split()
+    params: dict[str, Any] = field(default_factory=dict)
+    model: Model = Model()
+    report: Report = Report()
+    output: Output = Output()
+    compare: Compare = Compare()
+
+
+def load(path: str, overrides: Sequence[tuple[str, Any]] = ()) -> Config:
+    """Read a file and lay ``overrides``, pairs of a dotted key and its value, over it.
+
+    Raises
+    ------
+    ValueError
+        In one sentence, when there is no such file, it is not TOML, or a key is unknown or of the wrong type.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"--config: there is no file {path}")
+    try:
+        tables = tomllib.loads(Path(path).read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from None
+    for key, value in overrides:
+        _lay(tables, key.split("."), value)
+    try:
+        return parse(Config, tables)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def required(value: str, key: str, expected: str) -> str:
+    """The value of a key that a job can't do without.
+
+    Raises
+    ------
+    ValueError
+        When it is empty.
+    """
+    if not value:
+        raise ValueError(f"{key}: missing, expected {expected}")
+    return value
+
+
+def parse(cls: type[T], table: Mapping[str, Any], prefix: str = "") -> T:
+    """A table as its dataclass.
+
+    Raises
+    ------
+    ValueError
+        Naming the key, what was found and what was expected.
+    """
+    fields: dict[str, Any] = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints, values = get_type_hints(cls), {}
+    for name, value in table.items():
+        if name not in fields:
+            raise ValueError(f"{prefix}{name}: unknown key, expected one of: {', '.join(fields)}")
+        values[name] = _converted(value, hints[name], prefix + name)
+        choices = fields[name].metadata.get("choices")
+        if choices and value not in choices:
+            raise ValueError(f"{prefix}{name}: found {value!r}, expected one of: {', '.join(choices)}")
+    return cls(**values)
+
+
+def _converted(value: Any, expected: Any, key: str) -> Any:
+    if dataclasses.is_dataclass(expected) and isinstance(value, dict):
+        return parse(expected, value, key + ".")  # type: ignore[arg-type]
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if expected == tuple[str, ...] and isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    if expected == dict[str, Any] and isinstance(value, dict):
+        return value
+    if type(value) is expected:
+        return value
+    raise ValueError(f"{key}: found {value!r}, expected {DESCRIPTIONS.get(expected, 'a table')}")
+
+
+def _lay(tables: dict[str, Any], names: list[str], value: Any) -> None:
+    for name in names[:-1]:
+        tables = tables.setdefault(name, {})
+        if not isinstance(tables, dict):
+            raise ValueError(f"--set: {'.'.join(names)} goes through {name}, which is not a table")
+    tables[names[-1]] = value
