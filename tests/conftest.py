@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pyspark
 import pytest
+from hypothesis import settings
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import DataFrame, SparkSession
 
 os.environ["PYSPARK_PYTHON"] = sys.executable
 os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+
+# The first call of a numba function compiles it: no deadline. The same examples every time; to search for new
+# ones: HYPOTHESIS_PROFILE=thorough.
+settings.register_profile("default", deadline=None, max_examples=60, derandomize=True)
+settings.register_profile("thorough", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 MLLIB_DATA = Path(pyspark.__file__).parent / "data" / "mllib"
 

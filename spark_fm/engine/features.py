@@ -17,6 +17,7 @@ COUNTS_DDL = "shard int, ids binary, counts binary, squares binary"
 COUNTS = pa.schema(
     [("shard", pa.int32()), ("ids", pa.binary()), ("counts", pa.binary()), ("squares", pa.binary())]
 )
+LARGEST_INVERSE_SCALE = 1e30
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,12 @@ class FeatureCounts:
     def inverse_scale(self) -> npt.NDArray[np.float32]:
         """1 / root mean square of a feature's non-zero values: what training multiplies values by.
 
-        1 for a feature without a value among the rows that were counted.
+        1 for a feature without a value among the rows that were counted; at most 1e30, so that weights in the
+        data's units stay within single precision.
         """
         some = self.squares > 0.0
         ratio = np.divide(self.counts, self.squares, out=np.ones(self.ids.size), where=some)
-        return np.sqrt(ratio).astype(np.float32)
+        return np.minimum(np.sqrt(ratio), LARGEST_INVERSE_SCALE).astype(np.float32)
 
 
 class _Counter:
