@@ -84,7 +84,8 @@ def _session(spark: SparkSession) -> Any:
     return spark if is_connect(spark) or spark.version >= "4" else spark.sparkContext
 
 
-def _exists(spark: SparkSession, path: str) -> bool:
+def path_exists(spark: SparkSession, path: str) -> bool:
+    """Whether there is something at a path of any file system that Spark knows."""
     try:
         spark.read.text(path).schema  # noqa: B018  reading the schema lists the folder
     except PySparkException:
@@ -107,7 +108,7 @@ class FMWriter(MLWriter):
         FileExistsError
             When there is something at the path and ``overwrite()`` was not called.
         """
-        exists = _exists(self.sparkSession, path)
+        exists = path_exists(self.sparkSession, path)
         if exists and not self.shouldOverwrite:
             raise FileExistsError(
                 f"there is already something at {path}; write().overwrite().save(...) replaces it"

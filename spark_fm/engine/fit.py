@@ -27,6 +27,7 @@ SECONDS_A_TASK = 0.3
 LARGEST_IN_MEMORY = 2 * 2**30
 WARM_UP_ROWS = 40_000
 FEWEST_ROWS_A_ROUND = 100
+MOST_ROUNDS = 8
 ENOUGH_HELD_OUT = 20_000
 REFIT_ABOVE = 0.05
 
@@ -76,9 +77,9 @@ def decide_partitions(statistics: Statistics, factor_size: int, most: int) -> in
 
 
 def decide_rounds(statistics: Statistics, partitions: int) -> int:
-    """Up to four merges per epoch, as long as a partition's part has 100 rows."""
+    """As many merges per epoch as partitions, up to eight, as long as a partition's part has 100 rows."""
     rows = statistics.training_rows // partitions
-    return max(1, min(4, partitions, rows // FEWEST_ROWS_A_ROUND))
+    return max(1, min(MOST_ROUNDS, partitions, rows // FEWEST_ROWS_A_ROUND))
 
 
 def _in_memory(statistics: Statistics) -> bool:

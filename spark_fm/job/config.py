@@ -63,7 +63,10 @@ class Columns:
 
 @dataclass(frozen=True)
 class Split:
-    """[split]: the rows held out for evaluation: a fraction, or where the boolean ``column`` is true."""
+    """[split]: the rows held out of training, on which train and evaluate measure.
+
+    A fraction (0 in train: measure on none; in evaluate: on all), or where the boolean ``column`` is true.
+    """
 
     test: float = 0.2
     column: str = ""

@@ -102,4 +102,6 @@ def _sums(rows: DataFrame, label: str, **terms: Column) -> dict[str, Any]:
     if sums["labels"] < sums["rows"]:
         missing = sums["rows"] - sums["labels"]
         raise ValueError(f"columns.label: column {label!r} is null in {missing} rows, expected a number")
+    if not sums["w"]:
+        raise ValueError("columns.weight: the weights of all rows are 0 or null, expected a positive weight")
     return sums.asDict()

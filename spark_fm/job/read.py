@@ -76,7 +76,10 @@ def check_columns(data: DataFrame, columns: Columns) -> None:
 
 
 def split_rows(data: DataFrame, split: Split) -> tuple[DataFrame, DataFrame | None]:
-    """The rows to train on and those held out, None when none are; a null in the column counts as false.
+    """The rows to train on and those held out, None when none are.
+
+    A fraction is drawn by a hash of each row and the seed, so that the same rows are held out whatever the
+    number of executors and files, and equal rows are on one side. A null in the column counts as false.
 
     Raises
     ------
@@ -90,10 +93,12 @@ def split_rows(data: DataFrame, split: Split) -> tuple[DataFrame, DataFrame | No
                 f"split.column: column {split.column!r} has type {found.simpleString()}, expected boolean"
             )
         held_out = F.coalesce(data[quoted(split.column)], F.lit(False))
-        return data.where(~held_out), data.where(held_out)
-    if not 0.0 <= split.test < 1.0:
+    elif not 0.0 <= split.test < 1.0:
         raise ValueError(f"split.test: found {split.test}, expected a fraction >= 0 and < 1")
-    if split.test == 0.0:
+    elif split.test == 0.0:
         return data, None
-    training, test = data.randomSplit([1.0 - split.test, split.test], split.seed)
-    return training, test
+    else:
+        columns = [F.col(quoted(name)) for name in data.columns]
+        position = F.pmod(F.xxhash64(F.lit(split.seed), *columns), F.lit(2**31))
+        held_out = position < split.test * 2**31
+    return data.where(~held_out), data.where(held_out)
