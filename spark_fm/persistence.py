@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from spark_fm.core.weights import Weights
 from spark_fm.engine.jobs import collect
+from spark_fm.engine.process import task
 from spark_fm.engine.transport import Shipped, is_connect, ship
 
 FORMAT_VERSION = 1
@@ -29,6 +30,7 @@ CHUNK_DDL = "features binary, linear binary, factors binary"
 CHUNK = pa.schema([("features", pa.binary()), ("linear", pa.binary()), ("factors", pa.binary())])
 
 
+@task
 def _write_rows(batches: Iterator[pa.RecordBatch], weights: Shipped[Weights]) -> Iterator[pa.RecordBatch]:
     model = weights.get()
     size = model.factors.shape[1]
@@ -45,8 +47,11 @@ def _write_rows(batches: Iterator[pa.RecordBatch], weights: Shipped[Weights]) ->
                 )
 
 
+@task
 def _read_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
+        if any(column.null_count for column in batch.columns):
+            raise ValueError("found a null, expected the parameters of a feature in each row")
         row = {
             "features": batch.column("feature").to_numpy(zero_copy_only=False).tobytes(),
             "linear": batch.column("linear").to_numpy(zero_copy_only=False).tobytes(),
@@ -76,6 +81,10 @@ def read_weights(data: DataFrame, factor_size: int, intercept: float) -> Weights
     factors = np.frombuffer(empty.join(r["factors"] for r in rows), np.float32)
     order = np.argsort(features)
     factors = factors.reshape(features.size, factor_size)
+    if np.unique(features).size != features.size or (features < 0).any():
+        raise ValueError("found a feature twice or below 0")
+    if not (np.isfinite(linear).all() and np.isfinite(factors).all() and np.isfinite(intercept)):
+        raise ValueError("found a parameter that is not finite")
     return Weights(features[order], linear[order], factors[order], intercept)
 
 

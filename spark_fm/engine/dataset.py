@@ -55,7 +55,7 @@ class PackedData:
     blocks: DataFrame
     kind: FeaturesKind
     statistics: Statistics
-    _units: dict[tuple[int, int, float], DataFrame] = field(default_factory=dict)
+    _units: dict[tuple[int, int, float, int], DataFrame] = field(default_factory=dict)
 
     @classmethod
     def of(cls, dataset: DataFrame, columns: Columns) -> "PackedData":
@@ -79,7 +79,7 @@ class PackedData:
 
     def units(self, partitions: int, parts: int, held_out: float, seed: int) -> DataFrame:
         """The rows dealt to ``partitions`` x ``parts`` units, persisted until :meth:`release`."""
-        key = (partitions, parts, held_out)
+        key = (partitions, parts, held_out, seed)
         if key not in self._units:
             keys = partition_keys(self.spark, partitions)
             self._units[key] = persist(into_units(self.blocks, keys, parts, held_out, seed))

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from spark_fm.core.block import Block
 from spark_fm.core.dictionary import Dictionary
 from spark_fm.engine.jobs import collect
+from spark_fm.engine.process import task
 
 COUNTS_DDL = "shard int, ids binary, counts binary, squares binary"
 COUNTS = pa.schema(
@@ -92,6 +93,7 @@ def _rows(counts: FeatureCounts, shards: int) -> Iterator[pa.RecordBatch]:
             yield pa.RecordBatch.from_pylist([row], schema=COUNTS)
 
 
+@task
 def count_features(batches: Iterator[pa.RecordBatch], shards: int) -> Iterator[pa.RecordBatch]:
     """Counts of a partition's units, split by id modulo ``shards``."""
     counter, unit = _Counter(), np.empty(0, np.int64)
@@ -105,6 +107,7 @@ def count_features(batches: Iterator[pa.RecordBatch], shards: int) -> Iterator[p
     yield from _rows(counter.result(), shards)
 
 
+@task
 def sum_counts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Counts of the same shard summed over partitions."""
     counters: dict[int, _Counter] = {}

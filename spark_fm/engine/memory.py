@@ -18,6 +18,7 @@ from spark_fm.core.training import Epoch, Outcome
 from spark_fm.core.weights import Start
 from spark_fm.engine.features import count_block
 from spark_fm.engine.jobs import collect
+from spark_fm.engine.process import task
 from spark_fm.engine.transport import Shipped
 
 ROWS_A_CHUNK = 2**18
@@ -34,6 +35,7 @@ TRAINED = pa.schema(
 )
 
 
+@task
 def train_all(
     batches: Iterator[pa.RecordBatch],
     start: Shipped[Start],

@@ -14,6 +14,7 @@ from pyspark import TaskContext
 from spark_fm.core.block import NO_FEATURES, Block
 from spark_fm.engine.arrow import LARGEST, BadInputError, Sparse, read_features, to_numpy, unit_length
 from spark_fm.engine.columns import Columns
+from spark_fm.engine.process import task
 
 PACKED = pa.schema(
     [
@@ -127,6 +128,7 @@ def _statistics(block: Block, sparse: Sparse) -> dict[str, object]:
     }
 
 
+@task
 def pack(batches: Iterator[pa.RecordBatch], columns: Columns, kind: str) -> Iterator[pa.RecordBatch]:
     """The mapInArrow function: one row with statistics and bytes per batch; stops at the first error."""
     context = TaskContext.get()

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from spark_fm.core.block import Block, concatenate
 from spark_fm.core.dictionary import Dictionary
 from spark_fm.engine.jobs import collect
+from spark_fm.engine.process import task
 
 ROWS_TO_DEAL = 65_536
 ROWS_A_BLOCK = 16_384
@@ -71,6 +72,7 @@ def _batch(rows: list[dict[str, object]], schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(rows, schema=schema)
 
 
+@task
 def deal(
     batches: Iterator[pa.RecordBatch], keys: list[int], parts: int, held_out: float, seed: int
 ) -> Iterator[pa.RecordBatch]:
@@ -126,6 +128,7 @@ def _dealt(
     return _batch(rows, DEALT)
 
 
+@task
 def localise(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Join the pieces of each unit to larger blocks whose indices are positions in the unit's dictionary."""
     unit, number, waiting = (-1, -1), 0, list[Block]()

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, Row
 
 from spark_fm.core.compile import compiled
+from spark_fm.engine.process import task
 from spark_fm.engine.worker import TOTALS_SHARD, UPDATES, UPDATES_DDL
 
 DoubleArray = npt.NDArray[np.float64]
@@ -37,6 +38,7 @@ def sum_shard(pieces: Iterable[tuple[bytes, bytes]], first: int, rows: int, widt
     return sums
 
 
+@task
 def _reduce(
     batches: Iterator[pa.RecordBatch], features: int, shard_size: int, width: int
 ) -> Iterator[pa.RecordBatch]:

@@ -15,6 +15,7 @@ from spark_fm.core.local import START_SAMPLE, measure, scaled, train_pass
 from spark_fm.core.merge import Coupling, contributions, intercept_contributions
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan, Totals
+from spark_fm.engine.process import task
 from spark_fm.engine.transport import Shipped
 
 UPDATES_DDL = "partition int, shard int, positions binary, sums binary, totals binary"
@@ -176,6 +177,7 @@ class Unit:
                 yield pa.RecordBatch.from_pylist([row], schema=UPDATES)
 
 
+@task
 def run_round(batches: Iterator[pa.RecordBatch], orders: Round) -> Iterator[pa.RecordBatch]:
     """The mapInArrow function of a round: train the partition's unit, block by block."""
     unit: Unit | None = None

@@ -13,7 +13,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from spark_fm.engine.jobs import plain_errors
-from spark_fm.job.config import Config, load, tomllib
+from spark_fm.job.config import Config, load, toml
 from spark_fm.job.errors import reason
 from spark_fm.job.session import open_session
 
@@ -102,8 +102,8 @@ def _overrides(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
 def _value(text: str) -> Any:
     """A TOML value; what is none, such as a bare word, is a string."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return toml(f"value = {text}")["value"]
+    except ValueError:
         return text
 
 

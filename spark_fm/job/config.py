@@ -6,16 +6,12 @@ report.folder is a folder of the machine that the job's driver runs on, relative
 """
 
 import dataclasses
+import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from typing import Any, TypeVar, cast, get_type_hints
 
 T = TypeVar("T")
 
@@ -125,6 +121,18 @@ class Config:
     compare: Compare = Compare()
 
 
+def toml(text: str) -> dict[str, Any]:
+    """The tables of a TOML text.
+
+    Raises
+    ------
+    ValueError
+        Saying where it is not TOML.
+    """
+    parser = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    return cast(dict[str, Any], parser.loads(text))
+
+
 def load(path: str, overrides: Sequence[tuple[str, Any]] = ()) -> Config:
     """Read a file and lay ``overrides``, pairs of a dotted key and its value, over it.
 
@@ -136,8 +144,8 @@ def load(path: str, overrides: Sequence[tuple[str, Any]] = ()) -> Config:
     if not Path(path).is_file():
         raise ValueError(f"--config: there is no file {path}")
     try:
-        tables = tomllib.loads(Path(path).read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        tables = toml(Path(path).read_text("utf-8"))
+    except ValueError as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from None
     for key, value in overrides:
         _lay(tables, key.split("."), value)
@@ -168,7 +176,7 @@ def parse(cls: type[T], table: Mapping[str, Any], prefix: str = "") -> T:
     ValueError
         Naming the key, what was found and what was expected.
     """
-    fields: dict[str, Any] = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = {f.name: f for f in dataclasses.fields(cast(Any, cls))}
     hints, values = get_type_hints(cls), {}
     for name, value in table.items():
         if name not in fields:
@@ -181,8 +189,8 @@ def parse(cls: type[T], table: Mapping[str, Any], prefix: str = "") -> T:
 
 
 def _converted(value: Any, expected: Any, key: str) -> Any:
-    if dataclasses.is_dataclass(expected) and isinstance(value, dict):
-        return parse(expected, value, key + ".")  # type: ignore[arg-type]
+    if isinstance(expected, type) and dataclasses.is_dataclass(expected) and isinstance(value, dict):
+        return parse(expected, value, key + ".")
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if expected == tuple[str, ...] and isinstance(value, list) and all(isinstance(v, str) for v in value):

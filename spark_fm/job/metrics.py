@@ -14,10 +14,15 @@ Metrics = dict[str, float | int | None]
 SMALLEST = 1e-15  # probabilities 0 and 1 would make the log-loss infinite
 
 
+def positive_probability(model: Any) -> Column:
+    """A classifier's P(label = 1), out of the vector in its probability column."""
+    return vector_to_array(F.col(quoted(model.getProbabilityCol())))[1]
+
+
 def predicted(model: Any) -> Column:
-    """The column that metrics are about: the prediction, or for a classifier the probability of label 1."""
+    """The numbers that metrics are about: predictions, or for a classifier P(label = 1)."""
     if hasattr(model, "getProbabilityCol"):
-        return vector_to_array(F.col(quoted(model.getProbabilityCol())))[1]
+        return positive_probability(model)
     return F.col(quoted(model.getPredictionCol()))
 
 
