@@ -1,7 +1,19 @@
 """Factorization Machines trained as a distributed job on Apache Spark."""
 
-from spark_fm.classification import FMClassificationModel, FMClassifier
-from spark_fm.regression import FMRegressionModel, FMRegressor
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spark_fm.classification import FMClassificationModel, FMClassifier
+    from spark_fm.regression import FMRegressionModel, FMRegressor
 
 __all__ = ["FMClassificationModel", "FMClassifier", "FMRegressionModel", "FMRegressor"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    # Workers import this package for its kernel only; pyspark.ml would cost each of them a second.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "classification" if "Classif" in name else "regression"
+    return getattr(import_module(f"spark_fm.{module}"), name)

@@ -19,9 +19,10 @@ from pyspark.sql import Column, DataFrame
 from spark_fm.core.loss import Loss
 from spark_fm.core.settings import Settings
 from spark_fm.core.weights import Weights
-from spark_fm.engine.columns import Columns, features_kind, field_of, quoted
+from spark_fm.engine.columns import features_kind, field_of, quoted
 from spark_fm.engine.dataset import PackedData
 from spark_fm.engine.fit import Division, Fitted, fit_packed
+from spark_fm.engine.request import Columns
 from spark_fm.engine.scoring import Scorer, raw_score
 from spark_fm.engine.transport import Shipped, ship
 from spark_fm.explain import Explanation, explain, raw_prediction, sparse_of

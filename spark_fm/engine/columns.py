@@ -1,8 +1,5 @@
 """Which columns of a DataFrame training reads, and the checks that need only its schema."""
 
-from dataclasses import dataclass
-from typing import Literal
-
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -17,22 +14,7 @@ from pyspark.sql.types import (
     StructField,
 )
 
-FeaturesKind = Literal["vector", "ids"]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Names of the input columns; an empty name means that there is none.
-
-    ``binary`` asks for labels 0 and 1; ``normalize`` scales every row to unit length.
-    """
-
-    features: str
-    label: str
-    weight: str = ""
-    validation: str = ""
-    binary: bool = False
-    normalize: bool = False
+from spark_fm.engine.request import Columns, FeaturesKind
 
 
 def field_of(dataset: DataFrame, name: str, param: str) -> StructField:

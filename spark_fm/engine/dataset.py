@@ -9,10 +9,11 @@ from types import TracebackType
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from spark_fm.core.settings import Scale, Settings
-from spark_fm.engine.columns import Columns, FeaturesKind, training_columns
+from spark_fm.engine.columns import training_columns
 from spark_fm.engine.jobs import collect, persist
 from spark_fm.engine.pack import PACKED_DDL, pack
 from spark_fm.engine.partition import into_units, partition_keys
+from spark_fm.engine.request import Columns, FeaturesKind
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from pyspark import TaskContext
 
 from spark_fm.core.block import NO_FEATURES, Block
 from spark_fm.engine.arrow import LARGEST, BadInputError, Sparse, read_features, to_numpy, unit_length
-from spark_fm.engine.columns import Columns
 from spark_fm.engine.process import task
+from spark_fm.engine.request import Columns
 
 PACKED = pa.schema(
     [

@@ -13,7 +13,7 @@ from spark_fm.core.dictionary import Dictionary
 from spark_fm.core.kernel import score_rows
 from spark_fm.core.weights import Weights
 from spark_fm.engine.arrow import BadInputError, Sparse, read_features, unit_length
-from spark_fm.engine.columns import FeaturesKind
+from spark_fm.engine.request import FeaturesKind
 from spark_fm.engine.transport import Shipped
 from spark_fm.engine.udf import score_struct
 

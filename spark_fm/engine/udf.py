@@ -9,7 +9,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 
-from spark_fm.engine.columns import FeaturesKind
+from spark_fm.engine.request import FeaturesKind
 
 SCORE_TYPE = "struct<z:double,error:string>"
 Score = Callable[[pa.Array], pa.StructArray]
