@@ -114,18 +114,26 @@ class Outcome(Generic[State]):
 
 
 class _Rise:
-    """Tells whether a loss has clearly risen above the lowest that was seen."""
+    """Tells whether a loss has clearly risen.
 
-    def __init__(self) -> None:
-        self.lowest = math.inf
+    Each part is compared with itself, because rows that were trained on lose their loss before others do; a part
+    that is met for the first time is compared with the untrained parameters.
+    """
 
-    def seen(self, start: Totals) -> bool:
+    def __init__(self, untrained: Totals | None) -> None:
+        self.untrained = untrained.mean if untrained else math.inf
+        self.lowest: dict[int, float] = {}
+
+    def seen(self, start: Totals, part: int) -> bool:
         if start.rows == 0:
             return False
         noise = 4.0 / math.sqrt(start.rows)
-        risen = not start.mean <= self.lowest * (1.25 + noise) + 1e-9
+        lowest = self.lowest.get(part, self.untrained)
+        risen = not start.mean <= lowest * (1.25 + noise) + 1e-9
         if not risen:
-            self.lowest = min(self.lowest, start.mean)
+            self.lowest[part] = min(self.lowest.get(part, math.inf), start.mean)
+            if self.untrained == math.inf:
+                self.untrained = start.mean
         return risen
 
 
@@ -135,6 +143,7 @@ def train(
     settings: Settings,
     report: Callable[[Epoch], None] = lambda epoch: None,
     first_number: int = 0,
+    untrained: Totals | None = None,
 ) -> Outcome[State]:
     """Run epochs until ``max_epochs``, until the validation loss has not improved for ``patience`` epochs
     (three times as many as long as no epoch was better than the start), or,
@@ -148,7 +157,7 @@ def train(
     The parameters with the lowest validation loss (the last good ones without validation rows).
     """
     plan = Plan(first_number, 0, True, settings.step_size, 1.0, 1.0)
-    rise, history, rollbacks = _Rise(), [], 0
+    rise, history, rollbacks = _Rise(untrained), [], 0
     good, done, judged = state, 0, -1
     best, best_epoch, best_loss, reference, waited = state, 0, math.inf, math.inf, 0
     visited, before, seconds, previous_loss = Totals(), Totals(), dict[str, float](), math.inf
@@ -161,7 +170,7 @@ def train(
             seconds[phase] = seconds.get(phase, 0.0) + spent
         plan = replace(plan, number=plan.number + 1)
 
-        what = "the loss has risen clearly" if rise.seen(result.start) else ""
+        what = "the loss has risen clearly" if rise.seen(result.start, plan.part) else ""
         if not what:
             good = state
             # Parameters that a rollback returns to have been judged before.

@@ -194,17 +194,18 @@ def _fit_in_rounds(
 
         def run(settings: Settings, all_rows: bool, report: Report) -> Outcome[Parameters]:
             runner.all_rows = all_rows
-            warm = state
+            warm, untrained = state, None
             if division.partitions > 1 and start.settings.max_epochs > 0:
                 plan = Plan(0, 0, True, settings.step_size, 1.0, 1.0)
                 warmed = runner.warm_up(state, plan, WARM_UP_ROWS)
-                warm = warmed.state if warmed.finite else state
+                warm, untrained = (warmed.state if warmed.finite else state), warmed.start
             return train(
                 runner,
                 warm,
                 settings,
                 lambda epoch: report(in_data_units(epoch, settings, start.scale)),
                 first_number=1,
+                untrained=untrained,
             )
 
         outcome = run(settings, False, report)
