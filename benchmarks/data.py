@@ -98,3 +98,70 @@ def zipf_ids(rows: int, fields: int, features: int, exponent: float, seed: int) 
         mixed = value.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         ids[:, field] = (mixed >> np.uint64(24)).astype(np.int64) % features
     return ids
+
+
+CTR_FIELDS = 39
+CTR_FEATURES = 2**20
+_ROWS_A_CHUNK = 50_000
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A seeded FM over hashed ids that draws labels: log-odds -1.2 + sum w_i + sum_{i<j} <v_i, v_j>."""
+
+    linear: npt.NDArray[np.float32]
+    factors: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, features: int, seed: int) -> "Planted":
+        """Weights of deviation 0.25 and four factors of deviation 0.08."""
+        random = np.random.default_rng(seed)
+        linear = random.normal(0, 0.25, features).astype(np.float32)
+        return cls(linear, random.normal(0, 0.08, (features, 4)).astype(np.float32))
+
+    def probability(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """P(label = 1) of rows of ids."""
+        v = self.factors[ids]
+        pairs = 0.5 * ((v.sum(axis=1) ** 2).sum(axis=1) - (v * v).sum(axis=(1, 2)))
+        return 1.0 / (1.0 + np.exp(1.2 - self.linear[ids].sum(axis=1) - pairs))
+
+
+def ctr_chunk(
+    chunk: int, planted: Planted, features: int, seed: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """50,000 rows of CTR-like data: ids (rows, 39), each row's ascending, and labels."""
+    ids = np.sort(zipf_ids(_ROWS_A_CHUNK, CTR_FIELDS, features, 1.2, seed * 100_003 + chunk), axis=1)
+    random = np.random.default_rng([seed, chunk])
+    label = (random.random(_ROWS_A_CHUNK) < planted.probability(ids)).astype(np.float64)
+    return ids, label
+
+
+def _ctr_batches(batches: Any, features: int, seed: int) -> Any:
+    import pyarrow as pa
+
+    planted = Planted.of(features, seed)
+    for batch in batches:
+        for chunk in batch.column("id").to_pylist():
+            ids, label = ctr_chunk(chunk, planted, features, seed)
+            # Two fields may hash to one id, which a row may hold only once.
+            kept = np.diff(ids, axis=1, prepend=-1) > 0
+            offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int32)
+            lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids[kept]))
+            yield pa.RecordBatch.from_arrays(
+                [pa.array(label), lists, pa.array(np.full(label.size, chunk))], ["label", "features", "chunk"]
+            )
+
+
+def ctr_frame(spark: Any, rows: int, path: Path, features: int = CTR_FEATURES, seed: int = 1) -> Any:
+    """CTR-like data as Parquet below ``path`` (made once): label double, features array<bigint>, chunk bigint."""
+    from functools import partial
+
+    here = path / f"ctr-{rows}-{features}-{seed}"
+    if not (here / "_SUCCESS").exists():
+        chunks = -(-rows // _ROWS_A_CHUNK)
+        made = spark.range(0, chunks, 1, min(chunks, 16)).mapInArrow(
+            partial(_ctr_batches, features=features, seed=seed),
+            "label double, features array<bigint>, chunk bigint",
+        )
+        made.write.mode("overwrite").parquet(str(here))
+    return spark.read.parquet(str(here))

@@ -45,15 +45,13 @@ def _new_session(name: str, debug: bool) -> SparkSession:
     given = SparkConf()
     local = given.get("spark.master", "local[*]").startswith("local")
     # Errors reach the user as one sentence; in local mode the executors' stack traces would bury it.
-    settings = {
-        "spark.app.name": name,
-        "spark.ui.showConsoleProgress": "false",
-        "spark.log.level": "WARN" if debug else "OFF" if local else "ERROR",
-    }
+    defaults = {"spark.log.level": "WARN" if debug else "OFF" if local else "ERROR"}
     if local:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        settings |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
-    for key, value in settings.items():
-        if key == "spark.app.name" or not given.contains(key):
+        defaults |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
+    for key, value in defaults.items():
+        if not given.contains(key):
             builder = builder.config(key, value)
+    # Spark's own progress bar would write over ours; plain Python has it switched on.
+    builder = builder.appName(name).config("spark.ui.showConsoleProgress", "false")
     return builder.getOrCreate()

@@ -1,0 +1,7 @@
+"""spark-submit jobs/evaluate.py --config conf/ratings.toml; --help lists the flags."""
+
+import sys
+
+from spark_fm.job import evaluate_main
+
+sys.exit(evaluate_main())

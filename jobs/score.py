@@ -1,0 +1,7 @@
+"""spark-submit jobs/score.py --config conf/ratings.toml; --help lists the flags."""
+
+import sys
+
+from spark_fm.job import score_main
+
+sys.exit(score_main())

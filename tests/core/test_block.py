@@ -1,0 +1,101 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_fm.core.block import Block, concatenate
+from tests.core.strategies import extreme, rows
+from tests.oracle import block_of, rows_of
+
+ARRAYS = ("indptr", "indices", "values", "label", "weight", "validation", "features")
+
+
+@st.composite
+def blocks(draw):
+    data = draw(rows(extreme))
+    n = len(data)
+
+    def column(values):
+        return draw(st.none() | st.lists(values, min_size=n, max_size=n))
+
+    block = block_of(
+        data,
+        column(st.floats(allow_nan=False)),
+        column(st.floats(0.0, 100.0, width=32)),
+        column(st.booleans()),
+        draw(st.lists(st.integers(0, 2**62), max_size=5)),
+    )
+    if draw(st.booleans()):
+        block = replace(block, indices=block.indices.astype(np.int64) + 2**40)
+    return block
+
+
+def assert_same(found, expected):
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        assert getattr(found, name).dtype == getattr(expected, name).dtype, name
+
+
+@given(blocks())
+def test_bytes_make_the_same_block(block):
+    data = block.to_bytes()
+    assert len(data) % 8 == 0
+    assert_same(Block.from_buffer(data), block)
+    assert_same(Block.from_buffer(memoryview(data)), block)
+
+
+def test_block_from_bytes_can_not_be_written():
+    block = Block.from_buffer(block_of([([1], [2.0])]).to_bytes())
+    with pytest.raises(ValueError, match="read-only"):
+        block.label[0] = 1.0
+
+
+def test_foreign_bytes_are_refused():
+    with pytest.raises(ValueError, match="not a packed block"):
+        Block.from_buffer(bytes(64))
+
+
+def test_absent_columns_take_no_bytes():
+    bare = block_of([([1, 2], [1.0, 1.0])] * 100)
+    full = block_of([([1, 2], [1.0, 2.0])] * 100, weight=[2.0] * 100, validation=[True] * 100)
+    assert len(full.to_bytes()) - len(bare.to_bytes()) == 200 * 4 + 100 * 4 + 104
+
+
+@given(blocks(), st.data())
+def test_taken_rows_are_the_rows_in_that_order(block, data):
+    chosen = data.draw(st.lists(st.integers(0, block.rows - 1), max_size=10))
+    taken = block.take(np.array(chosen, np.intp))
+    everything = rows_of(block)
+    assert rows_of(taken) == [everything[r] for r in chosen]
+    assert taken.indices.dtype == block.indices.dtype
+    np.testing.assert_array_equal(taken.features, block.features)
+
+
+@given(st.lists(blocks(), min_size=1, max_size=4))
+def test_concatenated_rows_follow_each_other(many):
+    whole = concatenate(many)
+    assert rows_of(whole) == [row for block in many for row in rows_of(block)]
+    assert whole.features.tolist() == [f for block in many for f in block.features.tolist()]
+    assert (whole.rows, whole.nonzeros) == (sum(b.rows for b in many), sum(b.nonzeros for b in many))
+
+
+def test_concatenation_fills_in_what_some_blocks_leave_out():
+    bare = block_of([([1, 2], [1.0, 1.0])])
+    full = block_of([([3], [5.0])], weight=[2.0], validation=[True])
+    whole = concatenate([bare, full])
+    np.testing.assert_array_equal(whole.values, np.float32([1, 1, 5]))
+    np.testing.assert_array_equal(whole.weight, np.float32([1, 2]))
+    np.testing.assert_array_equal(whole.validation, [False, True])
+
+
+def test_concatenation_of_bare_blocks_stays_bare():
+    whole = concatenate([block_of([([1], [1.0])]), block_of([([2], [1.0])])])
+    assert (whole.values.size, whole.weight.size, whole.validation.size) == (0, 0, 0)
+
+
+def test_concatenation_of_short_and_long_indices_keeps_the_long_ones():
+    short = block_of([([1], [1.0])])
+    long = replace(short, indices=np.array([2**40], np.int64))
+    assert concatenate([short, long]).indices.tolist() == [1, 2**40]

@@ -1,0 +1,257 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_fm.core.loss import Loss
+from spark_fm.core.merge import (
+    Coupling,
+    apply_intercept_merge,
+    apply_merge,
+    contributions,
+    intercept_contributions,
+)
+from tests.core.test_kernel import train
+from tests.oracle import Oracle, block_of
+
+K = 8
+WIDTH = K + 4
+SUM_W, SUM_V = K + 1, K + 2
+COUPLING = Coupling(0.5, 0.7, 1.3)
+
+
+def table(features, seed=0):
+    random = np.random.default_rng(seed)
+    made = random.standard_normal((features, WIDTH)).astype(np.float32)
+    made[:, SUM_W:] = 1.0 + random.random((features, 3)).astype(np.float32)
+    made[:, -1] = 0.0
+    return made
+
+
+def moved(before, seed, size=0.1, added=1.0):
+    """What a partition could have made of ``before``: other parameters, larger accumulators."""
+    random = np.random.default_rng(seed)
+    after = before.copy()
+    after[:, : K + 1] += size * random.standard_normal((before.shape[0], K + 1)).astype(np.float32)
+    after[:, SUM_W : SUM_V + 1] += added * (0.1 + random.random((before.shape[0], 2))).astype(np.float32)
+    return after
+
+
+def merged(before, afters, coupling):
+    parts = [contributions(before, after, coupling).astype(np.float64) for after in afters]
+    return apply_merge(before, np.sum(parts, axis=0), coupling)
+
+
+def merged_by_hand(before, afters, coupling):
+    """MERGE.md's formulas in float64, coordinate by coordinate."""
+    result = before.astype(float)
+    for i in range(before.shape[0]):
+        for columns, column, rate in [
+            (slice(0, K), SUM_V, coupling.factors),
+            (slice(K, K + 1), SUM_W, coupling.linear),
+        ]:
+            G = float(before[i, column])
+            added = np.array([float(after[i, column]) - G for after in afters])
+            change = np.array([after[i, columns].astype(float) - before[i, columns] for after in afters])
+
+            def fraction(d, G=G, rate=rate):
+                return 1.0 - np.exp(-rate * d / (np.sqrt(G + d) + np.sqrt(G)))
+
+            weighted = (added / fraction(added)) @ change
+            result[i, columns] += fraction(added.sum()) * weighted / added.sum()
+            result[i, column] += (added**2).sum() / added.sum()
+    return result
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 5])
+@given(seed=st.integers(0, 2**32), rate=st.sampled_from([0.01, 0.5, 3.0, 50.0]))
+def test_merge_is_that_of_the_formula(partitions, seed, rate):
+    coupling = Coupling(rate, rate, 2 * rate)
+    before = table(4, seed)
+    afters = [moved(before, seed + 1 + p) for p in range(partitions)]
+    np.testing.assert_allclose(
+        merged(before, afters, coupling), merged_by_hand(before, afters, coupling), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_little_progress_gives_the_sum_of_the_updates():
+    before = table(5)
+    before[:, SUM_W : SUM_V + 1] = 1e4
+    afters = [moved(before, p) for p in (1, 2, 3)]
+    coupling = Coupling(1e-4, 1e-4, 1e-4)
+    expected = before[:, : K + 1] + sum(after[:, : K + 1] - before[:, : K + 1] for after in afters)
+    np.testing.assert_allclose(merged(before, afters, coupling)[:, : K + 1], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_full_progress_gives_the_information_weighted_mean():
+    before = table(5)
+    afters = [moved(before, p) for p in (1, 2, 3)]
+    coupling = Coupling(1e4, 1e4, 1e4)
+    result = merged(before, afters, coupling)
+    for columns, column in [(slice(0, K), SUM_V), (slice(K, K + 1), SUM_W)]:
+        information = np.stack([after[:, column] - before[:, column] for after in afters])
+        change = np.stack([after[:, columns] - before[:, columns] for after in afters])
+        mean = (information[:, :, None] * change).sum(axis=0) / information.sum(axis=0)[:, None]
+        np.testing.assert_allclose(result[:, columns], before[:, columns] + mean, rtol=1e-4, atol=1e-5)
+
+
+def test_merge_of_equal_partitions_lies_between_one_update_and_their_sum():
+    before = table(6)
+    after = moved(before, 1)
+    change = (after - before)[:, : K + 1]
+    ratio = (merged(before, [after] * 4, COUPLING) - before)[:, : K + 1] / change
+    assert (ratio > 1.0).all()
+    assert (ratio < 4.0).all()
+
+
+@pytest.mark.parametrize("rate", [1e-6, 0.01, 1.0, 1e3])
+def test_single_partition_keeps_its_whole_update(rate):
+    before = table(50)
+    after = moved(before, 1)
+    result = merged(before, [after], Coupling(rate, rate, rate))
+    np.testing.assert_allclose(result, after, rtol=1e-5, atol=1e-6)
+
+
+def test_single_partition_of_real_training_is_plain_local_training():
+    oracle = Oracle.random(3, 12, K)
+    random = np.random.default_rng(0)
+    rows = [(sorted(random.choice(12, 3, replace=False)), [1.0, 2.0, -0.5]) for _ in range(40)]
+    after, intercept, _ = train(oracle, block_of(rows, list(random.standard_normal(40))), Loss.SQUARED)
+    np.testing.assert_allclose(merged(oracle.table, [after], COUPLING), after, rtol=1e-5, atol=1e-6)
+    start = np.array([oracle.w0, oracle.g0])
+    sums = intercept_contributions(start, intercept, COUPLING)
+    np.testing.assert_allclose(apply_intercept_merge(start, sums, COUPLING), intercept, rtol=1e-9)
+
+
+def test_feature_of_a_single_partition_keeps_its_whole_update_among_others():
+    before = table(6)
+    first, second = moved(before, 1), moved(before, 2)
+    first[3:] = before[3:]
+    second[:3] = before[:3]
+    result = merged(before, [first, second], COUPLING)
+    np.testing.assert_allclose(result[:3], first[:3], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(result[3:], second[3:], rtol=1e-5, atol=1e-6)
+
+
+def test_weight_and_factors_of_a_feature_merge_apart():
+    before = table(3)
+    first, second = moved(before, 1), moved(before, 2)
+    # The second partition had a step for the weights only.
+    second[:, :K], second[:, SUM_V] = before[:, :K], before[:, SUM_V]
+    result = merged(before, [first, second], COUPLING)
+    np.testing.assert_allclose(result[:, :K], first[:, :K], rtol=1e-5, atol=1e-6)
+    assert (np.abs(result[:, K] - first[:, K]) > 1e-3).any()
+
+
+@given(st.permutations(range(6)))
+def test_order_of_the_partitions_does_not_matter(order):
+    before = table(4)
+    parts = [contributions(before, moved(before, p), COUPLING).astype(np.float64) for p in range(6)]
+    in_order = apply_merge(before, np.sum(parts, axis=0), COUPLING)
+    total = np.zeros_like(parts[0])
+    for p in order:
+        total += parts[p]
+    np.testing.assert_allclose(apply_merge(before, total, COUPLING), in_order, rtol=1e-6, atol=1e-7)
+
+
+def test_sums_of_sums_are_the_sums():
+    before = table(4)
+    parts = [contributions(before, moved(before, p), COUPLING).astype(np.float64) for p in range(4)]
+    pairs = (parts[0] + parts[1]) + (parts[2] + parts[3])
+    np.testing.assert_allclose(
+        apply_merge(before, pairs, COUPLING),
+        apply_merge(before, np.sum(parts, axis=0), COUPLING),
+        rtol=1e-6,
+        atol=1e-7,
+    )
+
+
+def test_partition_that_did_nothing_contributes_nothing():
+    before = table(4)
+    idle = contributions(before, before.copy(), COUPLING)
+    assert (idle == 0.0).all()
+    np.testing.assert_array_equal(apply_merge(before, idle.astype(np.float64), COUPLING), before)
+    afters = [moved(before, 1), moved(before, 2)]
+    np.testing.assert_array_equal(
+        merged(before, [*afters, before.copy()], COUPLING), merged(before, afters, COUPLING)
+    )
+
+
+def test_table_without_features_merges_to_itself():
+    before = table(0)
+    parts = contributions(before, before.copy(), COUPLING)
+    assert parts.shape == (0, WIDTH + 1)
+    assert apply_merge(before, parts.astype(np.float64), COUPLING).shape == (0, WIDTH)
+
+
+@pytest.mark.parametrize("relative", [1.2e-7, 1e-6, 1e-3, 1e4, 1e12])
+@pytest.mark.parametrize("accumulated", [1.0, 128.0])
+@pytest.mark.parametrize("rate", [1e-6, 1.0, 1e3])
+def test_tiny_and_huge_progress_do_not_blow_up(relative, accumulated, rate):
+    before = table(1)
+    before[:, SUM_W : SUM_V + 1] = accumulated
+    coupling = Coupling(rate, rate, rate)
+    after = before.copy()
+    after[:, : K + 1] += np.float32(0.01)
+    after[:, SUM_W : SUM_V + 1] += np.float32(relative * accumulated)
+    assert (after[:, SUM_W] > before[:, SUM_W]).all()
+    result = merged(before, [after] * 3, coupling)
+    change = (result - before)[0, : K + 1]
+    assert np.isfinite(result).all()
+    assert (change >= 0.01 * 0.999).all()
+    assert (change <= 0.03 * 1.001).all()
+
+
+def test_accumulator_grows_by_the_information_weighted_mean():
+    before = table(2)
+    first, second = before.copy(), before.copy()
+    first[:, SUM_W] += 1.0
+    second[:, SUM_W] += 3.0
+    result = merged(before, [first, second], COUPLING)
+    np.testing.assert_allclose(result[:, SUM_W] - before[:, SUM_W], (1 + 9) / 4, rtol=1e-5)
+
+
+def test_intercept_merges_like_a_weight():
+    before = table(1)
+    afters = [moved(before, p) for p in (1, 2, 3)]
+    coupling = Coupling(0.7, 0.7, 9.9)
+    expected = merged(before, afters, coupling)[0]
+
+    def pair(row):
+        return row[[K, SUM_W]].astype(np.float64)
+
+    sums = sum(intercept_contributions(pair(before[0]), pair(after[0]), coupling) for after in afters)
+    np.testing.assert_allclose(
+        apply_intercept_merge(pair(before[0]), sums, coupling), pair(expected), rtol=1e-5
+    )
+
+
+def test_intercept_that_did_not_move_stays():
+    start = np.array([0.5, 2.0])
+    sums = intercept_contributions(start, start.copy(), COUPLING)
+    np.testing.assert_array_equal(sums, np.zeros(3))
+    result = apply_intercept_merge(start, sums, COUPLING)
+    np.testing.assert_array_equal(result, start)
+    assert result is not start
+
+
+def test_apply_leaves_the_old_table_as_it_is():
+    before = table(3)
+    copy = before.copy()
+    merged(before, [moved(before, 1)], COUPLING)
+    np.testing.assert_array_equal(before, copy)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((0.1, 10.0, 8, 1.0), (2.0, 2.0, 4.0)),
+        ((0.1, 10.0, 2, 1.0), (2.0, 2.0, 2.0)),  # K/4 counts from 1 up
+        ((0.1, 0.5, 4, 1.0), (0.2, 0.2, 0.2)),  # rows with less than one feature count as one
+        ((0.1, 10.0, 8, 0.5), (4.0, 4.0, 8.0)),
+        ((0.1, 10.0, 8, 1.0, 2.0), (4.0, 4.0, 8.0)),
+    ],
+)
+def test_coupling_is_that_of_the_formula(arguments, expected):
+    coupling = Coupling.of(*arguments)
+    assert (coupling.intercept, coupling.linear, coupling.factors) == pytest.approx(expected)

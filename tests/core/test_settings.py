@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from spark_fm.core.loss import Loss
+from spark_fm.core.settings import Scale, Settings
+
+SQUARED = Settings(Loss.SQUARED)
+LOGISTIC = Settings(Loss.LOGISTIC)
+
+
+def test_regression_shifts_by_the_mean_and_divides_by_the_deviation():
+    scale = Scale.of(SQUARED, 2.0, 3.5, 4.0)
+    assert scale == Scale(label_mean=3.5, label_deviation=2.0, weight_mean=2.0, intercept=0.0)
+
+
+def test_regression_without_intercept_only_divides():
+    settings = Settings(Loss.SQUARED, fit_intercept=False)
+    scale = Scale.of(settings, 1.0, 3.0, 16.0)
+    assert scale == Scale(label_mean=0.0, label_deviation=5.0, weight_mean=1.0, intercept=0.0)
+
+
+@pytest.mark.parametrize(("mean", "variance"), [(0.0, 0.0), (5.0, 0.0), (1e9, 1e-6), (-3.0, 1e-24)])
+def test_constant_label_is_not_divided(mean, variance):
+    scale = Scale.of(SQUARED, 1.0, mean, variance)
+    assert (scale.label_mean, scale.label_deviation) == (mean, 1.0)
+
+
+def test_classification_keeps_labels_and_starts_at_the_log_odds():
+    scale = Scale.of(LOGISTIC, 1.5, 0.2, 0.16)
+    assert (scale.label_mean, scale.label_deviation, scale.weight_mean) == (0.0, 1.0, 1.5)
+    assert scale.intercept == pytest.approx(np.log(0.25))
+
+
+def test_classification_without_intercept_starts_at_zero():
+    settings = Settings(Loss.LOGISTIC, fit_intercept=False)
+    assert Scale.of(settings, 1.0, 0.2, 0.16).intercept == 0.0

@@ -1,0 +1,254 @@
+import logging
+import math
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from spark_fm.core.loss import Loss
+from spark_fm.core.settings import Settings
+from spark_fm.core.training import MAX_ROLLBACKS, Plan, Result, Totals, train
+
+SETTINGS = Settings(Loss.LOGISTIC, max_epochs=10, patience=3, tol=1e-6, step_size=0.4)
+ROWS = 10**6
+
+
+def totals(loss):
+    return Totals(loss * ROWS, float(ROWS), ROWS)
+
+
+@dataclass
+class FakeRunner:
+    """Training without mathematics: a state is the number of good rounds behind it, or "bad".
+
+    ``curve`` gives a state's losses. A round for which ``overshoots`` says so leads to "bad", whose loss
+    is ``bad_loss``; one for which ``breaks`` says so has a result that is not finite.
+    """
+
+    curve: list[float]
+    validated: bool = True
+    rounds_per_epoch: int = 1
+    merges: bool = False
+    overshoots: object = lambda state, plan: False
+    breaks: object = lambda state, plan: False
+    bad_loss: float = 1e3
+    plans: list[Plan] = field(default_factory=list)
+    states: list[object] = field(default_factory=list)
+
+    def loss(self, state):
+        return self.bad_loss if state == "bad" else self.curve[min(state, len(self.curve) - 1)]
+
+    def run(self, state, plan):
+        self.plans.append(plan)
+        self.states.append(state)
+        loss = self.loss(state)
+        after = "bad" if state == "bad" or self.overshoots(state, plan) else state + 1
+        return Result(
+            state=after if plan.train else state,
+            start=totals(loss),
+            train=totals(loss) if plan.train else Totals(),
+            validation=totals(loss) if self.validated and plan.part == 0 else Totals(),
+            finite=not self.breaks(state, plan),
+            seconds={"job": 1.0},
+        )
+
+
+def falling(n=100):
+    return [1.0 / (1 + i) for i in range(n)]
+
+
+def test_totals_add_up_and_have_a_weighted_mean():
+    whole = Totals(6.0, 2.0, 1) + Totals(1.0, 5.0, 3)
+    assert whole == Totals(7.0, 7.0, 4)
+    assert whole.mean == 1.0
+    assert math.isnan(Totals().mean)
+
+
+def test_training_runs_until_max_epochs_while_the_validation_loss_falls():
+    outcome = train(FakeRunner(falling()), 0, SETTINGS)
+    assert (outcome.state, outcome.best_epoch, outcome.stop_reason) == (10, 10, "maxIter")
+    assert [e.number for e in outcome.history] == list(range(1, 11))
+    assert [e.validation_loss for e in outcome.history] == pytest.approx(falling()[1:11])
+    assert [e.training_loss for e in outcome.history] == pytest.approx(falling()[:10])
+    assert outcome.rollbacks == 0
+
+
+@pytest.mark.parametrize("patience", [1, 2, 4])
+def test_training_stops_after_patience_epochs_and_keeps_the_best(patience):
+    curve = [1.0, 0.8, 0.7, 0.6, 0.61, 0.62, 0.63, 0.64, 0.65, 0.66, 0.67]
+    outcome = train(FakeRunner(curve), 0, replace(SETTINGS, patience=patience))
+    assert (outcome.state, outcome.best_epoch, outcome.stop_reason) == (3, 3, "patience")
+    assert len(outcome.history) == 3 + patience
+
+
+def test_an_improvement_starts_patience_anew():
+    curve = [1.0, 0.9, 0.95, 0.96, 0.8, 0.85, 0.86, 0.87, 0.1]
+    outcome = train(FakeRunner(curve), 0, SETTINGS)
+    assert (outcome.best_epoch, outcome.stop_reason, len(outcome.history)) == (4, "patience", 7)
+
+
+def test_start_is_the_best_when_training_only_makes_it_worse():
+    outcome = train(FakeRunner([0.5, 0.51, 0.52, 0.53, 0.54]), 0, SETTINGS)
+    assert (outcome.state, outcome.best_epoch, outcome.stop_reason) == (0, 0, "patience")
+
+
+def test_improvements_below_tol_count_as_none_but_the_best_is_kept():
+    curve = [1.0, 0.5, 0.499, 0.498, 0.497, 0.496]
+    outcome = train(FakeRunner(curve), 0, replace(SETTINGS, tol=0.1))
+    assert (outcome.state, outcome.best_epoch, outcome.stop_reason) == (4, 4, "patience")
+
+
+@pytest.mark.parametrize(("tol", "epochs"), [(0.3, 3), (0.01, 4)])
+def test_without_validation_rows_tol_on_the_training_loss_stops(tol, epochs):
+    # The training loss of an epoch is that of the state before it: 1, 0.6, 0.5, 0.499, ...
+    runner = FakeRunner([1.0, 0.6, 0.5, 0.499, 0.4989], validated=False)
+    outcome = train(runner, 0, replace(SETTINGS, tol=tol))
+    assert (len(outcome.history), outcome.stop_reason) == (epochs, "tol")
+    assert (outcome.state, outcome.best_epoch) == (epochs, epochs)
+    assert all(math.isnan(e.validation_loss) for e in outcome.history)
+
+
+def test_without_validation_rows_the_last_parameters_are_kept():
+    outcome = train(FakeRunner(falling(), validated=False), 0, replace(SETTINGS, tol=0.0))
+    assert (outcome.state, outcome.best_epoch, outcome.stop_reason) == (10, 10, "maxIter")
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_zero_epochs_give_back_the_start(validated):
+    runner = FakeRunner(falling(), validated=validated)
+    outcome = train(runner, 0, replace(SETTINGS, max_epochs=0))
+    assert (outcome.state, outcome.best_epoch, outcome.history) == (0, 0, [])
+    assert outcome.stop_reason == "maxIter"
+    assert not any(plan.train for plan in runner.plans)
+
+
+def test_an_epoch_is_all_its_rounds():
+    runner = FakeRunner(falling(), rounds_per_epoch=3)
+    outcome = train(runner, 0, replace(SETTINGS, max_epochs=2), first_number=5)
+    assert [plan.part for plan in runner.plans] == [0, 1, 2, 0, 1, 2, 0]
+    assert [plan.train for plan in runner.plans] == [True] * 6 + [False]
+    assert [plan.number for plan in runner.plans] == list(range(5, 12))
+    assert outcome.state == 6
+    assert [e.training_loss for e in outcome.history] == pytest.approx(
+        [sum(falling()[:3]) / 3, sum(falling()[3:6]) / 3]
+    )
+    # The round after an epoch measures it, so its time counts there.
+    assert [e.seconds for e in outcome.history] == [{"job": 4.0}, {"job": 3.0}]
+
+
+def test_each_epoch_is_reported_once():
+    reported = []
+    outcome = train(FakeRunner(falling(), rounds_per_epoch=2), 0, SETTINGS, reported.append)
+    assert reported == outcome.history
+
+
+def once(*rounds):
+    """Overshoot (or break) in the rounds with these numbers."""
+    return lambda state, plan: plan.number in rounds
+
+
+@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize("rounds_per_epoch", [1, 3])
+@pytest.mark.parametrize("bad_loss", [1e3, math.inf, math.nan])
+def test_round_after_which_the_loss_has_risen_is_taken_back(validated, rounds_per_epoch, bad_loss, caplog):
+    def run(**kwargs):
+        runner = FakeRunner(falling(), validated, rounds_per_epoch, **kwargs)
+        reported = []
+        with caplog.at_level(logging.WARNING, "spark_fm"):
+            return runner, train(runner, 0, replace(SETTINGS, max_epochs=5), reported.append), reported
+
+    _, smooth, _ = run()
+    runner, outcome, reported = run(overshoots=once(3), bad_loss=bad_loss)
+    assert outcome.rollbacks == 1
+    assert runner.states[3:6] == [3, "bad", 3]
+    assert (outcome.state, outcome.best_epoch) == (smooth.state, smooth.best_epoch)
+    assert outcome.stop_reason == "maxIter"
+    # What was taken back leaves no trace in the history, and no epoch is told twice.
+    assert [e.training_loss for e in outcome.history] == pytest.approx(
+        [e.training_loss for e in smooth.history]
+    )
+    assert [e.number for e in reported] == [1, 2, 3, 4, 5]
+    assert "the loss has risen clearly; going back to the last good parameters" in caplog.text
+
+
+def test_round_taken_back_does_not_use_up_patience():
+    runner = FakeRunner([1.0, 0.9, 0.91, 0.8, 0.7, 0.6], overshoots=once(2))
+    outcome = train(runner, 0, replace(SETTINGS, patience=2, max_epochs=5))
+    assert (outcome.best_epoch, outcome.stop_reason) == (5, "maxIter")
+
+
+@pytest.mark.parametrize("rounds_per_epoch", [1, 2])
+def test_round_whose_result_is_not_finite_is_taken_back(rounds_per_epoch, caplog):
+    runner = FakeRunner(falling(), rounds_per_epoch=rounds_per_epoch, breaks=once(3))
+    with caplog.at_level(logging.WARNING, "spark_fm"):
+        outcome = train(runner, 0, replace(SETTINGS, max_epochs=5))
+    assert outcome.rollbacks == 1
+    assert runner.states[3:5] == [3, 3]
+    assert (outcome.state, len(outcome.history)) == (5 * rounds_per_epoch, 5)
+    assert "a number was not finite" in caplog.text
+
+
+def test_after_a_rollback_the_merge_gets_more_careful_and_only_then_the_step_smaller():
+    runner = FakeRunner(falling(), merges=True, breaks=lambda state, plan: len(runner.plans) <= 6)
+    train(runner, 0, replace(SETTINGS, max_epochs=1))
+    assert [plan.raised for plan in runner.plans[:7]] == [1.0, 2.0, 4.0, 8.0, 16.0, 16.0, 16.0]
+    assert [plan.step_size for plan in runner.plans[:7]] == pytest.approx([0.4] * 5 + [0.2, 0.1])
+
+
+def test_without_a_merge_a_rollback_halves_the_step():
+    runner = FakeRunner(falling(), merges=False, overshoots=once(1))
+    train(runner, 0, replace(SETTINGS, max_epochs=4))
+    assert [plan.raised for plan in runner.plans] == [1.0] * len(runner.plans)
+    assert [plan.step_size for plan in runner.plans] == pytest.approx([0.4] * 3 + [0.2] * 4)
+
+
+def test_taken_back_rounds_have_other_random_numbers():
+    runner = FakeRunner(falling(), breaks=once(2))
+    train(runner, 0, replace(SETTINGS, max_epochs=4))
+    assert [plan.number for plan in runner.plans] == list(range(len(runner.plans)))
+
+
+@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize("how", ["overshoots", "breaks"])
+def test_rollbacks_are_bounded(validated, how):
+    bad = {how: lambda state, plan: plan.train and state == 3}
+    runner = FakeRunner(falling(), validated, **bad)
+    outcome = train(runner, 0, SETTINGS)
+    assert outcome.stop_reason == "diverged"
+    assert outcome.rollbacks == MAX_ROLLBACKS + 1
+    assert outcome.state == 3
+    assert outcome.best_epoch == 3
+
+
+def test_training_that_never_was_finite_gives_back_the_start():
+    outcome = train(FakeRunner(falling(), breaks=lambda state, plan: True), 0, SETTINGS)
+    assert (outcome.state, outcome.best_epoch, outcome.history) == (0, 0, [])
+    assert outcome.stop_reason == "diverged"
+
+
+def test_small_rises_are_no_reason_to_go_back():
+    outcome = train(FakeRunner([1.0, 1.1, 1.2, 0.9, 0.8], validated=False), 0, replace(SETTINGS, tol=-1.0))
+    assert outcome.rollbacks == 0
+
+
+def test_few_rows_may_rise_more_because_they_say_less():
+    class Few(FakeRunner):
+        def run(self, state, plan):
+            result = super().run(state, plan)
+            return replace(result, start=Totals(result.start.mean * 16, 16.0, 16))
+
+    curve = [1.0, 2.0, 1.0, 0.5]
+    settings = replace(SETTINGS, tol=-10.0, max_epochs=3)
+    assert train(Few(curve, validated=False), 0, settings).rollbacks == 0
+    assert train(FakeRunner(curve, validated=False), 0, settings).rollbacks > 0
+
+
+def test_squared_losses_scale_follows_the_mean_squared_residual():
+    runner = FakeRunner([0.5, 0.3, 0.2])
+    train(runner, 0, replace(SETTINGS, loss=Loss.SQUARED, max_epochs=2))
+    assert [plan.scale for plan in runner.plans] == pytest.approx([1.0, 1.0, 0.6])
+
+
+def test_log_losses_scale_stays_one():
+    runner = FakeRunner([0.5, 0.3, 0.2])
+    train(runner, 0, replace(SETTINGS, max_epochs=2))
+    assert [plan.scale for plan in runner.plans] == [1.0, 1.0, 1.0]

@@ -1,0 +1,79 @@
+from dataclasses import replace
+
+import pytest
+
+from spark_fm.core.loss import Loss
+from spark_fm.core.settings import Scale, Settings
+from spark_fm.core.training import Epoch
+from spark_fm.engine.dataset import Statistics
+from spark_fm.engine.fit import (
+    _in_memory,
+    decide_partitions,
+    decide_rounds,
+    held_out_fraction,
+    in_data_units,
+)
+
+DATA = Statistics(
+    rows=100_000, nonzeros=1_000_000, training_rows=100_000, weight_sum=100_000.0, label_mean=0.0,
+    label_variance=1.0, label_min=-1.0, label_max=1.0, has_values=False, num_features=1000, sources=8,
+)  # fmt: skip
+
+
+def test_partitions_grow_with_the_work_up_to_the_parallelism():
+    found = [
+        decide_partitions(replace(DATA, nonzeros=n), 8, most=16) for n in (0, 10**6, 10**8, 10**9, 10**12)
+    ]
+    assert found[0] == found[1] == 1
+    assert found == sorted(found)
+    assert found[-1] == 16
+    assert decide_partitions(replace(DATA, nonzeros=10**12), 8, most=1) == 1
+
+
+def test_partitions_grow_with_the_factor_size():
+    data = replace(DATA, nonzeros=3 * 10**7)
+    assert decide_partitions(data, 64, most=64) > decide_partitions(data, 8, most=64)
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 8, 64, 1000, 10**6])
+def test_rounds_leave_each_partition_a_hundred_rows_a_round(partitions):
+    rounds = decide_rounds(DATA, partitions)
+    assert 1 <= rounds <= partitions
+    assert rounds == 1 or DATA.training_rows / partitions / rounds >= 100
+
+
+def test_rounds_are_more_than_one_where_there_are_rows():
+    assert decide_rounds(DATA, 1) == 1
+    assert decide_rounds(DATA, 8) > 1
+    assert decide_rounds(replace(DATA, training_rows=800), 8) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "fraction", "expected"),
+    [(1000, 0.1, 0.1), (1000, 0.5, 0.5), (1000, 0.0, 0.0), (10**6, 0.1, 0.02), (400_000, 0.3, 0.05)],
+)
+def test_less_is_held_out_of_large_data(rows, fraction, expected):
+    data = replace(DATA, rows=rows, training_rows=rows)
+    assert held_out_fraction(data, fraction) == pytest.approx(expected)
+
+
+def test_nothing_is_held_out_where_there_are_validation_rows():
+    assert held_out_fraction(replace(DATA, training_rows=99_999), 0.1) == 0.0
+
+
+def test_only_data_that_fit_are_trained_in_memory():
+    assert _in_memory(DATA)
+    assert not _in_memory(replace(DATA, nonzeros=10**9))
+    assert not _in_memory(replace(DATA, rows=10**9))
+
+
+def test_squared_losses_become_mean_squared_errors():
+    epoch = Epoch(3, 0.5, 0.25, {"job": 1.0})
+    found = in_data_units(epoch, Settings(Loss.SQUARED), Scale(label_deviation=3.0))
+    assert (found.number, found.training_loss, found.validation_loss) == (3, 9.0, 4.5)
+    assert found.seconds == {"job": 1.0}
+
+
+def test_log_losses_stay():
+    found = in_data_units(Epoch(1, 0.5, 0.25, {}), Settings(Loss.LOGISTIC), Scale())
+    assert (found.training_loss, found.validation_loss) == (0.5, 0.25)

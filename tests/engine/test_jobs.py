@@ -1,0 +1,78 @@
+import pytest
+from pyspark.errors import PySparkException
+
+from spark_fm.engine.jobs import collect, parallelism, persist, plain_errors
+
+
+@pytest.mark.parametrize("module", ["numba", "numba.core"])
+def test_package_missing_on_the_workers_is_told_in_a_sentence(module, monkeypatch):
+    monkeypatch.setenv("PYSPARK_PYTHON", "/somewhere/python")
+    with (
+        pytest.raises(RuntimeError, match=r"workers \(/somewhere/python\) has no package 'numba': install"),
+        plain_errors(),
+    ):
+        raise PySparkException(f"Task failed\nModuleNotFoundError: No module named '{module}'\nat ...")
+
+
+def test_other_python_version_on_the_workers_is_told_in_a_sentence():
+    with pytest.raises(RuntimeError, match="is of another version than the driver's"), plain_errors():
+        raise PySparkException("[PYTHON_VERSION_MISMATCH] Python in worker has different version")
+
+
+def test_other_errors_stay_as_they_are():
+    error = PySparkException("disk full")
+    with pytest.raises(PySparkException) as found, plain_errors():
+        raise error
+    assert found.value is error
+
+
+def test_errors_of_other_kinds_stay_as_they_are():
+    with pytest.raises(KeyError), plain_errors():
+        raise KeyError("No module named 'x'")
+
+
+def test_collect_translates_errors(spark):
+    def missing(batches):
+        import a_package_that_nobody_has  # noqa: F401
+
+        yield from batches
+
+    with pytest.raises(RuntimeError, match="has no package 'a_package_that_nobody_has'"):
+        collect(spark.range(1).mapInArrow(missing, "id long"))
+
+
+class Frame:
+    def __init__(self, error=None):
+        self.error = error
+
+    def persist(self):
+        if self.error:
+            raise self.error
+        return "persisted"
+
+
+def test_persist_persists():
+    assert persist(Frame()) == "persisted"
+
+
+@pytest.mark.parametrize(
+    "text", ["[NOT_SUPPORTED_WITH_SERVERLESS] PERSIST TABLE", "PERSIST TABLE is not supported on serverless"]
+)
+def test_platform_without_caching_computes_again(text):
+    frame = Frame(PySparkException(text))
+    assert persist(frame) is frame
+
+
+def test_other_refusals_to_persist_are_raised():
+    with pytest.raises(PySparkException, match="no disk"):
+        persist(Frame(PySparkException("no disk")))
+
+
+def test_parallelism_is_that_of_the_session(spark):
+    assert parallelism(spark, otherwise=99) == spark.sparkContext.defaultParallelism == 2
+
+
+def test_parallelism_where_the_session_can_not_tell(monkeypatch):
+    monkeypatch.setattr("spark_fm.engine.transport.is_connect", lambda spark: True)
+    assert parallelism(None, otherwise=5) == 5
+    assert parallelism(None, otherwise=0) == 1

@@ -1,0 +1,127 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pyspark.sql import functions as F
+
+from spark_fm.core.loss import Loss
+from spark_fm.core.merge import Coupling, apply_intercept_merge, apply_merge
+from spark_fm.core.settings import Scale, Settings
+from spark_fm.core.training import Plan
+from spark_fm.core.weights import Start
+from spark_fm.engine import rounds
+from spark_fm.engine.partition import UNITS_DDL, partition_keys
+from spark_fm.engine.rounds import RoundsRunner, new_run
+from spark_fm.engine.worker import Fixed
+from tests.core.planted import planted_block
+from tests.engine.test_partition import dealt, units_of
+from tests.engine.test_worker import orders as worker_orders
+from tests.engine.test_worker import run as worker_run
+
+SETTINGS = Settings(Loss.SQUARED, factor_size=3)
+PLAN = Plan(number=4, part=0, train=True, step_size=0.1, raised=1.0, scale=1.0)
+FEATURES = np.arange(45, dtype=np.int64)
+BLOCK = replace(planted_block(300, validation=60), features=np.empty(0, np.int64))
+PLACES = units_of(dealt([BLOCK], 2, 2))
+
+
+@pytest.fixture(scope="module")
+def units(spark):
+    rows = [
+        (p, q, n, bytearray(b.to_bytes())) for (p, q), blocks in PLACES.items() for n, b in enumerate(blocks)
+    ]
+    keys = F.array(*map(F.lit, partition_keys(spark, 2)))
+    frame = spark.createDataFrame(rows, UNITS_DDL).repartition(2, keys[F.col("partition")]).persist()
+    yield frame
+    frame.unpersist()
+
+
+@pytest.fixture
+def state():
+    return Start(SETTINGS, Scale()).at(FEATURES, None)
+
+
+def runner(spark, units):
+    return RoundsRunner(spark, units, 2, 2, SETTINGS, Scale(), Fixed(new_run(), FEATURES, None), 2.0)
+
+
+def by_hand(state, part=0, partitions=(0, 1), **changes):
+    """The round that the workers' functions make without Spark: (table, intercept, totals)."""
+    import pyarrow as pa
+
+    from spark_fm.engine.partition import UNITS
+
+    found = []
+    for partition in partitions:
+        rows = [
+            {"partition": partition, "part": part, "number": n, "data": b.to_bytes()}
+            for n, b in enumerate(PLACES[partition, part])
+        ]
+        asked = worker_orders(state, plan=replace(PLAN, part=part), **changes)
+        found.append(worker_run([pa.RecordBatch.from_pylist(rows, UNITS)], asked))
+    totals = sum(t for t, _ in found)
+    coupling = Coupling.of(0.1, 2.0, 3, 1.0)
+    table = apply_merge(state.table, sum(s for _, s in found), coupling)
+    return table, apply_intercept_merge(state.intercept, totals[:3], coupling), totals
+
+
+def assert_is(result, expected):
+    table, intercept, totals = expected
+    np.testing.assert_allclose(result.state.table, table, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(result.state.intercept, intercept, rtol=1e-9)
+    for found, three in [
+        (result.start, totals[3:6]),
+        (result.train, totals[6:9]),
+        (result.validation, totals[9:12]),
+    ]:
+        assert (found.loss, found.weight, found.rows) == pytest.approx(tuple(three))
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_round_is_what_the_workers_make_of_it(spark, units, state, part):
+    with runner(spark, units) as rounds_of:
+        result = rounds_of.run(state, replace(PLAN, part=part))
+    assert_is(result, by_hand(state, part))
+    assert result.finite
+    assert result.seconds.keys() == {"ship", "job", "kernel", "merge"}
+
+
+def test_round_reduced_on_the_executors_is_the_same(spark, units, state, monkeypatch):
+    monkeypatch.setattr(rounds, "DRIVER_COLLECTS_BYTES", 0)
+    monkeypatch.setattr(rounds, "SHARD_BYTES", 300)
+    with runner(spark, units) as rounds_of:
+        assert_is(rounds_of.run(state, PLAN), by_hand(state))
+
+
+def test_round_leaves_its_initial_state_as_it_is(spark, units, state):
+    table = state.table.copy()
+    with runner(spark, units) as rounds_of:
+        measured = rounds_of.run(state, replace(PLAN, train=False))
+        rounds_of.run(state, PLAN)
+    np.testing.assert_array_equal(state.table, table)
+    np.testing.assert_array_equal(measured.state.table, table)
+    assert measured.train.rows == 0
+    assert measured.validation.rows == 60
+
+
+def test_warm_up_is_a_round_of_one_partition(spark, units, state):
+    with runner(spark, units) as rounds_of:
+        assert_is(rounds_of.warm_up(state, PLAN, 20), by_hand(state, partitions=[0], most_rows=20))
+
+
+def test_all_rows_are_trained_on_when_asked(spark, units, state):
+    with runner(spark, units) as rounds_of:
+        rounds_of.all_rows = True
+        result = rounds_of.run(state, PLAN)
+    assert_is(result, by_hand(state, all_rows=True))
+    assert result.validation.rows == 0
+
+
+def test_parameters_that_are_not_finite_are_told(spark, units, state):
+    state.table[0, 0] = np.nan
+    with runner(spark, units) as rounds_of:
+        assert not rounds_of.run(state, PLAN).finite
+
+
+def test_runs_have_names_of_their_own():
+    assert new_run() != new_run()

@@ -1,0 +1,54 @@
+import pickle
+
+import pytest
+
+from spark_fm.engine import transport
+from spark_fm.engine.transport import Shipped, is_connect, ship
+
+
+def test_classic_session_is_not_connect(spark):
+    assert not is_connect(spark)
+
+
+def test_session_of_a_connect_module_is_connect():
+    session = type("SparkSession", (), {"__module__": "pyspark.sql.connect.session"})()
+    assert is_connect(session)
+
+
+def test_workers_read_what_was_shipped(spark):
+    shipped = ship(spark, {"answer": 42})
+
+    def read(batches):
+        import pyarrow as pa
+
+        for batch in batches:
+            found = [shipped.get()["answer"]] * batch.num_rows
+            yield pa.RecordBatch.from_arrays([pa.array(found, pa.int64())], ["id"])
+
+    try:
+        assert [r.id for r in spark.range(3).mapInArrow(read, "id long").collect()] == [42] * 3
+    finally:
+        shipped.release()
+
+
+def test_without_a_broadcast_the_value_travels_with_the_task(monkeypatch):
+    monkeypatch.setattr(transport, "is_connect", lambda spark: True)
+    shipped = ship(None, [1, 2])
+    assert pickle.loads(pickle.dumps(shipped)).get() == [1, 2]
+
+
+def test_release_destroys_the_broadcast_once():
+    class Broadcast:
+        value, destroyed = 7, 0
+
+        def destroy(self):
+            self.destroyed += 1
+
+    broadcast = Broadcast()
+    shipped = Shipped(broadcast, None)
+    assert shipped.get() == 7
+    shipped.release()
+    shipped.release()
+    assert broadcast.destroyed == 1
+    with pytest.raises(AssertionError):
+        shipped.get()

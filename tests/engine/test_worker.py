@@ -1,0 +1,172 @@
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from spark_fm.core.block import Block
+from spark_fm.core.local import measure
+from spark_fm.core.loss import Loss
+from spark_fm.core.merge import Coupling, apply_intercept_merge, apply_merge
+from spark_fm.core.settings import Scale, Settings
+from spark_fm.core.training import Plan
+from spark_fm.core.weights import Start
+from spark_fm.engine.partition import UNITS
+from spark_fm.engine.reduce import shards_of, sum_shard
+from spark_fm.engine.transport import Shipped
+from spark_fm.engine.worker import UPDATES, Fixed, Moving, Round, run_round
+from tests.core.planted import planted_block
+from tests.engine.test_partition import dealt, units_of
+
+SETTINGS = Settings(Loss.SQUARED, factor_size=3)
+PLAN = Plan(number=4, part=0, train=True, step_size=0.1, raised=1.0, scale=1.0)
+BLOCK = replace(planted_block(300, validation=60), features=np.empty(0, np.int64))
+FEATURES = np.arange(45, dtype=np.int64)
+COUPLING = Coupling.of(0.1, 2.0, 3, 1.0)
+
+
+@pytest.fixture(scope="module")
+def state():
+    return Start(SETTINGS, Scale()).at(FEATURES, None)
+
+
+@pytest.fixture(scope="module")
+def units():
+    """The units of two partitions with two parts each, as batches."""
+    return {
+        place: [
+            pa.RecordBatch.from_pylist(
+                [{"partition": place[0], "part": place[1], "number": n, "data": block.to_bytes()}], UNITS
+            )
+            for n, block in enumerate(blocks)
+        ]
+        for place, blocks in units_of(dealt([BLOCK], 2, 2)).items()
+    }
+
+
+def orders(state, shards=1, most_rows=None, all_rows=False, plan=PLAN, settings=SETTINGS):
+    return Round(
+        Shipped(None, Fixed("test run", FEATURES, None)),
+        Shipped(None, Moving(state.table, state.intercept)),
+        plan, settings, Scale(), COUPLING, shards, -(-45 // shards), all_rows, most_rows,
+    )  # fmt: skip
+
+
+def run(batches, asked):
+    """(totals, summed contributions of all features) of one unit."""
+    out = list(run_round(iter(batches), asked))
+    assert all(batch.schema == UPDATES for batch in out)
+    from pyspark.sql import Row
+
+    rows = [Row(**r) for batch in out for r in batch.to_pylist()]
+    totals = np.frombuffer(rows[0].totals)
+    sums = np.zeros((45, asked.moving.get().table.shape[1] + 1))
+    for shard, pieces in shards_of(rows[1:]).items():
+        first = shard * asked.shard_size
+        size = min(asked.shard_size, 45 - first)
+        sums[first : first + size] += sum_shard(pieces, first, size, sums.shape[1])
+    return totals, sums
+
+
+def whole(units, place):
+    return Block.from_buffer(units[place][0].column("data")[0].as_buffer())
+
+
+def test_a_unit_alone_is_trained_as_in_memory(state, units):
+    block = whole(units, (0, 0))
+    totals, sums = run(units[0, 0], orders(state))
+    table = apply_merge(state.table, sums, COUPLING)
+    intercept = apply_intercept_merge(state.intercept, totals[:3], COUPLING)
+
+    local = Start(SETTINGS, Scale()).at(block.features, None)
+    np.testing.assert_array_equal(local.features, block.features)
+    from spark_fm.core.local import train_pass
+
+    rows = np.flatnonzero(~block.validation).astype(np.int32)
+    after_table, after_intercept = state.table[block.features].copy(), state.intercept.copy()
+    random = np.random.default_rng([0, PLAN.number, 0, 0, 0])
+    visited = train_pass(after_table, after_intercept, block, rows, PLAN, SETTINGS, random)
+    np.testing.assert_allclose(table[block.features], after_table, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(intercept, after_intercept, rtol=1e-9)
+    assert totals[6:9] == pytest.approx([visited.loss, visited.weight, visited.rows])
+    others = np.setdiff1d(FEATURES, block.features)
+    np.testing.assert_array_equal(table[others], state.table[others])
+
+
+def test_round_measures_what_it_starts_from(state, units):
+    block = whole(units, (0, 0))
+    totals, _ = run(units[0, 0], orders(state))
+    local = state.table[block.features]
+    for rows, found in [(~block.validation, totals[3:6]), (block.validation, totals[9:12])]:
+        expected = measure(local, 0.0, block, np.flatnonzero(rows).astype(np.int32), Loss.SQUARED)
+        assert found == pytest.approx([expected.loss, expected.weight, expected.rows], rel=1e-6)
+
+
+def test_round_that_only_measures_sends_no_updates(state, units):
+    asked = orders(state, plan=replace(PLAN, train=False))
+    out = list(run_round(iter(units[0, 0]), asked))
+    assert len(out) == 1
+    assert np.frombuffer(out[0].to_pylist()[0]["totals"])[6:9].tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("shards", [2, 7, 45])
+def test_shards_are_parts_of_the_same_updates(state, units, shards):
+    totals, sums = run(units[1, 1], orders(state))
+    sharded_totals, sharded = run(units[1, 1], orders(state, shards))
+    np.testing.assert_array_equal(sharded, sums)
+    np.testing.assert_array_equal(sharded_totals[:12], totals[:12])
+
+
+def test_a_retried_task_repeats_itself(state, units):
+    first, again = run(units[0, 1], orders(state)), run(units[0, 1], orders(state))
+    np.testing.assert_array_equal(first[1], again[1])
+
+
+@pytest.mark.parametrize("other", [replace(PLAN, number=5), replace(PLAN, part=1)], ids=["number", "part"])
+def test_other_rounds_have_other_random_numbers(state, units, other):
+    first, second = run(units[0, 1], orders(state)), run(units[0, 1], orders(state, plan=other))
+    assert (first[1] != second[1]).any()
+
+
+def test_warm_up_takes_the_first_rows_only(state, units):
+    totals, _ = run(units[0, 0], orders(state, most_rows=7))
+    assert totals[8] == 7
+
+
+def test_refit_trains_on_the_held_out_rows_too(state, units):
+    block = whole(units, (0, 0))
+    totals, _ = run(units[0, 0], orders(state, all_rows=True))
+    assert totals[8] == block.rows > (~block.validation).sum()
+    assert totals[11] == 0
+
+
+def test_unit_of_several_blocks_is_one_unit(state, units, monkeypatch):
+    monkeypatch.setattr("spark_fm.engine.partition.ROWS_TO_DEAL", 1)
+    monkeypatch.setattr("spark_fm.engine.partition.ROWS_A_BLOCK", 10)
+    pieces = [BLOCK.take(part) for part in np.array_split(np.arange(BLOCK.rows), 6)]
+    ((_, blocks),) = units_of(dealt(pieces, 1, 1)).items()
+    assert len(blocks) > 2
+    batch = pa.RecordBatch.from_pylist(
+        [{"partition": 0, "part": 0, "number": n, "data": b.to_bytes()} for n, b in enumerate(blocks)], UNITS
+    )
+    totals, sums = run([batch], orders(state))
+    assert (totals[8], totals[11]) == (240, 60)
+    features = np.concatenate([b.features for b in blocks])
+    assert (sums[features, -1] > 0).all()
+
+
+def test_partition_without_rows_sends_nothing(state):
+    assert list(run_round(iter([]), orders(state))) == []
+
+
+def test_values_and_labels_are_scaled(state, units):
+    asked = replace(
+        orders(state),
+        fixed=Shipped(None, Fixed("scaled run", FEATURES, np.full(45, 0.5, np.float32))),
+        scale=Scale(3.0, 2.0),
+    )
+    totals, _ = run(units[0, 0], asked)
+    block = whole(units, (0, 0))
+    rows = ~block.validation
+    # The initial weights are 0 and the factors tiny: the loss is that of the scaled labels.
+    assert totals[3] == pytest.approx((0.5 * ((block.label[rows] - 3) / 2) ** 2).sum(), rel=1e-3)
