@@ -131,7 +131,9 @@ class FMReader(MLReader[Any]):
         try:
             data = self.sparkSession.read.schema(DATA_DDL).parquet(f"{path}/data")
             weights = read_weights(data, int(metadata["factorSize"]), float(metadata["intercept"]))
-        except (PySparkException, KeyError, ValueError) as error:
+        except RuntimeError:
+            raise
+        except Exception as error:  # What a damaged file raises depends on where Spark notices it.
             raise ValueError(f"{path} is damaged: its parameters can't be read") from error
         if weights.features.size != metadata["parameterRows"]:
             raise ValueError(

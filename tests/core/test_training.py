@@ -6,7 +6,7 @@ import pytest
 
 from spark_fm.core.loss import Loss
 from spark_fm.core.settings import Settings
-from spark_fm.core.training import MAX_ROLLBACKS, Plan, Result, Totals, train
+from spark_fm.core.training import MAX_ROLLBACKS, PATIENCE_AT_THE_START, Plan, Result, Totals, train
 
 SETTINGS = Settings(Loss.LOGISTIC, max_epochs=10, patience=3, tol=1e-6, step_size=0.4)
 ROWS = 10**6
@@ -87,8 +87,17 @@ def test_an_improvement_starts_patience_anew():
 
 
 def test_start_is_the_best_when_training_only_makes_it_worse():
-    outcome = train(FakeRunner([0.5, 0.51, 0.52, 0.53, 0.54]), 0, SETTINGS)
+    curve = [0.5 + 0.01 * i for i in range(20)]
+    outcome = train(FakeRunner(curve), 0, replace(SETTINGS, max_epochs=20))
     assert (outcome.state, outcome.best_epoch, outcome.stop_reason) == (0, 0, "patience")
+    # Three times the patience: the loss may rise before the factors have found a direction.
+    assert len(outcome.history) == 3 * PATIENCE_AT_THE_START
+
+
+def test_late_improvement_on_the_start_is_waited_for():
+    curve = [0.5, 0.51, 0.52, 0.53, 0.54, 0.55, 0.3, 0.31, 0.32, 0.33, 0.34]
+    outcome = train(FakeRunner(curve), 0, replace(SETTINGS, max_epochs=20))
+    assert (outcome.best_epoch, outcome.stop_reason, len(outcome.history)) == (6, "patience", 9)
 
 
 def test_improvements_below_tol_count_as_none_but_the_best_is_kept():
@@ -240,6 +249,29 @@ def test_few_rows_may_rise_more_because_they_say_less():
     settings = replace(SETTINGS, tol=-10.0, max_epochs=3)
     assert train(Few(curve, validated=False), 0, settings).rollbacks == 0
     assert train(FakeRunner(curve, validated=False), 0, settings).rollbacks > 0
+
+
+class Parted(FakeRunner):
+    """The second of two parts costs ten times as much as the first."""
+
+    def run(self, state, plan):
+        result = super().run(state, plan)
+        return replace(result, start=totals(result.start.mean * (10 if plan.part else 1)))
+
+
+def test_each_part_is_compared_with_itself():
+    settings = replace(SETTINGS, max_epochs=3)
+    expensive = totals(50.0)
+    smooth = Parted(falling(), validated=False, rounds_per_epoch=2)
+    assert train(smooth, 0, settings, untrained=expensive).rollbacks == 0
+    rising = Parted([1.0, 1.0, 1.0, 2.0, 1.0], validated=False, rounds_per_epoch=2)
+    assert train(rising, 0, replace(settings, tol=-10.0), untrained=expensive).rollbacks > 0
+
+
+def test_part_met_for_the_first_time_is_compared_with_the_untrained_parameters():
+    settings = replace(SETTINGS, max_epochs=1)
+    assert train(Parted([1.0], rounds_per_epoch=2), 0, settings, untrained=totals(7.0)).rollbacks > 0
+    assert train(Parted([1.0], rounds_per_epoch=2), 0, settings, untrained=totals(9.0)).rollbacks == 0
 
 
 def test_squared_losses_scale_follows_the_mean_squared_residual():

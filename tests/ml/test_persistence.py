@@ -9,7 +9,6 @@ from chispa import assert_df_equality
 from pyspark.ml.classification import LogisticRegression
 
 from spark_fm import FMClassificationModel, FMClassifier, FMRegressionModel, FMRegressor
-from spark_fm.engine import table
 from tests.ml.frames import assert_same_weights
 
 
@@ -69,13 +68,6 @@ def test_model_without_features_comes_back(small, path):
     loaded = FMRegressionModel.load(path)
     assert_same_weights(loaded, model)
     assert loaded.weights.features.size == 0
-
-
-def test_model_of_many_files_comes_back(planted_model, path, monkeypatch):
-    monkeypatch.setattr(table, "ROWS_A_FILE", 20)
-    monkeypatch.setattr(table, "ROWS_A_BATCH", 8)
-    planted_model.save(path)
-    assert_same_weights(FMRegressionModel.load(path), planted_model)
 
 
 @pytest.mark.parametrize("estimator", [FMRegressor, FMClassifier])

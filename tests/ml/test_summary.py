@@ -60,7 +60,8 @@ def test_losses_are_in_the_units_of_the_label(ratings):
 
 def test_classifiers_loss_is_the_log_loss(binary_model):
     assert binary_model.summary.lossName == "log-loss"
-    assert 0 < binary_model.summary.trainingLoss[0] < 1.5
+    losses = binary_model.summary.trainingLoss
+    assert losses[0] > losses[-1] > 0
 
 
 def test_summary_of_a_model_that_never_had_one():
