@@ -23,86 +23,81 @@ def _slot(key: int, mask: int) -> int:
 
 @compiled
 def _encode(
-    ids: LongArray, start: int, keys: LongArray, positions: IntArray, count: int, out: IntArray
+    ids: LongArray, start: int, features: LongArray, count: int, slots: IntArray, out: IntArray
 ) -> tuple[int, int]:
-    """Encode ``ids[start:]`` until the hash table is half full: (next to encode, size)."""
-    mask = keys.size - 1
+    """Encode ``ids[start:]`` until ``features`` is full: (next to encode, number of features)."""
+    mask = slots.size - 1
     for i in range(start, ids.size):
-        if 2 * count >= keys.size:
-            return i, count
-        key = ids[i]
-        slot = _slot(key, mask)
-        while positions[slot] >= 0 and keys[slot] != key:
+        slot = _slot(ids[i], mask)
+        while slots[slot] >= 0 and features[slots[slot]] != ids[i]:
             slot = (slot + 1) & mask
-        if positions[slot] < 0:
-            keys[slot], positions[slot] = key, count
+        if slots[slot] < 0:
+            if count == features.size:
+                return i, count
+            slots[slot], features[count] = count, ids[i]
             count += 1
-        out[i] = positions[slot]
+        out[i] = slots[slot]
     return ids.size, count
 
 
 @compiled
-def _insert(ids: LongArray, keys: LongArray, positions: IntArray) -> None:
-    mask = keys.size - 1
-    for i in range(ids.size):
-        slot = _slot(ids[i], mask)
-        while positions[slot] >= 0:
+def _insert(features: LongArray, slots: IntArray) -> None:
+    mask = slots.size - 1
+    for i in range(features.size):
+        slot = _slot(features[i], mask)
+        while slots[slot] >= 0:
             slot = (slot + 1) & mask
-        keys[slot], positions[slot] = ids[i], i
+        slots[slot] = i
 
 
 @compiled
-def _locate(ids: LongArray, keys: LongArray, positions: IntArray, out: IntArray) -> None:
-    mask = keys.size - 1
+def _locate(ids: LongArray, features: LongArray, slots: IntArray, out: IntArray) -> None:
+    mask = slots.size - 1
     for i in range(ids.size):
         slot = _slot(ids[i], mask)
-        while positions[slot] >= 0 and keys[slot] != ids[i]:
+        while slots[slot] >= 0 and features[slots[slot]] != ids[i]:
             slot = (slot + 1) & mask
-        out[i] = positions[slot]
+        out[i] = slots[slot]
 
 
 class Dictionary:
     """A hash table (open addressing, at most half full) from feature id to position."""
 
     def __init__(self, features: LongArray | None = None) -> None:
+        known = np.empty(0, np.int64) if features is None else np.asarray(features, np.int64)
         size = 1024
-        known = np.empty(0, np.int64) if features is None else np.ascontiguousarray(features, np.int64)
-        while size < 2 * known.size + 2:
+        while size < 2 * known.size:
             size *= 2
-        self._allocate(size)
-        _insert(known, self._keys, self._positions)
         self._count = known.size
+        self._allocate(size, known)
 
     def __len__(self) -> int:
         return self._count
 
-    def _allocate(self, size: int) -> None:
-        self._keys = np.zeros(size, np.int64)
-        self._positions = np.full(size, -1, np.int32)
+    def _allocate(self, size: int, known: LongArray) -> None:
+        self._features = np.empty(size // 2, np.int64)
+        self._features[: known.size] = known
+        self._slots = np.full(size, -1, np.int32)
+        _insert(self.features(), self._slots)
 
     def features(self) -> LongArray:
         """The ids in the order of their positions: int64 (len,)."""
-        used = self._positions >= 0
-        ids = np.empty(self._count, np.int64)
-        ids[self._positions[used]] = self._keys[used]
-        return ids
+        return self._features[: self._count]
 
     def encode(self, ids: LongArray | IntArray) -> IntArray:
         """Positions of ``ids``; an id not met before gets the next free position. int32, as long as ``ids``."""
         ids = np.ascontiguousarray(ids, np.int64)
         out = np.empty(ids.size, np.int32)
         done = 0
-        while True:
-            done, self._count = _encode(ids, done, self._keys, self._positions, self._count, out)
-            if done == ids.size:
-                return out
-            known = self.features()
-            self._allocate(2 * self._keys.size)
-            _insert(known, self._keys, self._positions)
+        while done < ids.size:
+            done, self._count = _encode(ids, done, self._features, self._count, self._slots, out)
+            if done < ids.size:
+                self._allocate(2 * self._slots.size, self.features())
+        return out
 
     def locate(self, ids: LongArray | IntArray) -> IntArray:
         """Positions of ``ids``, -1 where an id is unknown. int32, as long as ``ids``."""
         ids = np.ascontiguousarray(ids, np.int64)
         out = np.empty(ids.size, np.int32)
-        _locate(ids, self._keys, self._positions, out)
+        _locate(ids, self.features(), self._slots, out)
         return out

@@ -5,8 +5,9 @@ import warnings
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
+from typing import Any
 
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.engine.columns import training_columns
@@ -105,7 +106,7 @@ class PackedData:
         self.release()
 
 
-def _statistics(rows: list[Row], columns: Columns) -> Statistics:
+def _statistics(rows: list[dict[str, Any]], columns: Columns) -> Statistics:
     rows = sorted(rows, key=lambda row: (row["source"], row["number"]))
     for row in rows:
         if row["error"] is not None:

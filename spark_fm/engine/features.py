@@ -21,6 +21,9 @@ COUNTS = pa.schema(
 LARGEST_INVERSE_SCALE = 1e30
 
 
+DoubleArray = npt.NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class FeatureCounts:
     """Ids (int64, ascending), non-zeros and sums of squared values (float64) of each feature."""
@@ -41,6 +44,13 @@ class FeatureCounts:
         return np.minimum(np.sqrt(ratio), LARGEST_INVERSE_SCALE).astype(np.float32)
 
 
+def _sum(total: DoubleArray, more: DoubleArray) -> DoubleArray:
+    """The sum of two arrays of which the first may be the shorter."""
+    grown = more.astype(np.float64)
+    grown[: total.size] += total
+    return grown
+
+
 class _Counter:
     """Sums counts and squares by id."""
 
@@ -49,18 +59,11 @@ class _Counter:
         self.counts = np.zeros(0)
         self.squares = np.zeros(0)
 
-    def add(
-        self,
-        positions: npt.NDArray[np.int32],
-        counts: npt.NDArray[np.float64] | None,
-        squares: npt.NDArray[np.float64] | None,
-    ) -> None:
+    def add(self, counted: FeatureCounts) -> None:
+        positions = self.dictionary.encode(counted.ids)
         size = len(self.dictionary)
-        for name, more in (("counts", counts), ("squares", squares)):
-            grown = np.bincount(positions, more, minlength=size).astype(np.float64)
-            old = getattr(self, name)
-            grown[: old.size] += old
-            setattr(self, name, grown)
+        self.counts = _sum(self.counts, np.bincount(positions, counted.counts, size).astype(float))
+        self.squares = _sum(self.squares, np.bincount(positions, counted.squares, size).astype(float))
 
     def result(self) -> FeatureCounts:
         ids = self.dictionary.features()
@@ -68,15 +71,14 @@ class _Counter:
         return FeatureCounts(ids[order], self.counts[order], self.squares[order])
 
 
-def count_block(block: Block) -> FeatureCounts:
-    """The counts of one localised block that holds its whole dictionary."""
-    values = block.values.astype(np.float64) ** 2 if block.values.size else None
-    size = block.features.size
-    counts = np.bincount(block.indices, minlength=size).astype(np.float64)
+def count_block(block: Block, ids: npt.NDArray[np.int64]) -> FeatureCounts:
+    """The counts of one localised block, by the dictionary ``ids`` as far as the block knows it."""
+    counts = np.bincount(block.indices, minlength=ids.size).astype(np.float64)
     squares = counts
-    if values is not None:
-        squares = np.bincount(block.indices, values, minlength=size).astype(np.float64)
-    return FeatureCounts(block.features, counts, squares)
+    if block.values.size:
+        values = block.values.astype(np.float64)
+        squares = np.bincount(block.indices, values * values, minlength=ids.size).astype(np.float64)
+    return FeatureCounts(ids, counts, squares)
 
 
 def _rows(counts: FeatureCounts, shards: int) -> Iterator[pa.RecordBatch]:
@@ -96,14 +98,19 @@ def _rows(counts: FeatureCounts, shards: int) -> Iterator[pa.RecordBatch]:
 @task
 def count_features(batches: Iterator[pa.RecordBatch], shards: int) -> Iterator[pa.RecordBatch]:
     """Counts of a partition's units, split by id modulo ``shards``."""
-    counter, unit = _Counter(), np.empty(0, np.int64)
+    counter = _Counter()
+    unit = FeatureCounts(np.empty(0, np.int64), np.zeros(0), np.zeros(0))
     for batch in batches:
         for number, data in zip(batch.column("number").to_pylist(), batch.column("data"), strict=True):
             block = Block.from_buffer(data.as_buffer())
-            unit = block.features if number == 0 else np.concatenate([unit, block.features])
-            positions = counter.dictionary.encode(unit[block.indices])
-            squares = block.values.astype(np.float64) ** 2 if block.values.size else None
-            counter.add(positions, None, squares)
+            if number == 0:
+                counter.add(unit)
+                unit = count_block(block, block.features)
+            else:
+                more = count_block(block, np.concatenate([unit.ids, block.features]))
+                counts, squares = _sum(unit.counts, more.counts), _sum(unit.squares, more.squares)
+                unit = FeatureCounts(more.ids, counts, squares)
+    counter.add(unit)
     yield from _rows(counter.result(), shards)
 
 
@@ -113,9 +120,12 @@ def sum_counts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     counters: dict[int, _Counter] = {}
     for batch in batches:
         for row in batch.to_pylist():
-            counter = counters.setdefault(row["shard"], _Counter())
-            positions = counter.dictionary.encode(np.frombuffer(row["ids"], np.int64))
-            counter.add(positions, np.frombuffer(row["counts"]), np.frombuffer(row["squares"]))
+            counted = FeatureCounts(
+                np.frombuffer(row["ids"], np.int64),
+                np.frombuffer(row["counts"]),
+                np.frombuffer(row["squares"]),
+            )
+            counters.setdefault(row["shard"], _Counter()).add(counted)
     for counter in counters.values():
         yield from _rows(counter.result(), 1)
 

@@ -55,7 +55,7 @@ def train_all(
     whole = concatenate([b for _, _, b in sorted(found, key=lambda f: f[:2])])
     dictionary = Dictionary()
     whole = replace(whole, indices=dictionary.encode(whole.indices), features=dictionary.features())
-    inverse = count_block(_training_rows(whole)).inverse_scale if has_values else None
+    inverse = count_block(_training_rows(whole), whole.features).inverse_scale if has_values else None
     outcome = fit_in_memory(whole, start.get(), inverse, validation_fraction)
     trained = outcome.state
     summary = {

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import DataFrame
 
 from spark_fm.core.compile import compiled
 from spark_fm.engine.process import task
@@ -75,13 +76,13 @@ def reduce_on_executors(
     )
 
 
-def totals_of(rows: list[Row]) -> dict[int, DoubleArray]:
+def totals_of(rows: list[dict[str, Any]]) -> dict[int, DoubleArray]:
     """The totals of each partition, in the order of the partitions."""
     found = {r["partition"]: np.frombuffer(r["totals"]) for r in rows if r["shard"] == TOTALS_SHARD}
     return dict(sorted(found.items()))
 
 
-def shards_of(rows: list[Row]) -> dict[int, list[tuple[bytes, bytes]]]:
+def shards_of(rows: list[dict[str, Any]]) -> dict[int, list[tuple[bytes, bytes]]]:
     """(positions, sums) by shard, in the order of the partitions."""
     shards: dict[int, list[tuple[bytes, bytes]]] = {}
     updates = (r for r in rows if r["shard"] != TOTALS_SHARD)

@@ -65,13 +65,13 @@ def test_counts_of_nothing():
 
 
 def test_counts_of_one_block():
-    counts = count_block(block_of([([0, 1], [1.0, 2.0]), ([1], [4.0])], features=[3, 7]))
+    counts = count_block(block_of([([0, 1], [1.0, 2.0]), ([1], [4.0])], features=[3, 7]), np.array([3, 7]))
     assert (counts.ids.tolist(), counts.counts.tolist()) == ([3, 7], [1.0, 2.0])
     assert counts.squares.tolist() == [1.0, 20.0]
 
 
 def test_counts_of_one_block_of_ones():
-    counts = count_block(block_of([([0, 1], [1.0, 1.0]), ([1], [1.0])], features=[3, 7]))
+    counts = count_block(block_of([([0, 1], [1.0, 1.0]), ([1], [1.0])], features=[3, 7]), np.array([3, 7]))
     assert counts.squares.tolist() == counts.counts.tolist() == [1.0, 2.0]
 
 
