@@ -124,16 +124,19 @@ class _Rise:
         self.untrained = untrained.mean if untrained else math.inf
         self.lowest: dict[int, float] = {}
 
-    def seen(self, start: Totals, part: int) -> bool:
+    def seen(self, start: Totals, part: int, good: bool) -> bool:
+        """Parameters that are the last ``good`` ones have not risen: there is nothing to go back to."""
         if start.rows == 0:
             return False
         noise = 4.0 / math.sqrt(start.rows)
         lowest = self.lowest.get(part, self.untrained)
-        risen = not start.mean <= lowest * (1.25 + noise) + 1e-9
+        risen = not good and not start.mean <= lowest * (1.25 + noise) + 1e-9
         if not risen:
+            if not self.lowest:
+                # The untrained loss may come from fewer rows than a round's.
+                known = self.untrained if self.untrained < math.inf else start.mean
+                self.untrained = max(known, start.mean)
             self.lowest[part] = min(self.lowest.get(part, math.inf), start.mean)
-            if self.untrained == math.inf:
-                self.untrained = start.mean
         return risen
 
 
@@ -170,7 +173,7 @@ def train(
             seconds[phase] = seconds.get(phase, 0.0) + spent
         plan = replace(plan, number=plan.number + 1)
 
-        what = "the loss has risen clearly" if rise.seen(result.start, plan.part) else ""
+        what = "the loss has risen clearly" if rise.seen(result.start, plan.part, state is good) else ""
         if not what:
             good = state
             # Parameters that a rollback returns to have been judged before.

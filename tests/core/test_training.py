@@ -274,6 +274,19 @@ def test_part_met_for_the_first_time_is_compared_with_the_untrained_parameters()
     assert train(Parted([1.0], rounds_per_epoch=2), 0, settings, untrained=totals(9.0)).rollbacks == 0
 
 
+def test_parameters_to_begin_with_are_not_taken_back():
+    # What came before may have been measured on other rows.
+    runner = FakeRunner(falling(), validated=False)
+    outcome = train(runner, 0, replace(SETTINGS, tol=0.0), untrained=totals(0.1))
+    assert (outcome.state, outcome.rollbacks) == (10, 0)
+
+
+@pytest.mark.parametrize("start", [math.nan, math.inf])
+def test_loss_to_begin_with_may_be_anything(start):
+    outcome = train(FakeRunner([start, 0.5, 0.4, 0.3]), 0, replace(SETTINGS, max_epochs=3))
+    assert (outcome.state, outcome.rollbacks, outcome.stop_reason) == (3, 0, "maxIter")
+
+
 def test_squared_losses_scale_follows_the_mean_squared_residual():
     runner = FakeRunner([0.5, 0.3, 0.2])
     train(runner, 0, replace(SETTINGS, loss=Loss.SQUARED, max_epochs=2))

@@ -48,6 +48,15 @@ def test_counts_and_squares_of_units(shards):
     assert as_dict(count_features(unit_batches(), shards)) == EXPECTED
 
 
+@pytest.mark.parametrize("partitions", [1, 2])
+def test_units_of_several_blocks_are_counted_whole(monkeypatch, partitions):
+    monkeypatch.setattr("spark_fm.engine.partition.ROWS_TO_DEAL", 1)
+    monkeypatch.setattr("spark_fm.engine.partition.ROWS_A_BLOCK", 1)
+    batches = list(unit_batches(partitions, 1))
+    assert sum(batch.num_rows for batch in batches) > partitions
+    assert as_dict(count_features(iter(batches), 2)) == EXPECTED
+
+
 def test_shards_are_ids_modulo_their_number():
     for batch in count_features(unit_batches(), 3):
         for row in batch.to_pylist():

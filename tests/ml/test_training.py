@@ -125,7 +125,7 @@ def test_without_validation_rows_the_number_of_epochs_is_chosen_on_held_out_rows
 
 def test_held_out_rows_of_partitioned_training_are_trained_on_at_last(spark):
     # Each row has a feature of its own: what the model knows tells which rows it has seen.
-    rows = [([i, 1000 + i % 7], float(i % 7)) for i in range(200)]
+    rows = [([i, 1000 + i % 7], float(5 * (i % 7) + i * 37 % 11)) for i in range(200)]
     frame = spark.createDataFrame(rows, IDS).coalesce(2)
     estimator = FMRegressor(
         factorSize=1, maxIter=2, numPartitions=2, roundsPerEpoch=1, validationFraction=0.2, stepSize=0.3
@@ -160,6 +160,7 @@ def test_warm_start_is_no_worse_and_knows_new_features(spark, planted_model, fre
     ).fit(more)  # fmt: skip
     assert set(warm.weights.features) == {*planted_model.weights.features, 1000}
     assert warm.numFeatures == 1001
+    assert warm.summary.stopReason != "diverged"
     before = mean_squared_error(planted_model.transform(fresh))
     assert mean_squared_error(warm.transform(fresh)) < 1.3 * before + 0.01
     cold = FMRegressor(factorSize=4, maxIter=2, stepSize=0.02).fit(more)
