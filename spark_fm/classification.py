@@ -11,8 +11,9 @@ from pyspark.ml.param.shared import HasProbabilityCol, HasRawPredictionCol, HasT
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from spark_fm.base import FMEstimator, FMModel
 from spark_fm.core.loss import Loss
+from spark_fm.estimator import FMEstimator
+from spark_fm.model import FMModel
 
 C = TypeVar("C", bound="_ClassifierParams")
 PARTS = "__spark_fm_z"
@@ -54,7 +55,7 @@ class _ClassifierParams(HasRawPredictionCol, HasProbabilityCol, HasThresholds):
 
 class FMClassificationModel(FMModel, _ClassifierParams):
     """Model fitted by :class:`FMClassifier`: P(label = 1) = 1 / (1 + exp(-z(x))), see
-    :class:`spark_fm.base.FMModel`.
+    :class:`spark_fm.model.FMModel`.
     """
 
     @property

@@ -7,12 +7,13 @@ from pyspark import keyword_only
 from pyspark.ml.linalg import Vector
 from pyspark.sql import DataFrame
 
-from spark_fm.base import FMEstimator, FMModel
 from spark_fm.core.loss import Loss
+from spark_fm.estimator import FMEstimator
+from spark_fm.model import FMModel
 
 
 class FMRegressionModel(FMModel):
-    """Model fitted by :class:`FMRegressor`; the prediction is z(x), see :class:`spark_fm.base.FMModel`."""
+    """Model fitted by :class:`FMRegressor`; the prediction is z(x), see :class:`spark_fm.model.FMModel`."""
 
     def predict(self, value: Vector | Sequence[int]) -> float:
         """Predict the label of one row: a vector of size numFeatures, or a list of feature ids."""

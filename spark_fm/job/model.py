@@ -3,7 +3,7 @@
 from pyspark.ml import PipelineModel
 from pyspark.sql import SparkSession
 
-from spark_fm.base import FMModel
+from spark_fm.model import FMModel
 from spark_fm.persistence import path_exists
 
 

@@ -1,0 +1,157 @@
+"""What a fitted classifier and a fitted regressor share."""
+
+from abc import ABCMeta
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from pyspark.ml.base import Model
+from pyspark.ml.linalg import DenseMatrix, DenseVector, Vector
+from pyspark.ml.param import Param
+from pyspark.ml.util import MLReadable, MLWritable
+from pyspark.sql import Column, DataFrame
+
+from spark_fm.core.weights import Weights
+from spark_fm.engine.columns import features_kind, field_of, quoted
+from spark_fm.engine.scoring import Scorer, raw_score
+from spark_fm.engine.transport import Shipped, ship
+from spark_fm.explain import Explanation, explain, raw_prediction, sparse_of
+from spark_fm.params import FMModelParams
+from spark_fm.persistence import FMReader, FMWriter
+from spark_fm.summary import FMTrainingSummary
+
+M = TypeVar("M", bound="FMModel")
+ParamMap = dict[Param[Any], Any]
+
+
+class FMModel(Model, FMModelParams, MLWritable, MLReadable[Any], metaclass=ABCMeta):
+    """A fitted Factorization Machine.
+
+    z(x) = w0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j   (S. Rendle, Factorization Machines, ICDM 2010)
+
+    Only features that occurred in training have parameters; another contributes nothing to a score. A vector must
+    have the size of the training vectors. Ids (array<int> or array<bigint>) may be any: ids that
+    training has not met are unseen features.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._weights = Weights(
+            np.empty(0, np.int64), np.empty(0, np.float32), np.empty((0, 0), np.float32), 0.0
+        )
+        self._num_features = 0
+        self._summary: FMTrainingSummary | None = None
+        self._shipped: Shipped[Scorer] | None = None
+
+    @property
+    def weights(self) -> Weights:
+        """The parameters of the features that occurred, as numpy arrays."""
+        return self._weights
+
+    @property
+    def intercept(self) -> float:
+        """The global bias w0."""
+        return self._weights.intercept
+
+    @property
+    def linear(self) -> DenseVector:
+        """w: numFeatures numbers, 0 for a feature that did not occur; made anew at each call."""
+        dense = np.zeros(self._num_features)
+        dense[self._weights.features] = self._weights.linear
+        return DenseVector(dense)
+
+    @property
+    def factors(self) -> DenseMatrix:
+        """V: numFeatures x factorSize numbers, 0 for a feature that did not occur; made anew at each call."""
+        size = self._weights.factors.shape[1]
+        dense = np.zeros((self._num_features, size))
+        dense[self._weights.features] = self._weights.factors
+        return DenseMatrix(self._num_features, size, dense.ravel(), isTransposed=True)
+
+    @property
+    def numFeatures(self) -> int:
+        """The size of the training vectors; for ids the largest id plus one."""
+        return self._num_features
+
+    @property
+    def hasSummary(self) -> bool:
+        """Whether there is a training summary: not after loading."""
+        return self._summary is not None
+
+    @property
+    def summary(self) -> FMTrainingSummary:
+        """Losses by epoch, time by phase, and why training stopped.
+
+        Raises
+        ------
+        RuntimeError
+            When the model was loaded.
+        """
+        if self._summary is None:
+            raise RuntimeError(f"No training summary available for this {type(self).__name__}: it was loaded")
+        return self._summary
+
+    def _scorer(self) -> Scorer:
+        return Scorer(self._weights, self._num_features, self.getNormalize())
+
+    def _raw(self, value: Vector | Sequence[int]) -> float:
+        return raw_prediction(self._weights, *sparse_of(value, self._num_features, self.getNormalize()))
+
+    def explain(self, value: Vector | Sequence[int]) -> Explanation:
+        """The parts of one row's raw prediction z.
+
+        Parameters
+        ----------
+        value : a vector of size numFeatures, or a list of feature ids
+
+        Returns
+        -------
+        The intercept, each w_i x_i and each <v_i, v_j> x_i x_j; their sum is z.
+
+        Raises
+        ------
+        ValueError
+            When the vector has another size.
+        """
+        return explain(self._weights, *sparse_of(value, self._num_features, self.getNormalize()))
+
+    def _check_output(self, dataset: DataFrame, name: str) -> None:
+        if name and name in dataset.columns:
+            raise ValueError(f"Output column {name} already exists.")
+
+    def _score_column(self, dataset: DataFrame) -> Column:
+        """The lazy column of raw predictions."""
+        name = self.getFeaturesCol()
+        kind = features_kind(field_of(dataset, name, "featuresCol").dataType, name)
+        if self._shipped is None:
+            self._shipped = ship(dataset.sparkSession, self._scorer())
+        return raw_score(dataset[quoted(name)], self._shipped, kind, name)
+
+    def setFeaturesCol(self: M, value: str) -> M:
+        """Sets the value of featuresCol."""
+        return self._set(featuresCol=value)
+
+    def setPredictionCol(self: M, value: str) -> M:
+        """Sets the value of predictionCol."""
+        return self._set(predictionCol=value)
+
+    def copy(self: M, extra: ParamMap | None = None) -> M:
+        """A copy with some params changed; the parameters of the model are shared."""
+        copied = super().copy(extra)
+        copied._shipped = None
+        return copied
+
+    def write(self) -> FMWriter:
+        """A writer: ``write().overwrite().save(path)``."""
+        return FMWriter(self)
+
+    @classmethod
+    def read(cls) -> FMReader:
+        """A reader: ``read().load(path)``."""
+        return FMReader(cls)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}: uid={self.uid}, numFeatures={self.numFeatures}, "
+            f"factorSize={self._weights.factors.shape[1]}"
+        )
