@@ -12,7 +12,7 @@ from spark_fm.core.settings import Settings
 from spark_fm.core.training import Epoch, Outcome, train
 from spark_fm.core.weights import Start
 
-ENOUGH_VALIDATION_ROWS = 2000
+ENOUGH_VALIDATION_ROWS = 8000
 FEWEST_ROWS_TO_HOLD_OUT_FROM = 20
 MOST_FOLDS = 5
 
