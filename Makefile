@@ -30,6 +30,12 @@ demo: check-java
 test: check-java
 	$(BIN)/python -m pytest
 
+# DATA=folder with ml-latest-small and a9a measures on these too; results go to benchmarks/results.
+bench: check-java
+	$(BIN)/python -m benchmarks.kernel
+	$(BIN)/python -m benchmarks.quality $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m benchmarks.partitions $(if $(DATA),--data $(DATA),--sets sample)
+
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

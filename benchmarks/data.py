@@ -79,14 +79,14 @@ def sample() -> Split:
     return Split("pyspark's MovieLens sample", train, test, int(ids.max()) + 1, binary=False)
 
 
-def real_sets(folder: Path | None) -> list[Split]:
-    """The real sets that the folder has, and pyspark's sample."""
+def real_sets(folder: Path | None, names: list[str]) -> list[Split]:
+    """Of the named sets those that the folder has; "sample", pyspark's own, needs none."""
     found = []
-    if folder is not None and (folder / "ml-latest-small" / "ratings.csv").exists():
+    if "ml-latest-small" in names and folder and (folder / "ml-latest-small" / "ratings.csv").exists():
         found.append(movielens(folder))
-    if folder is not None and (folder / "a9a" / "a9a").exists():
+    if "a9a" in names and folder and (folder / "a9a" / "a9a").exists():
         found.append(a9a(folder))
-    return [*found, sample()]
+    return [*found, sample()] if "sample" in names else found
 
 
 def zipf_ids(rows: int, fields: int, features: int, exponent: float, seed: int) -> npt.NDArray[np.int64]:

@@ -117,14 +117,13 @@ def main() -> None:
     options.add_argument("--data", type=Path, help="folder with ml-latest-small and a9a")
     options.add_argument("--partitions", type=int, nargs="+", default=[1, 4, 16, 64])
     options.add_argument("--epochs", type=int, default=20)
+    options.add_argument("--sets", nargs="+", default=["ml-latest-small", "a9a"])
     args = options.parse_args()
     rows: list[dict[str, object]] = []
     curves: dict[str, object] = {}
     spark = spark_session()
     try:
-        for split in real_sets(args.data):
-            if "sample" in split.name and args.data:
-                continue
+        for split in real_sets(args.data, args.sets):
             best = 0.0
             for partitions in args.partitions:
                 curve = merge_curve(spark, split, partitions, args.epochs)

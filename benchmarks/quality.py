@@ -98,10 +98,11 @@ def main() -> None:
     """Measure and publish."""
     options = parser(str(__doc__).splitlines()[0])
     options.add_argument("--data", type=Path, help="folder with ml-latest-small and a9a")
+    options.add_argument("--sets", nargs="+", default=["ml-latest-small", "a9a", "sample"])
     args = options.parse_args()
     spark = spark_session()
     try:
-        tables = [(split.name, compare(spark, split)) for split in real_sets(args.data)]
+        tables = [(split.name, compare(spark, split)) for split in real_sets(args.data, args.sets)]
     finally:
         spark.stop()
     publish("quality", tables, args.output)
