@@ -72,3 +72,13 @@ def test_empty_dictionary_knows_nothing():
     assert dictionary.features().size == 0
     assert dictionary.locate(array([0, 1])).tolist() == [-1, -1]
     assert dictionary.encode(array([])).size == 0
+
+
+@pytest.mark.parametrize("count", [511, 512, 513, 40_000])
+def test_dictionary_of_many_given_features_finds_and_grows(count):
+    ids = np.random.default_rng(count).permutation(np.arange(count, dtype=np.int64) * 7919)
+    dictionary = Dictionary(ids)
+    np.testing.assert_array_equal(dictionary.locate(ids), np.arange(count))
+    assert (dictionary.locate(ids + 1) == -1).all()
+    assert dictionary.encode(array([5, 7, 5])).tolist() == [count, count + 1, count]
+    np.testing.assert_array_equal(dictionary.features(), [*ids, 5, 7])

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -207,23 +208,24 @@ def test_missing_rows_are_refused(spark, planted_model, path):
     )
 
 
-@pytest.mark.parametrize("factor_size", [0, 2])
+FOREIGN = [
+    "id + 1.5 as other",
+    "id as feature",
+    "id as feature, cast(id as float) as linear",
+    "id as feature, array(cast(id as float)) as factors",
+    "cast(0 as bigint) as feature, cast(id as float) as linear, "
+    "array_repeat(cast(id as float), {K}) as factors",
+    "id as feature, cast('nan' as float) as linear, array_repeat(cast(id as float), {K}) as factors",
+    "id - 1 as feature, cast(id as float) as linear, array_repeat(cast(id as float), {K}) as factors",
+]
+# Without factors there is nothing missing that matters.
+COMPLETE = (0, "id as feature, cast(id as float) as linear")
+
+
 @pytest.mark.parametrize(
-    "columns",
-    [
-        "id + 1.5 as other",
-        "id as feature",
-        "id as feature, cast(id as float) as linear",
-        "id as feature, array(cast(id as float)) as factors",
-        "cast(0 as bigint) as feature, cast(id as float) as linear, "
-        "array_repeat(cast(id as float), {K}) as factors",
-        "id as feature, cast('nan' as float) as linear, array_repeat(cast(id as float), {K}) as factors",
-        "id - 1 as feature, cast(id as float) as linear, array_repeat(cast(id as float), {K}) as factors",
-    ],
+    ("factor_size", "columns"), [case for case in product([0, 2], FOREIGN) if case != COMPLETE]
 )
 def test_foreign_parquet_is_refused(spark, small, path, factor_size, columns):
-    if factor_size == 0 and columns == "id as feature, cast(id as float) as linear":
-        pytest.skip("without factors there is nothing missing that matters")
     model = FMRegressor(factorSize=factor_size, maxIter=1, validationFraction=0.0).fit(small)
     model.save(path)
     rows = model.weights.features.size
