@@ -29,6 +29,8 @@ def spark() -> Iterator[SparkSession]:
         SparkSession.builder.master("local[2]")
         .appName("spark_fm tests")
         .config("spark.ui.enabled", "false")
+        # Tests are many small jobs: what the JVM's second compiler would gain it never earns back.
+        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.sql.shuffle.partitions", "2")
@@ -54,6 +56,7 @@ def ratings(spark: SparkSession) -> Iterator[DataFrame]:
         for i, (user, item, rating) in enumerate(movielens_rows())
     ]
     frame = spark.createDataFrame(rows, ["features", "label", "is_test"]).coalesce(2).persist()
+    frame.count()
     yield frame
     frame.unpersist()
 
@@ -63,5 +66,6 @@ def binary(spark: SparkSession) -> Iterator[DataFrame]:
     """pyspark's binary classification sample: 100 rows, 692 features, labels 0 and 1."""
     path = str(MLLIB_DATA / "sample_binary_classification_data.txt")
     frame = spark.read.format("libsvm").option("numFeatures", "692").load(path).persist()
+    frame.count()
     yield frame
     frame.unpersist()

@@ -10,6 +10,7 @@ from tests.ml.frames import planted_frame
 def planted(spark):
     """2,000 rows of a known model: features (ids), label."""
     frame = planted_frame(spark, 2000).persist()
+    frame.count()
     yield frame
     frame.unpersist()
 
@@ -18,6 +19,7 @@ def planted(spark):
 def fresh(spark):
     """Another 500 rows of the same model."""
     frame = planted_frame(spark, 500, seed=1).persist()
+    frame.count()
     yield frame
     frame.unpersist()
 
@@ -26,6 +28,7 @@ def fresh(spark):
 def small(planted):
     """200 of the rows."""
     frame = planted.limit(200).coalesce(1).persist()
+    frame.count()
     yield frame
     frame.unpersist()
 
@@ -33,6 +36,7 @@ def small(planted):
 @pytest.fixture(scope="session")
 def planted_classes(spark):
     frame = planted_frame(spark, 2000, binary=True).persist()
+    frame.count()
     yield frame
     frame.unpersist()
 

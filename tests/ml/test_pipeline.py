@@ -32,19 +32,19 @@ def one_hot_stages():
     ]
 
 
-def hashed_stages():
-    return [FeatureHasher(inputCols=["user", "item", "price"], outputCol="features", numFeatures=1 << 18)]
-
-
-@pytest.mark.parametrize("stages", [one_hot_stages, hashed_stages])
-def test_regressor_at_the_end_of_a_pipeline(raw, stages, tmp_path):
+def test_regressor_behind_an_indexer_an_encoder_and_an_assembler(raw):
     fm = FMRegressor(labelCol="rating", factorSize=2, maxIter=30, seed=1)
-    pipeline = Pipeline(stages=[*stages(), fm])
+    scored = Pipeline(stages=[*one_hot_stages(), fm]).fit(raw).transform(raw)
+    assert scored.columns[-1] == "prediction"
+    assert RegressionEvaluator(labelCol="rating", metricName="r2").evaluate(scored) > 0.8
+
+
+def test_regressor_behind_a_hasher_comes_back_with_its_pipeline(raw, tmp_path):
+    hasher = FeatureHasher(inputCols=["user", "item", "price"], outputCol="features", numFeatures=1 << 18)
+    pipeline = Pipeline(stages=[hasher, FMRegressor(labelCol="rating", factorSize=2, maxIter=30, seed=1)])
     model = pipeline.fit(raw)
     scored = model.transform(raw)
-    assert scored.columns[-1] == "prediction"
-    evaluator = RegressionEvaluator(labelCol="rating", metricName="r2")
-    assert evaluator.evaluate(scored) > 0.8
+    assert RegressionEvaluator(labelCol="rating", metricName="r2").evaluate(scored) > 0.8
     model.write().overwrite().save(str(tmp_path / "model"))
     loaded = PipelineModel.load(str(tmp_path / "model"))
     assert isinstance(loaded.stages[-1], FMRegressionModel)

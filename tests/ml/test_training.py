@@ -220,7 +220,9 @@ def test_initial_model_of_shorter_vectors_grows(spark, rating_model):
 
 @pytest.mark.parametrize("partitions", [1, 3])
 def test_same_data_and_seed_give_the_same_model_to_the_last_bit(planted, partitions):
-    estimator = FMRegressor(factorSize=3, maxIter=2, numPartitions=partitions, seed=5)
+    estimator = FMRegressor(
+        factorSize=3, maxIter=1, numPartitions=partitions, roundsPerEpoch=2, validationFraction=0.05, seed=5
+    )
     first = estimator.fit(planted)
     assert_same_weights(estimator.fit(planted), first)
     assert first.summary.partitions == partitions
@@ -230,8 +232,8 @@ def test_same_data_and_seed_give_the_same_model_to_the_last_bit(planted, partiti
 
 def test_many_partitions_are_about_as_good_as_one(planted, fresh, planted_model):
     settings = {"factorSize": 4, "regParamLinear": 0.0, "regParamFactors": 0.002, "seed": 1}
-    model = FMRegressor(numPartitions=4, maxIter=12, validationFraction=0.05, **settings).fit(planted)
-    alone = FMRegressor(numPartitions=1, maxIter=12, validationFraction=0.05, **settings).fit(planted)
+    model = FMRegressor(numPartitions=4, maxIter=6, validationFraction=0.05, **settings).fit(planted)
+    alone = FMRegressor(numPartitions=1, maxIter=6, validationFraction=0.05, **settings).fit(planted)
     assert model.summary.partitions == 4
     assert model.summary.roundsPerEpoch == 4
     variance = fresh.select(F.var_pop("label")).first()[0]
