@@ -1,6 +1,7 @@
 """Block: a batch of sparse rows as plain arrays, and its bytes."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -101,20 +102,20 @@ class Block:
         flags, rows, nonzeros, features = (int(x) for x in header[1:5])
         offset = header.nbytes
 
-        def read(dtype: type[np.generic], count: int) -> npt.NDArray[np.generic]:
+        def read(dtype: type[np.generic], count: int) -> npt.NDArray[Any]:
             nonlocal offset
             array = np.frombuffer(buffer, dtype, count, offset)
             offset += array.nbytes + -array.nbytes % 8
             return array
 
         return cls(
-            label=read(np.float64, rows),  # type: ignore[arg-type]
-            features=read(np.int64, features),  # type: ignore[arg-type]
-            indptr=read(np.int32, rows + 1),  # type: ignore[arg-type]
-            indices=read(np.int64 if flags & _LONG_INDICES else np.int32, nonzeros),  # type: ignore[arg-type]
-            values=read(np.float32, nonzeros if flags & _HAS_VALUES else 0),  # type: ignore[arg-type]
-            weight=read(np.float32, rows if flags & _HAS_WEIGHT else 0),  # type: ignore[arg-type]
-            validation=read(np.bool_, rows if flags & _HAS_VALIDATION else 0),  # type: ignore[arg-type]
+            label=read(np.float64, rows),
+            features=read(np.int64, features),
+            indptr=read(np.int32, rows + 1),
+            indices=read(np.int64 if flags & _LONG_INDICES else np.int32, nonzeros),
+            values=read(np.float32, nonzeros if flags & _HAS_VALUES else 0),
+            weight=read(np.float32, rows if flags & _HAS_WEIGHT else 0),
+            validation=read(np.bool_, rows if flags & _HAS_VALIDATION else 0),
         )
 
 
@@ -127,9 +128,7 @@ def concatenate(blocks: list[Block]) -> Block:
         (b.indptr[1:] + start).astype(np.int32) for b, start in zip(blocks, starts, strict=False)
     ]
 
-    def filled(
-        arrays: list[npt.NDArray[np.generic]], sizes: list[int], fill: object
-    ) -> npt.NDArray[np.generic]:
+    def filled(arrays: list[npt.NDArray[Any]], sizes: list[int], fill: object) -> npt.NDArray[Any]:
         if not any(a.size for a in arrays):
             return arrays[0]
         return np.concatenate(
@@ -140,9 +139,9 @@ def concatenate(blocks: list[Block]) -> Block:
     return Block(
         indptr=np.concatenate(indptr),
         indices=np.concatenate([b.indices for b in blocks]),
-        values=filled([b.values for b in blocks], nonzeros, 1.0),  # type: ignore[arg-type]
+        values=filled([b.values for b in blocks], nonzeros, 1.0),
         label=np.concatenate([b.label for b in blocks]),
-        weight=filled([b.weight for b in blocks], rows, 1.0),  # type: ignore[arg-type]
-        validation=filled([b.validation for b in blocks], rows, False),  # type: ignore[arg-type]
+        weight=filled([b.weight for b in blocks], rows, 1.0),
+        validation=filled([b.validation for b in blocks], rows, False),
         features=np.concatenate([b.features for b in blocks]),
     )

@@ -1,4 +1,4 @@
-"""The Spark session of a job."""
+"""A job's Spark session."""
 
 import os
 import sys
