@@ -18,7 +18,7 @@ IntArray = npt.NDArray[np.int32]
 @compiled
 def _slot(key: int, mask: int) -> int:
     mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
-    return np.int64(mixed >> np.uint64(32)) & mask  # type: ignore[no-any-return]
+    return int(mixed >> np.uint64(32)) & mask
 
 
 @compiled

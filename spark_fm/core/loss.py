@@ -31,7 +31,7 @@ class Loss(IntEnum):
 def sigmoid(z: float) -> float:
     """1 / (1 + exp(-z)) without overflow."""
     e = np.exp(-abs(z))
-    return 1.0 / (1.0 + e) if z >= 0 else e / (1.0 + e)  # type: ignore[no-any-return]
+    return float(1.0 / (1.0 + e) if z >= 0 else e / (1.0 + e))
 
 
 @compiled
@@ -39,7 +39,7 @@ def loss_value(loss: int, z: float, y: float) -> float:
     """The loss of one row (see :class:`Loss`)."""
     if loss == 0:
         return 0.5 * (z - y) * (z - y)
-    return np.log1p(np.exp(-abs(z))) + max(z, 0.0) - y * z  # type: ignore[no-any-return]
+    return float(np.log1p(np.exp(-abs(z))) + max(z, 0.0) - y * z)
 
 
 @compiled

@@ -54,7 +54,7 @@ class Coupling:
 
 @compiled
 def _exponent(rate: float, before: float, added: float) -> float:
-    return rate * added / (np.sqrt(before + added) + np.sqrt(before))  # type: ignore[no-any-return]
+    return float(rate * added / (np.sqrt(before + added) + np.sqrt(before)))
 
 
 @compiled
@@ -62,7 +62,7 @@ def _information(rate: float, before: float, added: float) -> float:
     """dG_p / f_p, the factor that turns a change into N1; 0 where nothing was added."""
     if added <= 0.0:
         return 0.0
-    return added / -np.expm1(-_exponent(rate, before, added))  # type: ignore[no-any-return]
+    return float(added / -np.expm1(-_exponent(rate, before, added)))
 
 
 @compiled
@@ -70,7 +70,7 @@ def _fraction(rate: float, before: float, added: float) -> float:
     """f_all / sum_p dG_p, the factor that turns the sum of N1 into a change; 0 where nothing was added."""
     if added <= 0.0:
         return 0.0
-    return -np.expm1(-_exponent(rate, before, added)) / added  # type: ignore[no-any-return]
+    return float(-np.expm1(-_exponent(rate, before, added)) / added)
 
 
 @compiled

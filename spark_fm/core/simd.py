@@ -19,7 +19,7 @@ _INT = ir.IntType(32)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
 
 
-class Float32x8(types.Type):  # type: ignore[misc]
+class Float32x8(types.Type):
     """The numba type of eight float32 side by side."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ float32x8 = Float32x8()
 
 
 @register_model(Float32x8)
-class _Float32x8Model(models.PrimitiveModel):  # type: ignore[misc]
+class _Float32x8Model(models.PrimitiveModel):
     def __init__(self, manager: Any, numba_type: Any) -> None:
         super().__init__(manager, numba_type, _VECTOR)
 
@@ -42,7 +42,7 @@ def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any
     return cgutils.get_item_pointer2(context, builder, view.data, shape, strides, array_type.layout, index)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def load8(_: Any, array: Any, row: Any, column: Any) -> Any:
     """``array[row, column:column+8]`` of a 2-d float32 array, without a bounds check."""
 
@@ -55,7 +55,7 @@ def load8(_: Any, array: Any, row: Any, column: Any) -> Any:
     return float32x8(array, types.intp, types.intp), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def store8(_: Any, array: Any, row: Any, column: Any, value: Any) -> Any:
     """``array[row, column:column+8] = value`` of a 2-d float32 array, without a bounds check."""
 
@@ -68,7 +68,7 @@ def store8(_: Any, array: Any, row: Any, column: Any, value: Any) -> Any:
     return types.void(array, types.intp, types.intp, float32x8), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def prefetch(_: Any, array: Any, row: Any, column: Any) -> Any:
     """Ask the processor to bring the cache line of ``array[row, column]`` for writing."""
 
@@ -88,14 +88,14 @@ def prefetch(_: Any, array: Any, row: Any, column: Any) -> Any:
 
 
 def _binary(instruction: str) -> Callable[..., Any]:
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def operation(_: Any, left: Any, right: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return getattr(builder, instruction)(args[0], args[1], flags=("fast",))
 
         return float32x8(float32x8, float32x8), generate
 
-    return operation  # type: ignore[no-any-return]
+    return operation
 
 
 add8 = _binary("fadd")
@@ -103,7 +103,7 @@ sub8 = _binary("fsub")
 mul8 = _binary("fmul")
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def splat8(_: Any, value: Any) -> Any:
     """Eight copies of one float32."""
 
@@ -116,7 +116,7 @@ def splat8(_: Any, value: Any) -> Any:
     return float32x8(types.float32), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def sum8(_: Any, value: Any) -> Any:
     """The sum of the eight lanes, a float32."""
 

@@ -29,7 +29,8 @@ class Sparse:
 
 def to_numpy(array: pa.Array) -> npt.NDArray[Any]:
     """An Arrow array without nulls as a numpy array."""
-    return array.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    made: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False)
+    return made
 
 
 def _first(bad: npt.NDArray[np.bool_]) -> int:
