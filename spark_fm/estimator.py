@@ -7,11 +7,10 @@ from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pyspark.ml.base import Estimator
 from pyspark.ml.param import Param
-from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import DataFrame
 
 from spark_fm.core.loss import Loss
@@ -20,12 +19,11 @@ from spark_fm.engine.dataset import PackedData
 from spark_fm.engine.fit import Division, Fitted, fit_packed
 from spark_fm.engine.request import Columns
 from spark_fm.model import FMModel, ParamMap
-from spark_fm.persistence import FMReader, FMWriter
+from spark_fm.persistence import FMPersistable
 from spark_fm.setters import FMSetters
 from spark_fm.summary import FMTrainingSummary, Progress
 
 M = TypeVar("M", bound=FMModel)
-E = TypeVar("E", bound="FMEstimator[Any]")
 
 
 @dataclass
@@ -86,7 +84,7 @@ class _FitIterator(Generic[M]):
                     self._packed.release()
 
 
-class FMEstimator(Estimator[M], FMSetters, MLWritable, MLReadable[Any], metaclass=ABCMeta):
+class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
     """Fits a Factorization Machine with AdaGrad over the partitions of a DataFrame."""
 
     _loss: Loss
@@ -112,12 +110,6 @@ class FMEstimator(Estimator[M], FMSetters, MLWritable, MLReadable[Any], metaclas
             binary=self._loss is Loss.LOGISTIC,
             normalize=self.getNormalize(),
         )
-
-    def _checked(self: E) -> E:
-        """Param maps bypass the params' converters: apply them again."""
-        for param, value in self.extractParamMap().items():
-            param.typeConverter(value)
-        return self
 
     def _settings(self) -> Settings:
         return Settings(
@@ -158,10 +150,9 @@ class FMEstimator(Estimator[M], FMSetters, MLWritable, MLReadable[Any], metaclas
         return model
 
     def _fit(self, dataset: DataFrame) -> M:
-        estimator = self._checked()
         begun = time.perf_counter()
-        with PackedData.of(dataset, estimator._columns()) as packed:
-            return estimator._fit_packed(packed, time.perf_counter() - begun)
+        with PackedData.of(dataset, self._columns()) as packed:
+            return self._fit_packed(packed, time.perf_counter() - begun)
 
     def fitMultiple(self, dataset: DataFrame, paramMaps: Sequence[ParamMap]) -> Iterator[tuple[int, M]]:
         """Fit a model for each param map; the data are packed once and shared.
@@ -170,7 +161,7 @@ class FMEstimator(Estimator[M], FMSetters, MLWritable, MLReadable[Any], metaclas
         -------
         A thread-safe iterator of (index of the param map, model).
         """
-        estimators = [self.copy(extra)._checked() for extra in paramMaps]
+        estimators = [self.copy(extra) for extra in paramMaps]
         return _FitIterator(estimators, dataset)
 
     def _fit_packed(self, packed: PackedData, seconds: float) -> M:
@@ -203,12 +194,3 @@ class FMEstimator(Estimator[M], FMSetters, MLWritable, MLReadable[Any], metaclas
         loss_name = "log-loss" if self._loss is Loss.LOGISTIC else "mean squared error"
         model._summary = FMTrainingSummary.of(fitted, loss_name)
         return model
-
-    def write(self) -> FMWriter:
-        """A writer: ``write().overwrite().save(path)``."""
-        return FMWriter(self)
-
-    @classmethod
-    def read(cls) -> FMReader:
-        """A reader: ``read().load(path)``."""
-        return FMReader(cls)

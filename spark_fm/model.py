@@ -8,7 +8,6 @@ import numpy as np
 from pyspark.ml.base import Model
 from pyspark.ml.linalg import DenseMatrix, DenseVector, Vector
 from pyspark.ml.param import Param
-from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import Column, DataFrame
 
 from spark_fm.core.weights import Weights
@@ -17,14 +16,14 @@ from spark_fm.engine.scoring import Scorer, raw_score
 from spark_fm.engine.transport import Shipped, ship
 from spark_fm.explain import Explanation, explain, raw_prediction, sparse_of
 from spark_fm.params import FMModelParams
-from spark_fm.persistence import FMReader, FMWriter
+from spark_fm.persistence import FMPersistable
 from spark_fm.summary import FMTrainingSummary
 
 M = TypeVar("M", bound="FMModel")
 ParamMap = dict[Param[Any], Any]
 
 
-class FMModel(Model, FMModelParams, MLWritable, MLReadable[Any], metaclass=ABCMeta):
+class FMModel(Model, FMModelParams, FMPersistable, metaclass=ABCMeta):
     """A fitted Factorization Machine.
 
     z(x) = w0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j   (S. Rendle, Factorization Machines, ICDM 2010)
@@ -140,15 +139,6 @@ class FMModel(Model, FMModelParams, MLWritable, MLReadable[Any], metaclass=ABCMe
         copied = super().copy(extra)
         copied._shipped = None
         return copied
-
-    def write(self) -> FMWriter:
-        """A writer: ``write().overwrite().save(path)``."""
-        return FMWriter(self)
-
-    @classmethod
-    def read(cls) -> FMReader:
-        """A reader: ``read().load(path)``."""
-        return FMReader(cls)
 
     def __repr__(self) -> str:
         return (

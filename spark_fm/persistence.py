@@ -9,7 +9,14 @@ from typing import Any
 
 from pyspark.errors import PySparkException
 from pyspark.ml.param import Params
-from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
+from pyspark.ml.util import (
+    DefaultParamsReader,
+    DefaultParamsWriter,
+    MLReadable,
+    MLReader,
+    MLWritable,
+    MLWriter,
+)
 from pyspark.sql import SparkSession
 
 from spark_fm.core.weights import Weights
@@ -141,3 +148,16 @@ class FMReader(MLReader[Any]):
                 f"expected {metadata['parameterRows']}"
             )
         return weights
+
+
+class FMPersistable(Params, MLWritable, MLReadable[Any]):
+    """Gives an estimator or a model ``write()``, ``save(path)``, ``read()`` and ``load(path)``."""
+
+    def write(self) -> FMWriter:
+        """A writer: ``write().overwrite().save(path)``."""
+        return FMWriter(self)
+
+    @classmethod
+    def read(cls) -> FMReader:
+        """A reader: ``read().load(path)``."""
+        return FMReader(cls)

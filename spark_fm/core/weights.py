@@ -88,7 +88,8 @@ class Start:
         Features that no step has touched are left out; those of an earlier model stay as they were.
         """
         settings, scale, K = self.settings, self.scale, trained.factor_size
-        touched = (trained.table[:, -3:-1] > 1.0).any(axis=1)
+        # A step with a tiny gradient moves the weight but leaves an accumulator of 1.0 as it is in float32.
+        touched = (trained.table[:, -3:-1] > 1.0).any(axis=1) | (trained.linear != 0.0)
         features = trained.features[touched]
         order = np.argsort(features)
         inverse = np.ones(touched.size) if inverse_scale is None else inverse_scale
