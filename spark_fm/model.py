@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame
 from spark_fm.core.weights import Weights
 from spark_fm.engine.columns import features_kind, field_of, quoted
 from spark_fm.engine.scoring import Scorer, raw_score
-from spark_fm.engine.transport import Shipped, ship
+from spark_fm.engine.transport import Shipped, application_of, ship
 from spark_fm.explain import Explanation, explain, raw_prediction, sparse_of
 from spark_fm.params import FMModelParams
 from spark_fm.persistence import FMPersistable
@@ -41,6 +41,7 @@ class FMModel(Model, FMModelParams, FMPersistable, metaclass=ABCMeta):
         self._num_features = 0
         self._summary: FMTrainingSummary | None = None
         self._shipped: Shipped[Scorer] | None = None
+        self._shipped_in: object = None
 
     @property
     def weights(self) -> Weights:
@@ -122,8 +123,10 @@ class FMModel(Model, FMModelParams, FMPersistable, metaclass=ABCMeta):
         """The lazy column of raw predictions."""
         name = self.getFeaturesCol()
         kind = features_kind(field_of(dataset, name, "featuresCol").dataType, name)
-        if self._shipped is None:
-            self._shipped = ship(dataset.sparkSession, self._scorer())
+        # What was shipped is gone with the application that it was shipped in: a notebook may start another.
+        application = application_of(dataset.sparkSession)
+        if self._shipped is None or self._shipped_in is not application:
+            self._shipped, self._shipped_in = ship(dataset.sparkSession, self._scorer()), application
         return raw_score(dataset[quoted(name)], self._shipped, kind, name)
 
     def setFeaturesCol(self: M, value: str) -> M:

@@ -14,6 +14,11 @@ def is_connect(spark: SparkSession) -> bool:
     return "connect" in type(spark).__module__
 
 
+def application_of(spark: SparkSession) -> object:
+    """What the life of shipped objects hangs on: the SparkContext, or the session on Spark Connect."""
+    return spark if is_connect(spark) else spark.sparkContext
+
+
 @dataclass
 class Shipped(Generic[T]):
     """Something that workers can read with :meth:`get`; the driver releases it when no job needs it."""
