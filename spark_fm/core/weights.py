@@ -88,8 +88,9 @@ class Start:
         Features that no step has touched are left out; those of an earlier model stay as they were.
         """
         settings, scale, K = self.settings, self.scale, trained.factor_size
+        untouched = 0.0 if self.model is None else self.at(trained.features, inverse_scale).linear
         # A step with a tiny gradient moves the weight but leaves an accumulator of 1.0 as it is in float32.
-        touched = (trained.table[:, -3:-1] > 1.0).any(axis=1) | (trained.linear != 0.0)
+        touched = (trained.table[:, -3:-1] > 1.0).any(axis=1) | (trained.linear != untouched)
         features = trained.features[touched]
         order = np.argsort(features)
         inverse = np.ones(touched.size) if inverse_scale is None else inverse_scale
