@@ -120,6 +120,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             step_size=self.getStepSize(),
             reg_linear=self.getRegParamLinear(),
             reg_factors=self.getRegParamFactors(),
+            reg_prior=self.getRegParamPrior(),
             init_std=self.getInitStd(),
             max_epochs=self.getMaxIter(),
             tol=self.getTol(),

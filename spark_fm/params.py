@@ -159,6 +159,12 @@ class FMParams(
         "L2 penalty on the factors of the features of a row; overrides regParam; >= 0",
         _not_negative("regParamFactors"),
     )
+    regParamPrior: Param[float] = _param(
+        "regParamPrior",
+        "strength of a Gaussian prior on weights and factors, which shrinks a feature the more the rarer it "
+        "is; where regParam is set, 0 unless set itself; >= 0",
+        _not_negative("regParamPrior"),
+    )
     fitLinear: Param[bool] = _param(
         "fitLinear",
         "whether to fit the linear term (aka 1-way term)",
@@ -220,8 +226,9 @@ class FMParams(
             fitIntercept=True,
             fitLinear=True,
             regParam=0.0,
-            regParamLinear=0.005,
-            regParamFactors=0.02,
+            regParamLinear=0.003,
+            regParamFactors=0.01,
+            regParamPrior=0.3,
             miniBatchFraction=1.0,
             initStd=0.01,
             maxIter=100,
@@ -257,6 +264,12 @@ class FMParams(
     def getRegParamFactors(self) -> float:
         """Gets the L2 penalty in force on the factors (see regParam)."""
         return self._penalty(self.regParamFactors)
+
+    def getRegParamPrior(self) -> float:
+        """Gets the strength of the prior in force: 0 where regParam is set and regParamPrior is not."""
+        if not self.isSet(self.regParamPrior) and self.isSet(self.regParam):
+            return 0.0
+        return self.getOrDefault(self.regParamPrior)
 
     def getMiniBatchFraction(self) -> float:
         """Gets the value of miniBatchFraction or its default value."""

@@ -54,6 +54,10 @@ class FMSetters(FMParams):
         """Sets the value of regParamFactors."""
         return self._set(regParamFactors=value)
 
+    def setRegParamPrior(self: S, value: float) -> S:
+        """Sets the value of regParamPrior."""
+        return self._set(regParamPrior=value)
+
     def setMiniBatchFraction(self: S, value: float) -> S:
         """Sets the value of miniBatchFraction."""
         return self._set(miniBatchFraction=value)

@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spark_fm.core.csr import lengthen, shorten, take_rows
+
 _MAGIC = 0x314B434F4C424D46  # "FMBLOCK1", little-endian
-_HAS_VALUES, _HAS_WEIGHT, _HAS_VALIDATION, _LONG_INDICES = 1, 2, 4, 8
+_HAS_VALUES, _HAS_WEIGHT, _HAS_VALIDATION, _SHORT_INDICES = 1, 2, 4, 8
 
 NO_FLOATS: npt.NDArray[np.float32] = np.empty(0, np.float32)
 NO_FLAGS: npt.NDArray[np.bool_] = np.empty(0, np.bool_)
+_NO_ESCAPES = np.empty(0, np.int32)
 NO_FEATURES: npt.NDArray[np.int64] = np.empty(0, np.int64)
 
 
@@ -22,19 +25,18 @@ class Block:
     ----------
     indptr : int32 (rows + 1)
         Row r has the non-zeros ``indptr[r]:indptr[r + 1]``.
-    indices : int32 or int64 (non-zeros)
-        Feature ids, or after localising (:mod:`spark_fm.core.dictionary`) positions in a partition's
-        dictionary, then always int32.
+    indices : int32 (non-zeros)
+        Positions of the features in a dictionary (:mod:`spark_fm.core.dictionary`).
     values : float32 (non-zeros), empty when all are one
     label : float64 (rows)
     weight : float32 (rows), empty when all are one
     validation : bool (rows), empty when no row is for validation only
     features : int64
-        The ids that this block adds to its partition's dictionary, in order; empty before localising.
+        What this block adds to the dictionary, in order.
     """
 
     indptr: npt.NDArray[np.int32]
-    indices: npt.NDArray[np.int32] | npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int32]
     values: npt.NDArray[np.float32]
     label: npt.NDArray[np.float64]
     weight: npt.NDArray[np.float32]
@@ -56,14 +58,14 @@ class Block:
         lengths = np.diff(self.indptr)[rows]
         indptr = np.zeros(rows.size + 1, np.int32)
         np.cumsum(lengths, out=indptr[1:])
-        # The non-zeros of the chosen rows: each row's start, repeated, plus a running count within it.
-        offsets = np.repeat(self.indptr[:-1][rows] - indptr[:-1], lengths)
-        chosen = np.arange(indptr[-1]) + offsets
+        indices = np.empty(indptr[-1], np.int32)
+        values = np.empty(indptr[-1] if self.values.size else 0, np.float32)
+        take_rows(self.indptr, self.indices, self.values, rows.astype(np.int64), indptr, indices, values)
         return replace(
             self,
             indptr=indptr,
-            indices=self.indices[chosen],
-            values=self.values[chosen] if self.values.size else self.values,
+            indices=indices,
+            values=values,
             label=self.label[rows],
             weight=self.weight[rows] if self.weight.size else self.weight,
             validation=self.validation[rows] if self.validation.size else self.validation,
@@ -71,15 +73,17 @@ class Block:
 
     def to_bytes(self) -> bytes:
         """The block as bytes: a header of eight int64, then the arrays, each padded to eight bytes."""
+        short = shorten(self.indices)
+        indices = (self.indices, _NO_ESCAPES) if short is None else short
         flags = (
             _HAS_VALUES * (self.values.size > 0)
             + _HAS_WEIGHT * (self.weight.size > 0)
             + _HAS_VALIDATION * (self.validation.size > 0)
-            + _LONG_INDICES * (self.indices.dtype == np.int64)
+            + _SHORT_INDICES * (short is not None)
         )
-        header = [_MAGIC, flags, self.rows, self.nonzeros, self.features.size, 0, 0, 0]
+        header = [_MAGIC, flags, self.rows, self.nonzeros, self.features.size, indices[1].size, 0, 0]
         arrays = (
-            np.array(header, np.int64), self.label, self.features, self.indptr, self.indices,
+            np.array(header, np.int64), self.label, self.features, self.indptr, *indices,
             self.values, self.weight, self.validation,
         )  # fmt: skip
         parts = []
@@ -89,7 +93,7 @@ class Block:
 
     @classmethod
     def from_buffer(cls, buffer: bytes | memoryview) -> "Block":
-        """Views into the bytes of :meth:`to_bytes`: nothing is copied, nothing may be written.
+        """Views into the bytes of :meth:`to_bytes`: only the indices may be a copy; nothing may be written.
 
         Raises
         ------
@@ -99,7 +103,7 @@ class Block:
         header = np.frombuffer(buffer, np.int64, 8)
         if header[0] != _MAGIC:
             raise ValueError("not a packed block: its first bytes differ from FMBLOCK1")
-        flags, rows, nonzeros, features = (int(x) for x in header[1:5])
+        flags, rows, nonzeros, features, escaped = (int(x) for x in header[1:6])
         offset = header.nbytes
 
         def read(dtype: type[np.generic], count: int) -> npt.NDArray[Any]:
@@ -108,11 +112,19 @@ class Block:
             offset += array.nbytes + -array.nbytes % 8
             return array
 
+        label = read(np.float64, rows)
+        dictionary = read(np.int64, features)
+        indptr = read(np.int32, rows + 1)
+        indices = read(np.uint16 if flags & _SHORT_INDICES else np.int32, nonzeros)
+        escapes = read(np.int32, escaped)
+        if flags & _SHORT_INDICES:
+            short, indices = indices, np.empty(nonzeros, np.int32)
+            lengthen(short, escapes, indices)
         return cls(
-            label=read(np.float64, rows),
-            features=read(np.int64, features),
-            indptr=read(np.int32, rows + 1),
-            indices=read(np.int64 if flags & _LONG_INDICES else np.int32, nonzeros),
+            label=label,
+            features=dictionary,
+            indptr=indptr,
+            indices=indices,
             values=read(np.float32, nonzeros if flags & _HAS_VALUES else 0),
             weight=read(np.float32, rows if flags & _HAS_WEIGHT else 0),
             validation=read(np.bool_, rows if flags & _HAS_VALIDATION else 0),

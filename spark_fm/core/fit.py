@@ -34,18 +34,19 @@ def fit_in_memory(
     start: Start,
     inverse_scale: npt.NDArray[np.float32] | None,
     validation_fraction: float,
+    counts: npt.NDArray[np.float64] | None = None,
 ) -> Outcome[Parameters]:
     """Train on all rows of a localised block.
 
     With validation rows in the block, these decide when to stop. Without, ``validation_fraction`` of the rows,
     held out once or several times, decides how many epochs to train, and the model is then trained that
-    long on all rows. ``block.features`` must be the whole dictionary.
+    long on all rows. ``block.features`` must be the whole dictionary; ``counts`` as in :meth:`Start.at`.
     """
     settings = start.settings
     block = scaled(block, start.scale, inverse_scale)
     everything = np.arange(block.rows, dtype=np.int32)
     none = np.empty(0, np.int32)
-    state = start.at(block.features, inverse_scale)
+    state = start.at(block.features, inverse_scale, counts)
     if block.validation.size:
         runner = MemoryRunner(block, everything[~block.validation], everything[block.validation], settings)
         return train(runner, state, settings)

@@ -4,10 +4,11 @@ z(x) = w0 + sum_i w_i x_i + 1/2 sum_f [ (sum_i v_if x_i)^2 - sum_i v_if^2 x_i^2 
 (S. Rendle, Factorization Machines, ICDM 2010), in time linear in the non-zeros.
 
 All that belongs to a feature lies in one row of a float32 *table*, so that a visit costs one or two
-cache lines: ``[v_0 .. v_{K'-1}, w, Gw, Gv, unused]`` where K' is the factor size rounded up to a multiple of
+cache lines: ``[v_0 .. v_{K'-1}, w, Gw, Gv, l]`` where K' is the factor size rounded up to a multiple of
 eight. The extra factors are zero and stay zero: their gradient g x (s_f - v_f x) + l v_f is zero. Gw and
 Gv are AdaGrad's sums of squared gradients (J. Duchi et al., JMLR 2011): one for the weight and
-one for the whole factor vector, the mean over its factors.
+one for the whole factor vector, the mean over its factors. l is the feature's own L2 penalty per visit, for rare
+features larger than for popular ones.
 """
 
 import numpy as np
@@ -91,8 +92,8 @@ def train_rows(
 
     For each row, with g = weight * dloss/dz and c = weight: the gradient of a weight is g x + c l w, of a factor
     g x (s_f - v_f x) + c l v_f; its square goes into the accumulator, and the parameter moves by
-    step * gradient / sqrt(accumulator). The L2 penalty l acts on what a row touches, so in proportion
-    to how often a feature occurs.
+    step * gradient / sqrt(accumulator). The L2 penalty l of what a row touches is the same
+    for all features plus the feature's own.
 
     Parameters
     ----------
@@ -103,14 +104,15 @@ def train_rows(
     order : int32, the rows to visit
     loss : number of a :class:`spark_fm.core.loss.Loss`
     steps : float32 (3,), step sizes of the intercept, the weights and the factors; 0 keeps a part as it is
-    penalties : float32 (2,), L2 penalties of the weights and of the factors
+    penalties : float32 (3,), L2 penalties of the weights and of the factors, and how many times a feature's own
+        penalty counts for its factors (for its weight it counts once)
 
     Returns
     -------
     The weighted sum of the rows' losses, each taken just before its own step.
     """
     width = table.shape[1] - 4
-    weights, sum_w, sum_v = width, width + 1, width + 2
+    weights, sum_w, sum_v, own = width, width + 1, width + 2, width + 3
     sums = np.zeros((1, width), np.float32)
     zero = splat8(np.float32(0.0))
     has_values = values.size > 0
@@ -156,10 +158,10 @@ def train_rows(
             i = indices[j]
             x = values[j] if has_values else np.float32(1.0)
             gx = g * x
-            gradient = gx + c * penalties[0] * table[i, weights]
+            gradient = gx + c * (penalties[0] + table[i, own]) * table[i, weights]
             new_sum_w = table[i, sum_w] + gradient * gradient
             towards_sum = splat8(gx)
-            towards_zero = splat8(c * penalties[1] - gx * x)
+            towards_zero = splat8(c * (penalties[1] + penalties[2] * table[i, own]) - gx * x)
             squares = zero
             for f in range(0, width, 8):
                 d = add8(

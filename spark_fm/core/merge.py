@@ -15,8 +15,10 @@ the fraction f_all of the way that one worker would have gone over all rows (dG 
 Little progress gives the sum of the updates, full progress their information-weighted mean; what a single
 partition touched it keeps whole. ``docs/merge.md`` has the derivation and the measurements.
 
-A partition sends sums that add up in any order: N1 = dG_p d_p / f_p, N2 = dG_p, N3 = dG_p^2. They
-lie in one row per feature: ``[N1 of v (K'), N1 of w, N2 of w, N2 of v, N3 of w, N3 of v]``.
+What adds up over the partitions is N1 = dG_p d_p / f_p, N2 = dG_p and N3 = dG_p^2. The *sums* lie in one row per
+feature: ``[N1 of v (K'), N1 of w, N2 of w, N2 of v, N3 of w, N3 of v]``. What one partition sends is shorter by half, a
+*packed* row: ``[unit, N1 of w, N2 of w, N2 of v, N1 of v / unit as int16 (K')]``, where the unit makes the largest
+of them 32767. The rounding is far below the noise of a step, and N3 follows from N2.
 """
 
 from dataclasses import dataclass
@@ -28,6 +30,11 @@ from spark_fm.core.compile import compiled
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
+ShortArray = npt.NDArray[np.int16]
+
+STEPS = 32767.0
+PACKED_SHORTS = 8  # int16 values that the four float32 at the start of a packed row take
 
 
 @dataclass(frozen=True)
@@ -75,20 +82,36 @@ def _fraction(rate: float, before: float, added: float) -> float:
 
 @compiled
 def _contributions(
-    before: FloatArray, after: FloatArray, linear: float, factors: float, out: FloatArray
-) -> None:
+    before: FloatArray,
+    after: FloatArray,
+    linear: float,
+    factors: float,
+    positions: IntArray,
+    packed: FloatArray,
+    shorts: ShortArray,
+) -> int:
     width = before.shape[1] - 4
+    count = 0
     for i in range(before.shape[0]):
         sum_w, sum_v = float(before[i, width + 1]), float(before[i, width + 2])
         added_w = float(after[i, width + 1]) - sum_w
         added_v = float(after[i, width + 2]) - sum_v
-        info_w = _information(linear, sum_w, added_w)
-        info_v = _information(factors, sum_v, added_v)
+        if added_w <= 0.0 and added_v <= 0.0:
+            continue
+        positions[count] = i
+        change_w = float(after[i, width]) - float(before[i, width])
+        packed[count, 1] = _information(linear, sum_w, added_w) * change_w
+        packed[count, 2], packed[count, 3] = added_w, added_v
+        largest = 0.0
         for f in range(width):
-            out[i, f] = info_v * (float(after[i, f]) - float(before[i, f]))
-        out[i, width] = info_w * (float(after[i, width]) - float(before[i, width]))
-        out[i, width + 1], out[i, width + 2] = added_w, added_v
-        out[i, width + 3], out[i, width + 4] = added_w * added_w, added_v * added_v
+            largest = max(largest, abs(float(after[i, f]) - float(before[i, f])))
+        packed[count, 0] = _information(factors, sum_v, added_v) * largest / STEPS
+        steps = STEPS / largest if largest > 0.0 else 0.0
+        for f in range(width):
+            step = np.rint((float(after[i, f]) - float(before[i, f])) * steps)
+            shorts[count, PACKED_SHORTS + f] = np.int16(step)
+        count += 1
+    return count
 
 
 @compiled
@@ -106,8 +129,8 @@ def _apply(table: FloatArray, sums: DoubleArray, linear: float, factors: float) 
             table[i, width + 2] += sums[i, width + 4] / added_v
 
 
-def contributions(before: FloatArray, after: FloatArray, coupling: Coupling) -> FloatArray:
-    """N1, N2 and N3 of one partition for all rows of its table.
+def contributions(before: FloatArray, after: FloatArray, coupling: Coupling) -> tuple[IntArray, FloatArray]:
+    """N1, N2 and N3 of one partition for those rows of its table that training has touched.
 
     Parameters
     ----------
@@ -115,11 +138,59 @@ def contributions(before: FloatArray, after: FloatArray, coupling: Coupling) -> 
 
     Returns
     -------
-    float32 (features, K' + 5), see the module's docstring for the columns.
+    int32 (touched,), which rows; float32 (touched, 4 + K' / 2), packed rows as in the module's docstring.
     """
-    out = np.empty((before.shape[0], before.shape[1] + 1), np.float32)
-    _contributions(before, after, coupling.linear, coupling.factors, out)
-    return out
+    rows, width = before.shape[0], before.shape[1] - 4
+    positions = np.empty(rows, np.int32)
+    packed = np.empty((rows, packed_width(width)), np.float32)
+    shorts = packed.view(np.int16)
+    count = _contributions(before, after, coupling.linear, coupling.factors, positions, packed, shorts)
+    return positions[:count], packed[:count]
+
+
+def packed_width(width: int) -> int:
+    """How many float32 a packed row has room for: three sums, the unit, and two factors each."""
+    return (PACKED_SHORTS + width) // 2
+
+
+@compiled
+def _add_packed(
+    sums: DoubleArray, positions: IntArray, first: int, packed: FloatArray, shorts: ShortArray
+) -> None:
+    width = sums.shape[1] - 5
+    for i in range(positions.size):
+        row = positions[i] - first
+        unit, added_w, added_v = float(packed[i, 0]), float(packed[i, 2]), float(packed[i, 3])
+        for f in range(width):
+            sums[row, f] += unit * float(shorts[i, PACKED_SHORTS + f])
+        sums[row, width] += float(packed[i, 1])
+        sums[row, width + 1] += added_w
+        sums[row, width + 2] += added_v
+        sums[row, width + 3] += added_w * added_w
+        sums[row, width + 4] += added_v * added_v
+
+
+@compiled
+def _add_sums(sums: DoubleArray, positions: IntArray, first: int, more: FloatArray) -> None:
+    for i in range(positions.size):
+        row = positions[i] - first
+        for f in range(sums.shape[1]):
+            sums[row, f] += float(more[i, f])
+
+
+def add_rows(sums: DoubleArray, positions: IntArray, first: int, more: FloatArray) -> None:
+    """Add rows to ``sums``, in place.
+
+    Parameters
+    ----------
+    sums : float64 (rows, K' + 5), the sums of the table's rows from ``first`` on
+    positions : int32 (n,), which rows of the table
+    more : float32 (n, 4 + K' / 2) packed rows, or (n, K' + 5) sums
+    """
+    if more.shape[1] == sums.shape[1]:
+        _add_sums(sums, positions, first, more)
+    else:
+        _add_packed(sums, positions, first, more, more.view(np.int16))
 
 
 def intercept_contributions(before: DoubleArray, after: DoubleArray, coupling: Coupling) -> DoubleArray:
@@ -129,11 +200,14 @@ def intercept_contributions(before: DoubleArray, after: DoubleArray, coupling: C
     return np.array([info * (after[0] - before[0]), added, added * added])
 
 
-def apply_merge(table: FloatArray, sums: DoubleArray, coupling: Coupling) -> FloatArray:
-    """A new table: the old one moved by the summed contributions of all partitions."""
-    merged: FloatArray = table.copy()
-    _apply(merged, sums, coupling.linear, coupling.factors)
-    return merged
+def apply_merge(table: FloatArray, sums: DoubleArray, coupling: Coupling) -> None:
+    """Move a table, in place, by the summed contributions of all partitions.
+
+    Parameters
+    ----------
+    table : float32 (features, K' + 4); sums : float64 (features, K' + 5)
+    """
+    _apply(table, sums, coupling.linear, coupling.factors)
 
 
 def apply_intercept_merge(intercept: DoubleArray, sums: DoubleArray, coupling: Coupling) -> DoubleArray:

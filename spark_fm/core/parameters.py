@@ -25,7 +25,7 @@ class Parameters:
     features : int64 (m,), ascending
         The ids of the features that occur; only they have parameters.
     table : float32 (m, K' + 4)
-        Factors, weight and AdaGrad accumulators of each feature, see :mod:`spark_fm.core.kernel`.
+        Factors, weight, AdaGrad accumulators and own penalty of each feature, see :mod:`spark_fm.core.kernel`.
     intercept : float64 (2,)
         w0 and its accumulator.
     factor_size : int
@@ -55,7 +55,7 @@ class Parameters:
 def initial_parameters(
     features: LongArray, factor_size: int, intercept: float, init_std: float, seed: int
 ) -> Parameters:
-    """Parameters to start from: weights 0, factors N(0, init_std^2), accumulators 1.
+    """Parameters to start from: weights 0, factors N(0, init_std^2), accumulators 1, no penalties of their own.
 
     The factors depend on the seed and the sorted ids only, so on no partitioning.
     """

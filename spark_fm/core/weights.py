@@ -59,8 +59,16 @@ class Start:
     scale: Scale
     model: Weights | None = None
 
-    def at(self, features: LongArray, inverse_scale: FloatArray | None) -> Parameters:
-        """Parameters, in the units of training, whose rows follow ``features`` (in any order)."""
+    def at(
+        self,
+        features: LongArray,
+        inverse_scale: FloatArray | None,
+        counts: npt.NDArray[np.float64] | None = None,
+    ) -> Parameters:
+        """Parameters, in the units of training, whose rows follow ``features`` (in any order).
+
+        ``counts`` says how often each feature occurs; without it there is no prior.
+        """
         settings = self.settings
         ascending = np.sort(features)
         intercept = self.scale.intercept
@@ -70,6 +78,8 @@ class Start:
             ascending, settings.factor_size, intercept, settings.init_std, settings.seed
         )
         table = made.table[np.searchsorted(ascending, features)]
+        if counts is not None:
+            table[:, -1] = settings.own_penalties(counts, self.scale.active)
         if self.model is not None:
             rows = self.model.find(features)
             here = rows >= 0

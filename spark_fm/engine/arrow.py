@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from spark_fm.core.csr import first_unsorted
+
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -31,6 +33,13 @@ def to_numpy(array: pa.Array) -> npt.NDArray[Any]:
     """An Arrow array without nulls as a numpy array."""
     made: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False)
     return made
+
+
+def binary_array(array: npt.NDArray[Any]) -> pa.Array:
+    """A binary array of one value, the bytes of ``array``, which are not copied."""
+    offsets = pa.py_buffer(np.array([0, array.nbytes], np.int32))
+    data = pa.py_buffer(np.ascontiguousarray(array))
+    return pa.Array.from_buffers(pa.binary(), 1, [None, offsets, data])
 
 
 def _first(bad: npt.NDArray[np.bool_]) -> int:
@@ -77,40 +86,37 @@ def _read_ids(array: pa.Array, name: str) -> Sparse:
     if flat.null_count:
         row = _row_of(indptr, _first(to_numpy(flat.is_null())))
         raise BadInputError(f"column {name!r}: row {row} has a null id, expected integers >= 0")
-    ids = to_numpy(flat).astype(np.int64)
-    rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
-    order = np.lexsort((ids, rows))
-    ids = ids[order]
-    _check_ids(ids, indptr, rows, name, "ids", -1)
+    ids = to_numpy(flat).astype(np.int64, copy=False)
+    if first_unsorted(indptr, ids) >= 0:
+        rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
+        ids = ids[np.lexsort((ids, rows))]
+    _check_ids(ids, indptr, name, "ids", -1)
     return Sparse(indptr, ids, np.empty(0), -1)
 
 
 def _check_ids(
     ids: npt.NDArray[np.int64],
     indptr: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.intp],
     name: str,
     what: str,
     size: int,
 ) -> None:
     def message(at: int, problem: str) -> str:
-        row = int(rows[at])
+        row = _row_of(indptr, at)
         shown = _shown(ids[indptr[row] : indptr[row + 1]])
         return f"column {name!r}: row {row} has {problem} among its {what} {shown}"
 
-    if (ids < 0).any():
+    if ids.min(initial=0) < 0:
         at = _first(ids < 0)
         raise BadInputError(message(at, f"the negative index {ids[at]}") + ", expected >= 0")
-    if size >= 0 and (ids >= size).any():
+    if size >= 0 and ids.max(initial=-1) >= size:
         at = _first(ids >= size)
         raise BadInputError(
             message(at, f"the index {ids[at]}") + f", expected less than the vector's size {size}"
         )
-    steps = np.diff(ids)
-    wrong = (rows[1:] == rows[:-1]) & (steps <= 0)
-    if wrong.any():
-        at = _first(wrong) + 1
-        problem = "the duplicate index" if steps[at - 1] == 0 else "the unsorted index"
+    at = first_unsorted(indptr, ids)
+    if at >= 0:
+        problem = "the duplicate index" if ids[at] == ids[at - 1] else "the unsorted index"
         expected = "ascending indices without duplicates" if what == "indices" else "each id once"
         raise BadInputError(message(at, f"{problem} {ids[at]}") + f", expected {expected}")
 
@@ -140,7 +146,7 @@ def _read_vectors(array: pa.Array, name: str) -> Sparse:
             )
         ids = np.arange(values.size) - value_ptr[:-1][rows]
         ids[~dense[rows]] = to_numpy(index_array)
-        _check_ids(ids, value_ptr, rows, name, "indices", size)
+        _check_ids(ids, value_ptr, name, "indices", size)
 
     # Not (|x| <= LARGEST) is also true of NaN. Training computes in float32.
     wrong = ~(np.abs(values) <= LARGEST)

@@ -1,9 +1,10 @@
 """PackedData: a DataFrame checked and packed once, and what its statistics say."""
 
 import math
+import uuid
 import warnings
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
 from typing import Any
 
@@ -11,10 +12,15 @@ from pyspark.sql import DataFrame, SparkSession
 
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.engine.columns import training_columns
+from spark_fm.engine.features import FeatureCounts, occurring_features
 from spark_fm.engine.jobs import collect, persist
-from spark_fm.engine.pack import PACKED_DDL, pack
-from spark_fm.engine.partition import into_units, partition_keys
+from spark_fm.engine.pack import COUNTS_ROW, NOT_STATISTICS, PACKED_DDL, pack
+from spark_fm.engine.partition import Deal, Union, into_units, partition_keys
 from spark_fm.engine.request import Columns, FeaturesKind
+from spark_fm.engine.transport import Shipped, ship
+
+# With this many non-zeros for each feature that occurs, a unit uses most of them: it needs no dictionary of its own.
+NONZEROS_OF_THE_WHOLE_UNION = 2.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class Statistics:
     has_values: bool
     num_features: int
     sources: int
+    features: int
 
     @property
     def validation_rows(self) -> int:
@@ -46,7 +53,7 @@ class Statistics:
     def scale(self, settings: Settings) -> Scale:
         """The units of training."""
         weight_mean = self.weight_sum / self.training_rows
-        return Scale.of(settings, weight_mean, self.label_mean, self.label_variance)
+        return Scale.of(settings, weight_mean, self.label_mean, self.label_variance, self.active)
 
 
 @dataclass
@@ -58,6 +65,7 @@ class PackedData:
     kind: FeaturesKind
     statistics: Statistics
     _units: dict[tuple[int, int, float, int], DataFrame] = field(default_factory=dict)
+    _shipped: list[Shipped[Union]] = field(default_factory=list)
 
     @classmethod
     def of(cls, dataset: DataFrame, columns: Columns) -> "PackedData":
@@ -73,18 +81,28 @@ class PackedData:
         selected, kind = training_columns(dataset, columns)
         blocks = persist(selected.mapInArrow(partial(pack, columns=columns, kind=kind), PACKED_DDL))
         try:
-            statistics = _statistics(collect(blocks.drop("data")), columns)
+            statistics = _statistics(collect(blocks.drop(*NOT_STATISTICS)), columns)
         except BaseException:
             blocks.unpersist()
             raise
         return cls(dataset.sparkSession, blocks, kind, statistics)
 
+    @cached_property
+    def features(self) -> FeatureCounts:
+        """The features that occur, popular ones first."""
+        return occurring_features(self.blocks, self.statistics.sources, self.statistics.features)
+
     def units(self, partitions: int, parts: int, held_out: float, seed: int) -> DataFrame:
         """The rows dealt to ``partitions`` x ``parts`` units, persisted until :meth:`release`."""
         key = (partitions, parts, held_out, seed)
         if key not in self._units:
+            if not self._shipped:
+                self._shipped.append(ship(self.spark, Union(uuid.uuid4().hex, self.features.ids)))
             keys = partition_keys(self.spark, partitions)
-            self._units[key] = persist(into_units(self.blocks, keys, parts, held_out, seed))
+            orders = Deal(keys, parts, held_out, seed, self._shipped[0])
+            each = self.statistics.nonzeros / (partitions * parts)
+            own_dictionaries = each < self.features.ids.size * NONZEROS_OF_THE_WHOLE_UNION
+            self._units[key] = persist(into_units(self.blocks, orders, own_dictionaries))
         return self._units[key]
 
     def release(self) -> None:
@@ -92,6 +110,9 @@ class PackedData:
         for units in self._units.values():
             units.unpersist()
         self._units.clear()
+        for shipped in self._shipped:
+            shipped.release()
+        self._shipped.clear()
         self.blocks.unpersist()
 
     def __enter__(self) -> "PackedData":
@@ -111,6 +132,8 @@ def _statistics(rows: list[dict[str, Any]], columns: Columns) -> Statistics:
     for row in rows:
         if row["error"] is not None:
             raise ValueError(row["error"])
+    features = sum(row["features"] for row in rows if row["number"] == COUNTS_ROW)
+    rows = [row for row in rows if row["number"] != COUNTS_ROW]
     total = sum(row["rows"] for row in rows)
     if total == 0:
         raise ValueError("the DataFrame is empty, expected at least one row to train on")
@@ -158,4 +181,5 @@ def _statistics(rows: list[dict[str, Any]], columns: Columns) -> Statistics:
         has_values=any(row["has_values"] for row in rows),
         num_features=sizes[0] if sizes[0] >= 0 else 1 + max(row["largest_id"] for row in rows),
         sources=len({row["source"] for row in rows}),
+        features=features,
     )

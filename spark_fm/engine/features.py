@@ -1,15 +1,18 @@
-"""Which features occur in the units, how often, and how large their values are."""
+"""Which features occur, how often, and how large their values are."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from spark_fm.core.block import Block
+from spark_fm.core.csr import count_occurrences
 from spark_fm.core.dictionary import Dictionary
 from spark_fm.engine.jobs import collect
 from spark_fm.engine.process import task
@@ -19,18 +22,19 @@ COUNTS = pa.schema(
     [("shard", pa.int32()), ("ids", pa.binary()), ("counts", pa.binary()), ("squares", pa.binary())]
 )
 LARGEST_INVERSE_SCALE = 1e30
-
+DRIVER_COUNTS = 4_000_000
 
 DoubleArray = npt.NDArray[np.float64]
+LongArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class FeatureCounts:
-    """Ids (int64, ascending), non-zeros and sums of squared values (float64) of each feature."""
+    """Ids (int64), non-zeros and sums of squared values (float64) of each feature."""
 
-    ids: npt.NDArray[np.int64]
-    counts: npt.NDArray[np.float64]
-    squares: npt.NDArray[np.float64]
+    ids: LongArray
+    counts: DoubleArray
+    squares: DoubleArray
 
     @property
     def inverse_scale(self) -> npt.NDArray[np.float32]:
@@ -43,102 +47,107 @@ class FeatureCounts:
         ratio = np.divide(self.counts, self.squares, out=np.ones(self.ids.size), where=some)
         return np.minimum(np.sqrt(ratio), LARGEST_INVERSE_SCALE).astype(np.float32)
 
+    def take(self, rows: npt.NDArray[Any]) -> "FeatureCounts":
+        """The given features, in the given order."""
+        return FeatureCounts(self.ids[rows], self.counts[rows], self.squares[rows])
 
-def _sum(total: DoubleArray, more: DoubleArray) -> DoubleArray:
-    """The sum of two arrays of which the first may be the shorter."""
-    grown = more.astype(np.float64)
-    grown[: total.size] += total
-    return grown
+    def popular_first(self) -> "FeatureCounts":
+        """The features in descending order of their counts, equal ones in ascending order of their ids.
+
+        Popular features' parameters then lie together, which the processor's caches like, and have
+        small numbers, which makes blocks short.
+        """
+        return self.take(np.lexsort((self.ids, -self.counts)))
+
+    def to_row(self) -> dict[str, bytes]:
+        """The columns ids, counts and squares of a row."""
+        return {
+            "ids": self.ids.tobytes(),
+            "counts": self.counts.tobytes(),
+            "squares": self.squares.tobytes(),
+        }
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> "FeatureCounts":
+        """What :meth:`to_row` has made a row of."""
+        return cls(
+            np.frombuffer(row["ids"], np.int64),
+            np.frombuffer(row["counts"]),
+            np.frombuffer(row["squares"]),
+        )
 
 
-class _Counter:
-    """Sums counts and squares by id."""
+class Counter:
+    """Counts and squares by feature, in the order in which features are met."""
 
     def __init__(self) -> None:
         self.dictionary = Dictionary()
-        self.counts = np.zeros(0)
-        self.squares = np.zeros(0)
+        self._counts = np.zeros(1024)
+        self._squares = np.zeros(1024)
+
+    def _make_room(self) -> None:
+        lacking = len(self.dictionary) - self._counts.size
+        if lacking > 0:
+            more = np.zeros(max(lacking, self._counts.size))
+            self._counts = np.concatenate([self._counts, more])
+            self._squares = np.concatenate([self._squares, more])
+
+    def count(self, block: Block) -> None:
+        """Count the training rows of a block whose indices are positions in the dictionary."""
+        self._make_room()
+        count_occurrences(
+            block.indptr, block.indices, block.values, block.validation, self._counts, self._squares
+        )
 
     def add(self, counted: FeatureCounts) -> None:
+        """Add the counts of other rows."""
         positions = self.dictionary.encode(counted.ids)
-        size = len(self.dictionary)
-        self.counts = _sum(self.counts, np.bincount(positions, counted.counts, size).astype(float))
-        self.squares = _sum(self.squares, np.bincount(positions, counted.squares, size).astype(float))
+        self._make_room()
+        self._counts[positions] += counted.counts
+        self._squares[positions] += counted.squares
 
     def result(self) -> FeatureCounts:
-        ids = self.dictionary.features()
-        order = np.argsort(ids)
-        return FeatureCounts(ids[order], self.counts[order], self.squares[order])
-
-
-def count_block(block: Block, ids: npt.NDArray[np.int64]) -> FeatureCounts:
-    """The counts of one localised block, by the dictionary ``ids`` as far as the block knows it."""
-    counts = np.bincount(block.indices, minlength=ids.size).astype(np.float64)
-    squares = counts
-    if block.values.size:
-        values = block.values.astype(np.float64)
-        squares = np.bincount(block.indices, values * values, minlength=ids.size).astype(np.float64)
-    return FeatureCounts(ids, counts, squares)
-
-
-def _rows(counts: FeatureCounts, shards: int) -> Iterator[pa.RecordBatch]:
-    shard = counts.ids % shards
-    for s in range(shards):
-        mine = shard == s
-        if mine.any():
-            row = {
-                "shard": s,
-                "ids": counts.ids[mine].tobytes(),
-                "counts": counts.counts[mine].tobytes(),
-                "squares": counts.squares[mine].tobytes(),
-            }
-            yield pa.RecordBatch.from_pylist([row], schema=COUNTS)
+        """The counts so far, in the order of the dictionary."""
+        size = len(self.dictionary)
+        return FeatureCounts(self.dictionary.features(), self._counts[:size], self._squares[:size])
 
 
 @task
-def count_features(batches: Iterator[pa.RecordBatch], shards: int) -> Iterator[pa.RecordBatch]:
-    """Counts of a partition's units, split by id modulo ``shards``."""
-    counter = _Counter()
-    unit = FeatureCounts(np.empty(0, np.int64), np.zeros(0), np.zeros(0))
+def split_counts(batches: Iterator[pa.RecordBatch], shards: int) -> Iterator[pa.RecordBatch]:
+    """Counts of source partitions, split by id modulo ``shards``."""
     for batch in batches:
-        for number, data in zip(batch.column("number").to_pylist(), batch.column("data"), strict=True):
-            block = Block.from_buffer(data.as_buffer())
-            if number == 0:
-                counter.add(unit)
-                unit = count_block(block, block.features)
-            else:
-                more = count_block(block, np.concatenate([unit.ids, block.features]))
-                counts, squares = _sum(unit.counts, more.counts), _sum(unit.squares, more.squares)
-                unit = FeatureCounts(more.ids, counts, squares)
-    counter.add(unit)
-    yield from _rows(counter.result(), shards)
+        for row in batch.to_pylist():
+            counted = FeatureCounts.from_row(row)
+            shard_of = counted.ids % shards
+            for shard in range(shards):
+                mine = counted.take(np.flatnonzero(shard_of == shard))
+                if mine.ids.size:
+                    yield pa.RecordBatch.from_pylist([{"shard": shard} | mine.to_row()], schema=COUNTS)
 
 
 @task
 def sum_counts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Counts of the same shard summed over partitions."""
-    counters: dict[int, _Counter] = {}
+    """Counts of the same shard summed over source partitions."""
+    counters: dict[int, Counter] = {}
     for batch in batches:
         for row in batch.to_pylist():
-            counted = FeatureCounts(
-                np.frombuffer(row["ids"], np.int64),
-                np.frombuffer(row["counts"]),
-                np.frombuffer(row["squares"]),
-            )
-            counters.setdefault(row["shard"], _Counter()).add(counted)
-    for counter in counters.values():
-        yield from _rows(counter.result(), 1)
+            counters.setdefault(row["shard"], Counter()).add(FeatureCounts.from_row(row))
+    for shard, counter in counters.items():
+        yield pa.RecordBatch.from_pylist([{"shard": shard} | counter.result().to_row()], schema=COUNTS)
 
 
-def occurring_features(units: DataFrame, partitions: int) -> FeatureCounts:
-    """The counts over all units; summed on the executors, so the driver gets each id once."""
-    counted = units.select("number", "data").mapInArrow(
-        partial(count_features, shards=partitions), COUNTS_DDL
-    )
-    summed = counted.repartition(partitions, "shard").mapInArrow(sum_counts, COUNTS_DDL)
-    rows = collect(summed)
-    ids = np.concatenate([np.frombuffer(r["ids"], np.int64) for r in rows] or [np.empty(0, np.int64)])
-    counts = np.concatenate([np.frombuffer(r["counts"]) for r in rows] or [np.empty(0)])
-    squares = np.concatenate([np.frombuffer(r["squares"]) for r in rows] or [np.empty(0)])
-    order = np.argsort(ids)
-    return FeatureCounts(ids[order], counts[order], squares[order])
+def occurring_features(packed: DataFrame, sources: int, most: int) -> FeatureCounts:
+    """The counts over a packed DataFrame, popular features first.
+
+    ``most`` is the sum over the source partitions of how many features occur: when they are many,
+    the executors add them up, so the driver gets each id once.
+    """
+    counted = packed.where(F.col("counts").isNotNull()).select("ids", "counts", "squares")
+    if sources > 1 and most > DRIVER_COUNTS:
+        shards = min(sources, -(-most // DRIVER_COUNTS) * 2)
+        split = counted.mapInArrow(partial(split_counts, shards=shards), COUNTS_DDL)
+        counted = split.repartition(shards, "shard").mapInArrow(sum_counts, COUNTS_DDL)
+    total = Counter()
+    for row in collect(counted):
+        total.add(FeatureCounts.from_row(row))
+    return total.result().popular_first()

@@ -13,10 +13,9 @@ from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Epoch, Outcome, Plan, train
 from spark_fm.core.weights import Start, Weights
 from spark_fm.engine.dataset import PackedData, Statistics
-from spark_fm.engine.features import occurring_features
 from spark_fm.engine.jobs import parallelism
 from spark_fm.engine.memory import train_in_one_task
-from spark_fm.engine.rounds import RoundsRunner, new_run
+from spark_fm.engine.rounds import RoundsRunner
 from spark_fm.engine.transport import ship
 from spark_fm.engine.worker import Fixed
 
@@ -77,9 +76,9 @@ def decide_partitions(statistics: Statistics, factor_size: int, most: int) -> in
 
 
 def decide_rounds(statistics: Statistics, partitions: int) -> int:
-    """As many merges per epoch as partitions, up to eight, as long as a partition's part has 100 rows."""
+    """One merge per epoch less than partitions, up to eight, as long as a partition's part has 100 rows."""
     rows = statistics.training_rows // partitions
-    return max(1, min(MOST_ROUNDS, partitions, rows // FEWEST_ROWS_A_ROUND))
+    return max(1, min(MOST_ROUNDS, partitions - 1, rows // FEWEST_ROWS_A_ROUND))
 
 
 def _in_memory(statistics: Statistics) -> bool:
@@ -176,10 +175,10 @@ def _fit_in_rounds(
     settings, statistics = start.settings, packed.statistics
     held_out = held_out_fraction(statistics, division.validation_fraction)
     units = packed.units(division.partitions, division.rounds_per_epoch, held_out, settings.seed)
-    counts = occurring_features(units, division.partitions)
-    inverse_scale = counts.inverse_scale if statistics.has_values else None
-    fixed = Fixed(new_run(), counts.ids, inverse_scale)
-    state = start.at(counts.ids, inverse_scale)
+    features = packed.features
+    inverse_scale = features.inverse_scale if statistics.has_values else None
+    fixed = Fixed(inverse_scale)
+    state = start.at(features.ids, inverse_scale, features.counts)
     runner = RoundsRunner(
         packed.spark,
         units,

@@ -3,12 +3,16 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import Any
 
+import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
+BATCH_SIZE = "spark.sql.execution.arrow.maxRecordsPerBatch"
+ROWS_A_BATCH = 4
 PERSIST_REFUSED = ("NOT_SUPPORTED_WITH_SERVERLESS", "PERSIST TABLE is not supported")
 
 
@@ -42,15 +46,57 @@ def plain_errors() -> Iterator[None]:
 
 
 def collect(dataset: DataFrame) -> list[dict[str, Any]]:
-    """All rows of a DataFrame on the driver (:func:`plain_errors` applies).
+    """All rows of a DataFrame on the driver (:func:`plain_errors` applies)."""
+    return [row for batch in collect_batches(dataset) for row in batch.to_pylist()]
 
-    In Arrow form where Spark can (from 4.0): for large binary values that takes a fifth of the time.
+
+_sizes_lock = Lock()
+_sizes_before: dict[SparkSession, tuple[int, str | None]] = {}
+
+
+@contextmanager
+def small_batches(spark: SparkSession) -> Iterator[None]:
+    """Within it, Spark sends the rows of a partition to Python a few at a time.
+
+    A row of ours is a block of thousands of the user's. Spark's 10,000 rows at a time would make one
+    batch of a whole partition: no row is trained on before all have arrived, and copying batches that large takes
+    twice as long. The setting is the session's; the last to leave puts it back.
+    """
+    with _sizes_lock:
+        users, before = _sizes_before.get(spark, (0, spark.conf.get(BATCH_SIZE, None)))
+        _sizes_before[spark] = (users + 1, before)
+        _set_or_leave(spark, str(ROWS_A_BATCH))
+    try:
+        yield
+    finally:
+        with _sizes_lock:
+            users, before = _sizes_before.pop(spark)
+            if users > 1:
+                _sizes_before[spark] = (users - 1, before)
+            else:
+                _set_or_leave(spark, before)
+
+
+def _set_or_leave(spark: SparkSession, value: str | None) -> None:
+    """Some platforms let nobody change settings: then batches are as large as they are."""
+    with suppress(PySparkException):
+        if value is None:
+            spark.conf.unset(BATCH_SIZE)
+        else:
+            spark.conf.set(BATCH_SIZE, value)
+
+
+def collect_batches(dataset: DataFrame) -> list[pa.RecordBatch]:
+    """All rows of a DataFrame on the driver (:func:`plain_errors` applies), in Arrow form.
+
+    Spark sends them in that form from 4.0 on: for large binary values that takes a fifth of the time.
     """
     with plain_errors():
         if hasattr(dataset, "toArrow"):
-            rows: list[dict[str, Any]] = dataset.toArrow().to_pylist()
-            return rows
-        return [row.asDict() for row in dataset.collect()]
+            batches: list[pa.RecordBatch] = dataset.toArrow().to_batches()
+            return batches
+        rows = [row.asDict() for row in dataset.collect()]
+        return [pa.RecordBatch.from_pylist(rows)] if rows else []
 
 
 def persist(dataset: DataFrame) -> DataFrame:

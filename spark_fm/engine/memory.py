@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
-from spark_fm.core.block import Block, concatenate
-from spark_fm.core.dictionary import Dictionary
+from spark_fm.core.block import NO_FEATURES, Block, concatenate
 from spark_fm.core.fit import fit_in_memory
 from spark_fm.core.parameters import Parameters, padded
 from spark_fm.core.training import Epoch, Outcome
 from spark_fm.core.weights import Start
-from spark_fm.engine.features import count_block
+from spark_fm.engine.features import Counter, FeatureCounts
 from spark_fm.engine.jobs import collect
 from spark_fm.engine.process import task
 from spark_fm.engine.transport import Shipped
@@ -52,11 +52,9 @@ def train_all(
     if not found:
         return
     # The order must not depend on which block came first.
-    whole = concatenate([b for _, _, b in sorted(found, key=lambda f: f[:2])])
-    dictionary = Dictionary()
-    whole = replace(whole, indices=dictionary.encode(whole.indices), features=dictionary.features())
-    inverse = count_block(_training_rows(whole), whole.features).inverse_scale if has_values else None
-    outcome = fit_in_memory(whole, start.get(), inverse, validation_fraction)
+    whole, counted = _joined([(source, b) for source, _, b in sorted(found, key=lambda f: f[:2])])
+    inverse = counted.inverse_scale if has_values else None
+    outcome = fit_in_memory(whole, start.get(), inverse, validation_fraction, counted.counts)
     trained = outcome.state
     summary = {
         "history": [asdict(epoch) for epoch in outcome.history],
@@ -77,8 +75,19 @@ def train_all(
         yield pa.RecordBatch.from_pylist([row], schema=TRAINED)
 
 
-def _training_rows(block: Block) -> Block:
-    return block.take(np.flatnonzero(~block.validation)) if block.validation.size else block
+def _joined(blocks: list[tuple[int, Block]]) -> tuple[Block, FeatureCounts]:
+    """The blocks of all source partitions as one, with one dictionary, and the counts of its features."""
+    counter, pieces = Counter(), list[Block]()
+    last, known = -1, np.empty(0, np.int32)
+    for source, block in blocks:
+        if source != last:
+            last, known = source, np.empty(0, np.int32)
+        known = np.concatenate([known, counter.dictionary.encode(block.features)])
+        piece = replace(block, indices=known[block.indices], features=NO_FEATURES)
+        counter.count(piece)
+        pieces.append(piece)
+    counted = counter.result()
+    return replace(concatenate(pieces), features=counted.ids), counted
 
 
 def train_in_one_task(
@@ -95,7 +104,8 @@ def train_in_one_task(
     The outcome, and what the values of each feature (in the order of the outcome's) were multiplied by.
     """
     trained = (
-        packed.select("source", "number", "data")
+        packed.where(F.col("data").isNotNull())
+        .select("source", "number", "data")
         .coalesce(1)
         .mapInArrow(
             partial(

@@ -11,11 +11,16 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark import TaskContext
 
-from spark_fm.core.block import NO_FEATURES, Block
+from spark_fm.core.block import Block
+from spark_fm.core.dictionary import Dictionary
 from spark_fm.engine.arrow import LARGEST, BadInputError, Sparse, read_features, to_numpy, unit_length
+from spark_fm.engine.features import Counter
 from spark_fm.engine.process import task
 from spark_fm.engine.request import Columns
 
+# The number of a source partition's last row, which has its features instead of a block.
+COUNTS_ROW = -1
+NOT_STATISTICS = ("data", "ids", "counts", "squares")
 PACKED = pa.schema(
     [
         ("source", pa.int32()),
@@ -33,12 +38,17 @@ PACKED = pa.schema(
         ("largest_id", pa.int64()),
         ("error", pa.string()),
         ("data", pa.binary()),
+        ("features", pa.int64()),
+        ("ids", pa.binary()),
+        ("counts", pa.binary()),
+        ("squares", pa.binary()),
     ]
 )
 PACKED_DDL = (
     "source int, number int, rows bigint, nonzeros bigint, training_rows bigint, weight_sum double, "
     "label_sum double, label_spread double, label_min double, label_max double, has_values boolean, "
-    "vector_size bigint, largest_id bigint, error string, data binary"
+    "vector_size bigint, largest_id bigint, error string, data binary, features bigint, "
+    "ids binary, counts binary, squares binary"
 )
 
 
@@ -69,8 +79,11 @@ def _check_binary(label: npt.NDArray[np.float64], name: str) -> None:
     raise BadInputError(f"column {name!r}: row {row} has the label {label[row]:g}, expected 0 or 1{hint}")
 
 
-def pack_batch(batch: pa.RecordBatch, columns: Columns, kind: str) -> tuple[Block, Sparse]:
-    """Check one batch (features, label, weight, validation) and make it a block.
+def pack_batch(
+    batch: pa.RecordBatch, columns: Columns, kind: str, dictionary: Dictionary
+) -> tuple[Block, Sparse]:
+    """Check one batch (features, label, weight, validation) and make it a block, whose indices are positions in
+    ``dictionary``, which grows.
 
     Raises
     ------
@@ -95,15 +108,16 @@ def pack_batch(batch: pa.RecordBatch, columns: Columns, kind: str) -> tuple[Bloc
     validation = to_numpy(flags).astype(np.bool_)
     if columns.normalize:
         sparse = unit_length(sparse)
-    wide = sparse.ids.size > 0 and sparse.ids.max() > np.iinfo(np.int32).max
+    known = len(dictionary)
+    indices = dictionary.encode(sparse.ids)
     block = Block(
         indptr=sparse.indptr.astype(np.int32),
-        indices=sparse.ids if wide else sparse.ids.astype(np.int32),
+        indices=indices,
         values=sparse.values.astype(np.float32),
         label=label,
         weight=np.empty(0, np.float32) if (weight == 1.0).all() else weight.astype(np.float32),
         validation=validation if validation.any() else np.empty(0, np.bool_),
-        features=NO_FEATURES,
+        features=dictionary.features()[known:],
     )
     return block, sparse
 
@@ -130,16 +144,26 @@ def _statistics(block: Block, sparse: Sparse) -> dict[str, object]:
 
 @task
 def pack(batches: Iterator[pa.RecordBatch], columns: Columns, kind: str) -> Iterator[pa.RecordBatch]:
-    """The mapInArrow function: one row with statistics and bytes per batch; stops at the first error."""
+    """The mapInArrow function: one row with statistics and bytes per batch; stops at the first error.
+
+    The last row has the features that occur in the source partition, in the order of its dictionary, and
+    how often they do.
+    """
     context = TaskContext.get()
     source = context.partitionId() if context else 0
+    counter = Counter()
     for number, batch in enumerate(b for b in batches if b.num_rows):
         row: dict[str, object] = {"source": source, "number": number}
         try:
-            block, sparse = pack_batch(batch, columns, kind)
+            block, sparse = pack_batch(batch, columns, kind, counter.dictionary)
+            counter.count(block)
             row |= _statistics(block, sparse) | {"data": block.to_bytes()}
         except BadInputError as error:
             row["error"] = str(error).replace(": row ", f": in partition {source}, batch {number}, row ")
         yield pa.RecordBatch.from_pylist([row], schema=PACKED)
         if "error" in row:
             return
+    if len(counter.dictionary):
+        counted = counter.result()
+        row = {"source": source, "number": COUNTS_ROW, "features": counted.ids.size}
+        yield pa.RecordBatch.from_pylist([row | counted.to_row()], schema=PACKED)

@@ -1,41 +1,71 @@
 """The updates of all partitions become sums: on the driver, or on the executors when they are many."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from spark_fm.core.compile import compiled
+from spark_fm.core.merge import Coupling, add_rows, apply_merge
 from spark_fm.engine.process import task
-from spark_fm.engine.worker import TOTALS_SHARD, UPDATES, UPDATES_DDL
+from spark_fm.engine.worker import TOTALS_SHARD, UPDATES, UPDATES_DDL, updates_batch
 
 DoubleArray = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.float32]
 
 
-@compiled
-def _add_rows(
-    sums: DoubleArray, positions: npt.NDArray[np.int32], first: int, more: npt.NDArray[np.float32]
-) -> None:
-    for i in range(positions.size):
-        row = positions[i] - first
-        for f in range(sums.shape[1]):
-            sums[row, f] += float(more[i, f])
+@dataclass(frozen=True)
+class Piece:
+    """Updates of some rows of a shard; views into what has arrived.
+
+    Attributes
+    ----------
+    partition : where they come from
+    positions : int32 (n,), rows of the whole table
+    sums : float32 (n, 4 + K' / 2) or (n, K' + 5), packed rows or sums of :mod:`spark_fm.core.merge`
+    """
+
+    partition: int
+    positions: npt.NDArray[np.int32]
+    sums: FloatArray
 
 
-def sum_shard(pieces: Iterable[tuple[bytes, bytes]], first: int, rows: int, width: int) -> DoubleArray:
-    """The sums of one shard: float64 (rows, width), from (positions, sums) of each partition in turn."""
+@dataclass(frozen=True)
+class Updates:
+    """What a round's tasks have sent, each in the order of the partitions."""
+
+    totals: dict[int, DoubleArray]
+    shards: dict[int, list[Piece]]
+
+    @classmethod
+    def of(cls, batches: Iterable[pa.RecordBatch]) -> "Updates":
+        """Sort out the rows of some batches; sums of floats depend on their order, so it is always the same."""
+        totals: dict[int, DoubleArray] = {}
+        shards: dict[int, list[Piece]] = {}
+        for batch in batches:
+            partitions, numbers = (batch.column(name).to_pylist() for name in ("partition", "shard"))
+            positions, sums, total = (batch.column(name) for name in ("positions", "sums", "totals"))
+            for i, (partition, shard) in enumerate(zip(partitions, numbers, strict=True)):
+                if shard == TOTALS_SHARD:
+                    totals[partition] = np.frombuffer(total[i].as_buffer())
+                else:
+                    rows = np.frombuffer(positions[i].as_buffer(), np.int32)
+                    changes = np.frombuffer(sums[i].as_buffer(), np.float32).reshape(rows.size, -1)
+                    shards.setdefault(shard, []).append(Piece(partition, rows, changes))
+        for pieces in shards.values():
+            pieces.sort(key=lambda piece: piece.partition)
+        return cls(dict(sorted(totals.items())), dict(sorted(shards.items())))
+
+
+def sum_shard(pieces: Iterable[Piece], first: int, rows: int, width: int) -> DoubleArray:
+    """The sums of the table's rows from ``first`` on: float64 (rows, width)."""
     sums = np.zeros((rows, width))
-    for positions, more in pieces:
-        _add_rows(
-            sums,
-            np.frombuffer(positions, np.int32),
-            first,
-            np.frombuffer(more, np.float32).reshape(-1, width),
-        )
+    for piece in pieces:
+        add_rows(sums, piece.positions, first, piece.sums)
     return sums
 
 
@@ -43,28 +73,15 @@ def sum_shard(pieces: Iterable[tuple[bytes, bytes]], first: int, rows: int, widt
 def _reduce(
     batches: Iterator[pa.RecordBatch], features: int, shard_size: int, width: int
 ) -> Iterator[pa.RecordBatch]:
-    pieces: dict[int, list[tuple[int, bytes, bytes]]] = {}
-    for batch in batches:
-        for row in batch.to_pylist():
-            if row["shard"] == TOTALS_SHARD:
-                yield pa.RecordBatch.from_pylist([row], schema=UPDATES)
-            else:
-                piece = (row["partition"], row["positions"], row["sums"])
-                pieces.setdefault(row["shard"], []).append(piece)
-    for shard, mine in pieces.items():
-        first = shard * shard_size
-        rows = min(shard_size, features - first)
-        # In the order of the partitions, whichever arrived first: sums of floats depend on it.
-        ordered = [(positions, sums) for _, positions, sums in sorted(mine, key=lambda p: p[0])]
-        sums = sum_shard(ordered, first, rows, width)
-        touched = np.flatnonzero((sums != 0.0).any(axis=1)).astype(np.int32)
-        row = {
-            "partition": 0,
-            "shard": shard,
-            "positions": (touched + np.int32(first)).tobytes(),
-            "sums": sums[touched].astype(np.float32).tobytes(),
-        }
+    found = Updates.of(batches)
+    for partition, totals in found.totals.items():
+        row = {"partition": partition, "shard": TOTALS_SHARD, "totals": totals.tobytes()}
         yield pa.RecordBatch.from_pylist([row], schema=UPDATES)
+    for shard, pieces in found.shards.items():
+        first = shard * shard_size
+        sums = sum_shard(pieces, first, min(shard_size, features - first), width)
+        touched = np.flatnonzero((sums != 0.0).any(axis=1)).astype(np.int32)
+        yield updates_batch(0, shard, touched + np.int32(first), sums[touched].astype(np.float32))
 
 
 def reduce_on_executors(
@@ -76,16 +93,19 @@ def reduce_on_executors(
     )
 
 
-def totals_of(rows: list[dict[str, Any]]) -> dict[int, DoubleArray]:
-    """The totals of each partition, in the order of the partitions."""
-    found = {r["partition"]: np.frombuffer(r["totals"]) for r in rows if r["shard"] == TOTALS_SHARD}
-    return dict(sorted(found.items()))
+def merged(
+    table: FloatArray, updates: Updates, shard_size: int, coupling: Coupling, threads: int
+) -> FloatArray:
+    """A new table: the old one moved by the updates of all partitions, several shards at a time."""
+    after: FloatArray = table.copy()
 
+    def merge(shard: int) -> None:
+        first = shard * shard_size
+        part = after[first : first + shard_size]
+        apply_merge(
+            part, sum_shard(updates.shards[shard], first, part.shape[0], table.shape[1] + 1), coupling
+        )
 
-def shards_of(rows: list[dict[str, Any]]) -> dict[int, list[tuple[bytes, bytes]]]:
-    """(positions, sums) by shard, in the order of the partitions."""
-    shards: dict[int, list[tuple[bytes, bytes]]] = {}
-    updates = (r for r in rows if r["shard"] != TOTALS_SHARD)
-    for row in sorted(updates, key=lambda r: (r["shard"], r["partition"])):
-        shards.setdefault(row["shard"], []).append((row["positions"], row["sums"]))
-    return shards
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(merge, updates.shards))
+    return after

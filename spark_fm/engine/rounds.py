@@ -1,26 +1,27 @@
 """Rounds as Spark jobs: ship the parameters, train every partition, merge."""
 
+import os
 import time
-import uuid
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
 
 import numpy as np
+import numpy.typing as npt
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_fm.core.loss import Loss
-from spark_fm.core.merge import Coupling, apply_intercept_merge, apply_merge
+from spark_fm.core.merge import Coupling, apply_intercept_merge
 from spark_fm.core.parameters import Parameters
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan, Result, Totals
-from spark_fm.engine.jobs import collect
-from spark_fm.engine.reduce import reduce_on_executors, shards_of, sum_shard, totals_of
+from spark_fm.engine.jobs import collect_batches, parallelism, small_batches
+from spark_fm.engine.reduce import Updates, merged, reduce_on_executors
 from spark_fm.engine.transport import ship
-from spark_fm.engine.worker import UPDATES_DDL, Fixed, Moving, Round, run_round
+from spark_fm.engine.worker import PHASES, UPDATES_DDL, Fixed, Moving, Round, run_round
 
-SHARD_BYTES = 32 * 2**20
+SHARD_BYTES = 8 * 2**20
 DRIVER_COLLECTS_BYTES = 256 * 2**20
 
 
@@ -47,7 +48,6 @@ class RoundsRunner:
         self.all_rows = False
         self._spark, self._units, self._partitions = spark, units, partitions
         self._settings, self._scale, self._active = settings, scale, active
-        self._features = fixed.features.size
         self._fixed = ship(spark, fixed)
 
     def __enter__(self) -> "RoundsRunner":
@@ -76,16 +76,15 @@ class RoundsRunner:
         settings = self._settings
         scale = plan.scale if settings.loss is Loss.SQUARED else 1.0
         coupling = Coupling.of(plan.step_size, self._active, settings.factor_size, scale, plan.raised)
-        width = state.table.shape[1] + 1
-        wanted = -(-self._features * width * 4 // SHARD_BYTES)
-        on_executors = self._partitions * self._features * width * 4 > DRIVER_COLLECTS_BYTES
-        shards = max(1, wanted, min(self._partitions, 64) if on_executors else 1)
-        shard_size = max(1, -(-self._features // shards))
+        features, width = state.table.shape[0], state.table.shape[1] + 1
+        shards = max(1, -(-features * width * 4 // SHARD_BYTES))
+        shard_size = max(1, -(-features // shards))
+        on_executors = self._partitions * features * width * 4 > DRIVER_COLLECTS_BYTES
         moving = ship(self._spark, Moving(state.table, state.intercept))
         shipped = time.perf_counter()
         try:
             orders = Round(
-                self._fixed, moving, plan, settings, self._scale, coupling, shards, shard_size,
+                self._fixed, moving, plan, settings, self._scale, coupling, shard_size,
                 self.all_rows, most_rows,
             )  # fmt: skip
             chosen = self._units.where((F.col("part") == plan.part) & where)
@@ -93,37 +92,35 @@ class RoundsRunner:
                 partial(run_round, orders=orders), UPDATES_DDL
             )
             if on_executors and plan.train:
-                updates = reduce_on_executors(updates, shards, self._features, shard_size, width)
-            rows = collect(updates)
+                updates = reduce_on_executors(updates, shards, features, shard_size, width)
+            with small_batches(self._spark):
+                found = Updates.of(collect_batches(updates))
         finally:
             moving.release()
         collected = time.perf_counter()
 
-        totals = totals_of(rows)
-        summed = sum(totals.values(), np.zeros(13))
+        totals = list(found.totals.values())
+        summed = sum(totals, np.zeros(12 + len(PHASES)))
         table, intercept = state.table, state.intercept
         if plan.train:
-            table = state.table.copy()
-            for shard, pieces in shards_of(rows).items():
-                first = shard * shard_size
-                part = state.table[first : first + shard_size]
-                sums = sum_shard(pieces, first, part.shape[0], width)
-                table[first : first + shard_size] = apply_merge(part, sums, coupling)
-            intercept = apply_intercept_merge(state.intercept, summed[:3], coupling)
+            table = merged(table, found, shard_size, coupling, os.cpu_count() or 1)
+            intercept = apply_intercept_merge(intercept, summed[:3], coupling)
         after = replace(state, table=table, intercept=intercept)
         start, visited, validation = (
             Totals(float(loss), float(weight), int(count))
             for loss, weight, count in summed[3:12].reshape(3, 3)
         )
+        finite = after.is_finite()
+        in_tasks = self._seconds_in_tasks(np.array(totals).reshape(-1, summed.size)[:, 12:])
         seconds = {
-            "ship": shipped - begun,
-            "job": collected - shipped,
-            "kernel": max((float(t[12]) for t in totals.values()), default=0.0),
+            "parameters out": shipped - begun,
+            **in_tasks,
+            "Spark": collected - shipped - sum(in_tasks.values()),
             "merge": time.perf_counter() - collected,
         }
-        return Result(after, start, visited, validation, after.is_finite(), seconds)
+        return Result(after, start, visited, validation, finite, seconds)
 
-
-def new_run() -> str:
-    """A name that no other run has."""
-    return uuid.uuid4().hex
+    def _seconds_in_tasks(self, spent: npt.NDArray[np.float64]) -> dict[str, float]:
+        """Seconds by phase of the tasks, as if they kept all cores equally busy."""
+        at_once = min(len(spent), parallelism(self._spark, len(spent)))
+        return dict(zip(PHASES, (spent.sum(axis=0) / max(1, at_once)).tolist(), strict=True))

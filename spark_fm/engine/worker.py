@@ -1,20 +1,19 @@
 """What an executor does in a round: train its unit, and say what changed."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from spark_fm.core.block import NO_FLAGS, Block
-from spark_fm.core.dictionary import Dictionary
-from spark_fm.core.growing import Growing
 from spark_fm.core.local import START_SAMPLE, measure, scaled, train_pass
 from spark_fm.core.merge import Coupling, contributions, intercept_contributions
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan, Totals
+from spark_fm.engine.arrow import binary_array
 from spark_fm.engine.process import task
 from spark_fm.engine.transport import Shipped
 
@@ -30,14 +29,16 @@ UPDATES = pa.schema(
 )
 TOTALS_SHARD = -1
 FloatArray = npt.NDArray[np.float32]
+PositionArray = npt.NDArray[np.int32]
+
+# What a task spends its time with, in the order in which a unit's totals have the seconds.
+PHASES = ("parameters in", "blocks in", "kernel", "updates")
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """What stays the same for a whole run: sent once. ``run`` names it for the workers' cache."""
+    """What stays the same for a whole run: sent once."""
 
-    run: str
-    features: npt.NDArray[np.int64]
     inverse_scale: FloatArray | None
 
 
@@ -59,71 +60,68 @@ class Round:
     settings: Settings
     scale: Scale
     coupling: Coupling
-    shards: int
     shard_size: int
     all_rows: bool
     most_rows: int | None = None
 
 
-# The last run's dictionary of this worker process: building it costs as much as a fifth of a round.
-_dictionaries: dict[str, Dictionary] = {}
+class Clock:
+    """Adds up seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds = np.zeros(len(PHASES))
+        self._since = perf_counter()
+
+    def spent(self, phase: str) -> None:
+        """The time since the last call was spent with ``phase``."""
+        now = perf_counter()
+        self.seconds[PHASES.index(phase)] += now - self._since
+        self._since = now
 
 
-def _positions(fixed: Fixed, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-    if fixed.run not in _dictionaries:
-        _dictionaries.clear()
-        _dictionaries[fixed.run] = Dictionary(fixed.features)
-    return _dictionaries[fixed.run].locate(ids)
+def updates_batch(partition: int, shard: int, positions: PositionArray, sums: FloatArray) -> pa.RecordBatch:
+    """One row of updates: what changed in the table's rows ``positions``; no array is copied."""
+    columns = [pa.array([n], pa.int32()) for n in (partition, shard)]
+    columns += [binary_array(array) for array in (positions, sums)]
+    return pa.RecordBatch.from_arrays([*columns, pa.nulls(1, pa.binary())], schema=UPDATES)
 
 
 @dataclass
 class Unit:
-    """The state of one unit while its blocks stream by."""
+    """The state of one unit while its blocks stream by.
 
-    fixed: Fixed
+    ``positions`` are the rows of the round's table that the unit uses, ascending, or None for all of them.
+    """
+
     moving: Moving
+    positions: PositionArray | None
+    before: FloatArray
+    after: FloatArray
     intercept: npt.NDArray[np.float64]
-    positions: Growing[np.int32]
-    before: Growing[np.float32]
-    after: Growing[np.float32]
-    inverse_scale: Growing[np.float32]
+    inverse_scale: FloatArray | None
+    clock: Clock
     start: Totals = field(default_factory=Totals)
     train: Totals = field(default_factory=Totals)
     validation: Totals = field(default_factory=Totals)
-    seconds: float = 0.0
 
     @classmethod
-    def of(cls, fixed: Fixed, moving: Moving) -> "Unit":
-        """An empty unit at the round's initial parameters."""
-        rows = (0, moving.table.shape[1])
-        return cls(
-            fixed,
-            moving,
-            moving.intercept.copy(),
-            Growing(np.empty(0, np.int32)),
-            Growing(np.empty(rows, np.float32)),
-            Growing(np.empty(rows, np.float32)),
-            Growing(np.empty(0, np.float32)),
-        )
-
-    def extend(self, ids: npt.NDArray[np.int64]) -> None:
-        """Fetch the parameters of the ids that a block adds to the unit's dictionary."""
-        if not ids.size:
-            return
-        positions = _positions(self.fixed, ids)
-        rows = self.moving.table[positions]
-        self.positions.append(positions)
-        self.before.append(rows)
-        self.after.append(rows)
-        if self.fixed.inverse_scale is not None:
-            self.inverse_scale.append(self.fixed.inverse_scale[positions])
+    def of(cls, features: npt.NDArray[np.int64], orders: Round, clock: Clock) -> "Unit":
+        """A unit at the round's initial parameters, from its dictionary."""
+        fixed, moving = orders.fixed.get(), orders.moving.get()
+        positions = features.astype(np.int32) if features.size else None
+        before, inverse = moving.table, fixed.inverse_scale
+        if positions is not None:
+            before = before[positions]
+            inverse = None if inverse is None else inverse[positions]
+        after = before.copy() if orders.plan.train else before
+        unit = cls(moving, positions, before, after, moving.intercept.copy(), inverse, clock)
+        clock.spent("parameters in")
+        return unit
 
     def visit(self, block: Block, number: int, partition: int, orders: Round) -> None:
         """Measure and train one block."""
         plan, settings = orders.plan, orders.settings
-        self.extend(block.features)
-        inverse = None if self.fixed.inverse_scale is None else self.inverse_scale.view
-        block = scaled(block, orders.scale, inverse)
+        block = scaled(block, orders.scale, self.inverse_scale)
         if orders.all_rows:
             block = replace(block, validation=NO_FLAGS)
         everything = np.arange(block.rows, dtype=np.int32)
@@ -131,50 +129,49 @@ class Unit:
         w0 = float(self.moving.intercept[0])
         if block.validation.size and plan.part == 0:
             held = everything[block.validation]
-            self.validation += measure(self.before.view, w0, block, held, settings.loss)
+            self.validation += measure(self.before, w0, block, held, settings.loss)
         if self.start.rows == 0:
             sample = training[:START_SAMPLE]
-            self.start += measure(self.before.view, w0, block, sample, settings.loss)
+            self.start += measure(self.before, w0, block, sample, settings.loss)
         if not plan.train:
             return
         if orders.most_rows is not None:
             training = training[: max(0, orders.most_rows - self.train.rows)]
         if not training.size:
             return
-        started = time.perf_counter()
         random = np.random.default_rng([settings.seed, plan.number, plan.part, partition, number])
-        self.train += train_pass(self.after.view, self.intercept, block, training, plan, settings, random)
-        self.seconds += time.perf_counter() - started
+        self.train += train_pass(self.after, self.intercept, block, training, plan, settings, random)
 
     def updates(self, partition: int, orders: Round) -> Iterator[pa.RecordBatch]:
-        """The totals, and the contributions to the merge split into shards of positions."""
+        """The contributions to the merge, a shard of the table at a time, then the totals."""
+        if self.train.rows:
+            size = orders.shard_size
+            rows = self.before.shape[0]
+            last = rows if self.positions is None else int(self.positions[-1]) + 1
+            for shard, first in enumerate(range(0, last, size)):
+                start, stop = first, min(first + size, rows)
+                if self.positions is not None:
+                    start, stop = np.searchsorted(self.positions, (first, first + size))
+                touched, sums = contributions(
+                    self.before[start:stop], self.after[start:stop], orders.coupling
+                )
+                positions = touched + np.int32(start)
+                if self.positions is not None:
+                    positions = self.positions[positions]
+                self.clock.spent("updates")
+                if positions.size:
+                    yield updates_batch(partition, shard, positions, sums)
         totals = np.concatenate(
             [
                 intercept_contributions(self.moving.intercept, self.intercept, orders.coupling),
                 [self.start.loss, self.start.weight, self.start.rows],
                 [self.train.loss, self.train.weight, self.train.rows],
                 [self.validation.loss, self.validation.weight, self.validation.rows],
-                [self.seconds],
+                self.clock.seconds,
             ]
         )
-        row: dict[str, object] = {"partition": partition, "shard": TOTALS_SHARD}
-        yield pa.RecordBatch.from_pylist([row | {"totals": totals.tobytes()}], schema=UPDATES)
-        if not self.train.rows:
-            return
-        sums = contributions(self.before.view, self.after.view, orders.coupling)
-        everywhere = self.positions.view
-        shard_of = everywhere // orders.shard_size
-        for shard in range(orders.shards):
-            mine = np.flatnonzero(shard_of == shard) if orders.shards > 1 else slice(None)
-            positions = everywhere[mine]
-            if positions.size:
-                row = {
-                    "partition": partition,
-                    "shard": shard,
-                    "positions": positions.tobytes(),
-                    "sums": sums[mine].tobytes(),
-                }
-                yield pa.RecordBatch.from_pylist([row], schema=UPDATES)
+        row = {"partition": partition, "shard": TOTALS_SHARD, "totals": totals.tobytes()}
+        yield pa.RecordBatch.from_pylist([row], schema=UPDATES)
 
 
 @task
@@ -182,12 +179,16 @@ def run_round(batches: Iterator[pa.RecordBatch], orders: Round) -> Iterator[pa.R
     """The mapInArrow function of a round: train the partition's unit, block by block."""
     unit: Unit | None = None
     partition = 0
+    clock = Clock()
     for batch in batches:
         partitions, numbers = batch.column("partition"), batch.column("number")
         for i, data in enumerate(batch.column("data")):
+            block = Block.from_buffer(data.as_buffer())
+            clock.spent("blocks in")
             if unit is None:
                 partition = partitions[i].as_py()
-                unit = Unit.of(orders.fixed.get(), orders.moving.get())
-            unit.visit(Block.from_buffer(data.as_buffer()), numbers[i].as_py(), partition, orders)
+                unit = Unit.of(block.features, orders, clock)
+            unit.visit(block, numbers[i].as_py(), partition, orders)
+            clock.spent("kernel")
     if unit is not None:
         yield from unit.updates(partition, orders)
