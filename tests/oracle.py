@@ -19,10 +19,12 @@ class Oracle:
     g0: float = 1.0
     gw: np.ndarray = field(default_factory=lambda: np.empty(0))
     gv: np.ndarray = field(default_factory=lambda: np.empty(0))
+    own: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         self.gw = self.gw if self.gw.size else np.ones(self.w.size)
         self.gv = self.gv if self.gv.size else np.ones(self.w.size)
+        self.own = self.own if self.own.size else np.zeros(self.w.size)
 
     @classmethod
     def random(cls, seed: int, features: int, factor_size: int, scale: float = 0.5) -> "Oracle":
@@ -38,7 +40,7 @@ class Oracle:
     def table(self) -> np.ndarray:
         table = np.zeros((self.w.size, padded(self.v.shape[1]) + 4), np.float32)
         table[:, : self.v.shape[1]] = self.v
-        table[:, -4], table[:, -3], table[:, -2] = self.w, self.gw, self.gv
+        table[:, -4], table[:, -3], table[:, -2], table[:, -1] = self.w, self.gw, self.gv, self.own
         return table
 
     def score(self, ids: np.ndarray, x: np.ndarray) -> float:
@@ -75,8 +77,11 @@ class Oracle:
         self.w0 -= steps[0] * g / np.sqrt(self.g0)
         total = self.v[ids].T @ x if len(ids) else np.zeros(self.v.shape[1])
         for i, xi in zip(ids, x, strict=True):
-            grad_w = g * xi + c * penalties[0] * self.w[i]
-            grad_v = g * xi * (total - self.v[i] * xi) + c * penalties[1] * self.v[i]
+            grad_w = g * xi + c * (penalties[0] + self.own[i]) * self.w[i]
+            grad_v = (
+                g * xi * (total - self.v[i] * xi)
+                + c * (penalties[1] + penalties[2] * self.own[i]) * self.v[i]
+            )
             self.gw[i] += grad_w * grad_w
             self.w[i] -= steps[1] * grad_w / np.sqrt(self.gw[i])
             if grad_v.size:

@@ -20,16 +20,13 @@ def blocks(draw):
     def column(values):
         return draw(st.none() | st.lists(values, min_size=n, max_size=n))
 
-    block = block_of(
+    return block_of(
         data,
         column(st.floats(allow_nan=False)),
         column(st.floats(0.0, 100.0, width=32)),
         column(st.booleans()),
         draw(st.lists(st.integers(0, 2**62), max_size=5)),
     )
-    if draw(st.booleans()):
-        block = replace(block, indices=block.indices.astype(np.int64) + 2**40)
-    return block
 
 
 def assert_same(found, expected):
@@ -95,7 +92,14 @@ def test_concatenation_of_bare_blocks_stays_bare():
     assert (whole.values.size, whole.weight.size, whole.validation.size) == (0, 0, 0)
 
 
-def test_concatenation_of_short_and_long_indices_keeps_the_long_ones():
-    short = block_of([([1], [1.0])])
-    long = replace(short, indices=np.array([2**40], np.int64))
-    assert concatenate([short, long]).indices.tolist() == [1, 2**40]
+@given(st.lists(st.sampled_from([0, 1, 65534, 65535, 65536, 2**31 - 1]), max_size=30))
+def test_indices_of_any_size_come_back(indices):
+    block = block_of([([0] * len(indices), [1.0] * len(indices))])
+    block = replace(block, indices=np.array(indices, np.int32))
+    assert_same(Block.from_buffer(block.to_bytes()), block)
+
+
+def test_small_indices_take_two_bytes():
+    small = block_of([(list(range(1000)), [1.0] * 1000)])
+    large = replace(small, indices=small.indices + 100_000)
+    assert len(large.to_bytes()) - len(small.to_bytes()) == 2000

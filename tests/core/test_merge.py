@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 from spark_fm.core.loss import Loss
 from spark_fm.core.merge import (
     Coupling,
+    add_rows,
     apply_intercept_merge,
     apply_merge,
     contributions,
     intercept_contributions,
+    packed_width,
 )
 from tests.core.test_kernel import train
 from tests.oracle import Oracle, block_of
@@ -37,9 +39,23 @@ def moved(before, seed, size=0.1, added=1.0):
     return after
 
 
+def sums_of(before, *afters, coupling=COUPLING):
+    """The sums of some partitions, in that order: float64 (features, K + 5)."""
+    sums = np.zeros((before.shape[0], K + 5))
+    for after in afters:
+        positions, packed = contributions(before, after, coupling)
+        add_rows(sums, positions, 0, packed)
+    return sums
+
+
+def applied(before, sums, coupling=COUPLING):
+    table = before.copy()
+    apply_merge(table, sums, coupling)
+    return table
+
+
 def merged(before, afters, coupling):
-    parts = [contributions(before, after, coupling).astype(np.float64) for after in afters]
-    return apply_merge(before, np.sum(parts, axis=0), coupling)
+    return applied(before, sums_of(before, *afters, coupling=coupling), coupling)
 
 
 def merged_by_hand(before, afters, coupling):
@@ -70,7 +86,7 @@ def test_merge_is_that_of_the_formula(partitions, seed, rate):
     before = table(4, seed)
     afters = [moved(before, seed + 1 + p) for p in range(partitions)]
     np.testing.assert_allclose(
-        merged(before, afters, coupling), merged_by_hand(before, afters, coupling), rtol=1e-5, atol=1e-5
+        merged(before, afters, coupling), merged_by_hand(before, afters, coupling), rtol=1e-5, atol=1e-4
     )
 
 
@@ -80,7 +96,7 @@ def test_little_progress_gives_the_sum_of_the_updates():
     afters = [moved(before, p) for p in (1, 2, 3)]
     coupling = Coupling(1e-4, 1e-4, 1e-4)
     expected = before[:, : K + 1] + sum(after[:, : K + 1] - before[:, : K + 1] for after in afters)
-    np.testing.assert_allclose(merged(before, afters, coupling)[:, : K + 1], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(merged(before, afters, coupling)[:, : K + 1], expected, rtol=1e-4, atol=3e-5)
 
 
 def test_full_progress_gives_the_information_weighted_mean():
@@ -92,7 +108,7 @@ def test_full_progress_gives_the_information_weighted_mean():
         information = np.stack([after[:, column] - before[:, column] for after in afters])
         change = np.stack([after[:, columns] - before[:, columns] for after in afters])
         mean = (information[:, :, None] * change).sum(axis=0) / information.sum(axis=0)[:, None]
-        np.testing.assert_allclose(result[:, columns], before[:, columns] + mean, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(result[:, columns], before[:, columns] + mean, rtol=1e-4, atol=3e-5)
 
 
 def test_merge_of_equal_partitions_lies_between_one_update_and_their_sum():
@@ -109,7 +125,7 @@ def test_single_partition_keeps_its_whole_update(rate):
     before = table(50)
     after = moved(before, 1)
     result = merged(before, [after], Coupling(rate, rate, rate))
-    np.testing.assert_allclose(result, after, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(result, after, rtol=1e-5, atol=2e-5)
 
 
 def test_single_partition_of_real_training_is_plain_local_training():
@@ -117,7 +133,7 @@ def test_single_partition_of_real_training_is_plain_local_training():
     random = np.random.default_rng(0)
     rows = [(sorted(random.choice(12, 3, replace=False)), [1.0, 2.0, -0.5]) for _ in range(40)]
     after, intercept, _ = train(oracle, block_of(rows, list(random.standard_normal(40))), Loss.SQUARED)
-    np.testing.assert_allclose(merged(oracle.table, [after], COUPLING), after, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(merged(oracle.table, [after], COUPLING), after, rtol=1e-5, atol=2e-5)
     start = np.array([oracle.w0, oracle.g0])
     sums = intercept_contributions(start, intercept, COUPLING)
     np.testing.assert_allclose(apply_intercept_merge(start, sums, COUPLING), intercept, rtol=1e-9)
@@ -129,8 +145,8 @@ def test_feature_of_a_single_partition_keeps_its_whole_update_among_others():
     first[3:] = before[3:]
     second[:3] = before[:3]
     result = merged(before, [first, second], COUPLING)
-    np.testing.assert_allclose(result[:3], first[:3], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(result[3:], second[3:], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(result[:3], first[:3], rtol=1e-5, atol=2e-5)
+    np.testing.assert_allclose(result[3:], second[3:], rtol=1e-5, atol=2e-5)
 
 
 def test_weight_and_factors_of_a_feature_merge_apart():
@@ -139,38 +155,59 @@ def test_weight_and_factors_of_a_feature_merge_apart():
     # The second partition had a step for the weights only.
     second[:, :K], second[:, SUM_V] = before[:, :K], before[:, SUM_V]
     result = merged(before, [first, second], COUPLING)
-    np.testing.assert_allclose(result[:, :K], first[:, :K], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(result[:, :K], first[:, :K], rtol=1e-5, atol=2e-5)
     assert (np.abs(result[:, K] - first[:, K]) > 1e-3).any()
 
 
 @given(st.permutations(range(6)))
 def test_order_of_the_partitions_does_not_matter(order):
     before = table(4)
-    parts = [contributions(before, moved(before, p), COUPLING).astype(np.float64) for p in range(6)]
-    in_order = apply_merge(before, np.sum(parts, axis=0), COUPLING)
-    total = np.zeros_like(parts[0])
-    for p in order:
-        total += parts[p]
-    np.testing.assert_allclose(apply_merge(before, total, COUPLING), in_order, rtol=1e-6, atol=1e-7)
+    afters = [moved(before, p) for p in range(6)]
+    found = merged(before, [afters[p] for p in order], COUPLING)
+    np.testing.assert_allclose(found, merged(before, afters, COUPLING), rtol=1e-6, atol=1e-7)
 
 
 def test_sums_of_sums_are_the_sums():
     before = table(4)
-    parts = [contributions(before, moved(before, p), COUPLING).astype(np.float64) for p in range(4)]
-    pairs = (parts[0] + parts[1]) + (parts[2] + parts[3])
-    np.testing.assert_allclose(
-        apply_merge(before, pairs, COUPLING),
-        apply_merge(before, np.sum(parts, axis=0), COUPLING),
-        rtol=1e-6,
-        atol=1e-7,
-    )
+    afters = [moved(before, p) for p in range(4)]
+    total = np.zeros((4, K + 5))
+    for pair in (afters[:2], afters[2:]):
+        part = sums_of(before, *pair).astype(np.float32)
+        add_rows(total, np.arange(4, dtype=np.int32), 0, part)
+    np.testing.assert_allclose(total, sums_of(before, *afters), rtol=1e-6, atol=1e-7)
+    assert (total[:, K + 3 :] > 0.0).all()
+
+
+def test_packed_rows_add_up_at_their_positions():
+    before = table(6)
+    after = before.copy()
+    after[[1, 4]] = moved(before, 1)[[1, 4]]
+    positions, packed = contributions(before, after, COUPLING)
+    assert positions.tolist() == [1, 4]
+    assert packed.shape == (2, packed_width(K)) == (2, 8)
+    sums = np.zeros((4, K + 5))
+    add_rows(sums, positions, 1, packed)
+    np.testing.assert_array_equal(sums, sums_of(before, after)[1:5])
+    assert (sums[[1, 2]] == 0.0).all()
+
+
+@given(seed=st.integers(0, 2**32), size=st.sampled_from([1e-20, 1e-3, 1.0, 1e20]))
+def test_packing_rounds_by_less_than_a_part_in_65000(seed, size):
+    before = np.zeros((5, WIDTH), np.float32)
+    before[:, SUM_W : SUM_V + 1] = 1.0
+    after = moved(before, seed, size)
+    rate = Coupling(1e-9, 1e-9, 1e-9)
+    change = (after - before)[:, :K].astype(np.float64)
+    found = merged(before, [after], rate)[:, :K].astype(np.float64)
+    largest = np.abs(change).max(axis=1, keepdims=True)
+    assert (np.abs(found - change) <= largest / 65_000).all()
 
 
 def test_partition_that_did_nothing_contributes_nothing():
     before = table(4)
-    idle = contributions(before, before.copy(), COUPLING)
-    assert (idle == 0.0).all()
-    np.testing.assert_array_equal(apply_merge(before, idle.astype(np.float64), COUPLING), before)
+    positions, packed = contributions(before, before.copy(), COUPLING)
+    assert positions.size == packed.shape[0] == 0
+    np.testing.assert_array_equal(merged(before, [before.copy()], COUPLING), before)
     afters = [moved(before, 1), moved(before, 2)]
     np.testing.assert_array_equal(
         merged(before, [*afters, before.copy()], COUPLING), merged(before, afters, COUPLING)
@@ -179,9 +216,7 @@ def test_partition_that_did_nothing_contributes_nothing():
 
 def test_table_without_features_merges_to_itself():
     before = table(0)
-    parts = contributions(before, before.copy(), COUPLING)
-    assert parts.shape == (0, WIDTH + 1)
-    assert apply_merge(before, parts.astype(np.float64), COUPLING).shape == (0, WIDTH)
+    assert merged(before, [before.copy()], COUPLING).shape == (0, WIDTH)
 
 
 @pytest.mark.parametrize("relative", [1.2e-7, 1e-6, 1e-3, 1e4, 1e12])
@@ -233,13 +268,6 @@ def test_intercept_that_did_not_move_stays():
     result = apply_intercept_merge(start, sums, COUPLING)
     np.testing.assert_array_equal(result, start)
     assert result is not start
-
-
-def test_apply_leaves_the_old_table_as_it_is():
-    before = table(3)
-    copy = before.copy()
-    merged(before, [moved(before, 1)], COUPLING)
-    np.testing.assert_array_equal(before, copy)
 
 
 @pytest.mark.parametrize(

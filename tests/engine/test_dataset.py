@@ -48,7 +48,7 @@ def test_scale_is_that_of_the_statistics(frame):
     with PackedData.of(frame, Columns("x", "y", "c")) as packed:
         found = packed.statistics.scale(Settings(Loss.SQUARED))
         assert found == Scale.of(
-            Settings(Loss.SQUARED), 1.5, packed.statistics.label_mean, packed.statistics.label_variance
+            Settings(Loss.SQUARED), 1.5, packed.statistics.label_mean, packed.statistics.label_variance, 2.0
         )
 
 

@@ -2,30 +2,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from spark_fm.core.block import Block
+from spark_fm.engine import features
 from spark_fm.engine.features import (
     COUNTS,
+    Counter,
     FeatureCounts,
-    count_block,
-    count_features,
     occurring_features,
+    split_counts,
     sum_counts,
 )
-from spark_fm.engine.partition import UNITS, UNITS_DDL
-from tests.engine.test_partition import dealt, units_of
 from tests.oracle import block_of
 
-BLOCKS = [
-    block_of([([3, 7], [1.0, 2.0]), ([7], [4.0])]),
-    block_of([([100], [1.0]), ([3], [1.0]), ([], [])]),
-]
+FIRST = FeatureCounts(np.array([7, 3]), np.array([2.0, 1.0]), np.array([20.0, 1.0]))
+SECOND = FeatureCounts(np.array([3, 100]), np.array([1.0, 1.0]), np.array([1.0, 1.0]))
 EXPECTED = {3: (2.0, 2.0), 7: (2.0, 20.0), 100: (1.0, 1.0)}
-
-
-def unit_batches(partitions=2, parts=2):
-    for (p, q), unit in units_of(dealt(BLOCKS, partitions, parts)).items():
-        rows = [{"partition": p, "part": q, "number": n, "data": b.to_bytes()} for n, b in enumerate(unit)]
-        yield pa.RecordBatch.from_pylist(rows, UNITS)
 
 
 def as_dict(batches):
@@ -33,55 +23,57 @@ def as_dict(batches):
     for batch in batches:
         assert batch.schema == COUNTS
         for row in batch.to_pylist():
-            ids, counts, squares = (
-                np.frombuffer(row[name], kind)
-                for name, kind in [("ids", np.int64), ("counts", float), ("squares", float)]
-            )
-            for i, count, square in zip(ids.tolist(), counts, squares, strict=True):
+            counted = FeatureCounts.from_row(row)
+            for i, count, square in zip(counted.ids.tolist(), counted.counts, counted.squares, strict=True):
                 assert i not in found
                 found[i] = (count, square)
     return found
 
 
+def batches():
+    return iter([pa.RecordBatch.from_pylist([counted.to_row()]) for counted in (FIRST, SECOND)])
+
+
 @pytest.mark.parametrize("shards", [1, 2, 5])
-def test_counts_and_squares_of_units(shards):
-    assert as_dict(count_features(unit_batches(), shards)) == EXPECTED
-
-
-@pytest.mark.parametrize("partitions", [1, 2])
-def test_units_of_several_blocks_are_counted_whole(monkeypatch, partitions):
-    monkeypatch.setattr("spark_fm.engine.partition.ROWS_TO_DEAL", 1)
-    monkeypatch.setattr("spark_fm.engine.partition.ROWS_A_BLOCK", 1)
-    batches = list(unit_batches(partitions, 1))
-    assert sum(batch.num_rows for batch in batches) > partitions
-    assert as_dict(count_features(iter(batches), 2)) == EXPECTED
-
-
-def test_shards_are_ids_modulo_their_number():
-    for batch in count_features(unit_batches(), 3):
+def test_counts_of_source_partitions_add_up(shards):
+    split = list(split_counts(batches(), shards))
+    for batch in split:
         for row in batch.to_pylist():
-            assert (np.frombuffer(row["ids"], np.int64) % 3 == row["shard"]).all()
-
-
-def test_counts_of_partitions_add_up():
-    counted = list(count_features(unit_batches(), 2)) + list(count_features(unit_batches(), 2))
-    assert as_dict(sum_counts(iter(counted))) == {i: (2 * c, 2 * s) for i, (c, s) in EXPECTED.items()}
+            assert (np.frombuffer(row["ids"], np.int64) % shards == row["shard"]).all()
+    assert as_dict(sum_counts(iter(split))) == EXPECTED
 
 
 def test_counts_of_nothing():
-    assert list(count_features(iter([]), 3)) == []
+    assert list(split_counts(iter([]), 3)) == []
     assert list(sum_counts(iter([]))) == []
 
 
-def test_counts_of_one_block():
-    counts = count_block(block_of([([0, 1], [1.0, 2.0]), ([1], [4.0])], features=[3, 7]), np.array([3, 7]))
-    assert (counts.ids.tolist(), counts.counts.tolist()) == ([3, 7], [1.0, 2.0])
-    assert counts.squares.tolist() == [1.0, 20.0]
+def test_counter_counts_blocks_of_a_growing_dictionary():
+    counter = Counter()
+    for data in ([([3, 7], [1.0, 2.0]), ([7], [4.0])], [([3], [1.0]), ([100], [1.0]), ([], [])]):
+        block = block_of(data)
+        block.indices[:] = counter.dictionary.encode(block.indices)
+        counter.count(block)
+    found = counter.result()
+    assert found.ids.tolist() == [3, 7, 100]
+    assert found.counts.tolist() == [2.0, 2.0, 1.0]
+    assert found.squares.tolist() == [2.0, 20.0, 1.0]
 
 
-def test_counts_of_one_block_of_ones():
-    counts = count_block(block_of([([0, 1], [1.0, 1.0]), ([1], [1.0])], features=[3, 7]), np.array([3, 7]))
-    assert counts.squares.tolist() == counts.counts.tolist() == [1.0, 2.0]
+def test_counter_has_room_for_many_features():
+    counter = Counter()
+    ids = np.arange(5000)
+    for _ in range(2):
+        counter.add(FeatureCounts(ids, np.ones(5000), np.full(5000, 2.0)))
+    assert (counter.result().counts == 2.0).all()
+    assert counter.result().squares.size == 5000
+
+
+def test_popular_features_come_first():
+    counts = FeatureCounts(np.array([9, 4, 1, 6]), np.array([1.0, 5.0, 1.0, 5.0]), np.arange(4.0))
+    found = counts.popular_first()
+    assert found.ids.tolist() == [4, 6, 1, 9]
+    assert found.squares.tolist() == [1.0, 3.0, 2.0, 0.0]
 
 
 @pytest.mark.parametrize("value", [1e-29, 1e-6, 1.0, 50.0, 3e38])
@@ -103,12 +95,14 @@ def test_inverse_scale_of_tiny_values_is_bounded(value):
     assert counts.inverse_scale == pytest.approx([1e30])
 
 
-def test_occurring_features_are_counted_on_the_executors(spark):
-    rows = [tuple(r.values()) for b in unit_batches() for r in b.to_pylist()]
-    units = spark.createDataFrame([(p, q, n, bytearray(d)) for p, q, n, d in rows], UNITS_DDL).repartition(2)
-    # Blocks of a unit must stay together and in order; here each unit is one block.
-    assert all(Block.from_buffer(d).features.size for *_, d in rows if Block.from_buffer(d).nonzeros)
-    counts = occurring_features(units, 2)
-    assert counts.ids.tolist() == [3, 7, 100]
-    assert counts.counts.tolist() == [2.0, 2.0, 1.0]
-    assert counts.squares.tolist() == [2.0, 20.0, 1.0]
+@pytest.mark.parametrize("most", [2, 10**9])
+def test_occurring_features_are_those_of_all_source_partitions(spark, most, monkeypatch):
+    monkeypatch.setattr(features, "DRIVER_COUNTS", most)
+    rows = [tuple(bytearray(part) for part in counted.to_row().values()) for counted in (FIRST, SECOND)]
+    packed = spark.createDataFrame(
+        [*rows, (None, None, None)], "ids binary, counts binary, squares binary"
+    ).repartition(2)
+    found = occurring_features(packed, 2, 4)
+    assert found.ids.tolist() == [3, 7, 100]
+    assert found.counts.tolist() == [2.0, 2.0, 1.0]
+    assert found.squares.tolist() == [2.0, 20.0, 1.0]

@@ -16,7 +16,7 @@ from spark_fm.engine.fit import (
 
 DATA = Statistics(
     rows=100_000, nonzeros=1_000_000, training_rows=100_000, weight_sum=100_000.0, label_mean=0.0,
-    label_variance=1.0, label_min=-1.0, label_max=1.0, has_values=False, num_features=1000, sources=8,
+    label_variance=1.0, label_min=-1.0, label_max=1.0, has_values=False, num_features=1000, sources=8, features=1000,
 )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def test_rounds_leave_each_partition_a_hundred_rows_a_round(partitions):
 
 
 def test_rounds_are_more_than_one_where_there_are_rows():
-    assert decide_rounds(DATA, 1) == 1
+    assert decide_rounds(DATA, 1) == decide_rounds(DATA, 2) == 1
     assert decide_rounds(DATA, 8) > 1
     assert decide_rounds(replace(DATA, training_rows=800), 8) == 1
 

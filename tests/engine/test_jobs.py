@@ -1,7 +1,15 @@
+import pyarrow as pa
 import pytest
 from pyspark.errors import PySparkException
 
-from spark_fm.engine.jobs import collect, parallelism, persist, plain_errors
+from spark_fm.engine.jobs import (
+    BATCH_SIZE,
+    collect,
+    parallelism,
+    persist,
+    plain_errors,
+    small_batches,
+)
 
 
 @pytest.mark.parametrize("module", ["numba", "numba.core"])
@@ -76,3 +84,31 @@ def test_parallelism_where_the_session_can_not_tell(monkeypatch):
     monkeypatch.setattr("spark_fm.engine.transport.is_connect", lambda spark: True)
     assert parallelism(None, otherwise=5) == 5
     assert parallelism(None, otherwise=0) == 1
+
+
+def rows_a_batch(spark):
+    """How many rows Spark sends to Python at a time."""
+
+    def sizes(batches):
+        for batch in batches:
+            yield pa.RecordBatch.from_pylist([{"n": batch.num_rows}])
+
+    return max(row["n"] for row in collect(spark.range(0, 100, 1, 1).mapInArrow(sizes, "n long")))
+
+
+def test_batches_are_small_within_and_as_before_after(spark):
+    before = spark.conf.get(BATCH_SIZE)
+    with small_batches(spark):
+        assert rows_a_batch(spark) == 4
+        with small_batches(spark):
+            pass
+        assert rows_a_batch(spark) == 4, "whoever leaves first must not put it back for others"
+    assert spark.conf.get(BATCH_SIZE) == before
+    assert rows_a_batch(spark) == 100
+
+
+def test_batches_are_as_before_after_an_error(spark):
+    before = spark.conf.get(BATCH_SIZE)
+    with pytest.raises(KeyError), small_batches(spark):
+        raise KeyError("x")
+    assert spark.conf.get(BATCH_SIZE) == before

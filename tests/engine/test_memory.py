@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from spark_fm.core.dictionary import Dictionary
 from spark_fm.core.fit import fit_in_memory
 from spark_fm.core.loss import Loss
 from spark_fm.core.settings import Scale, Settings
@@ -21,11 +22,16 @@ SCHEMA = pa.schema([("source", pa.int32()), ("number", pa.int32()), ("data", pa.
 
 
 def packed(block, pieces=3):
-    parts = np.array_split(np.arange(block.rows), pieces)
-    return [
-        {"source": i // 2, "number": i % 2, "data": block.take(part).to_bytes()}
-        for i, part in enumerate(parts)
-    ]
+    """The rows as packing leaves them, two blocks for each source partition with a dictionary of its own."""
+    rows, dictionary = [], Dictionary()
+    for i, part in enumerate(np.array_split(np.arange(block.rows), pieces)):
+        source, number = divmod(i, 2)
+        dictionary = dictionary if number else Dictionary()
+        known, piece = len(dictionary), block.take(part)
+        indices = dictionary.encode(piece.indices)
+        piece = replace(piece, indices=indices, features=dictionary.features()[known:])
+        rows.append({"source": source, "number": number, "data": piece.to_bytes()})
+    return rows
 
 
 def train(rows, has_values=False):
@@ -35,11 +41,10 @@ def train(rows, has_values=False):
 
 
 def test_task_trains_what_training_in_memory_does():
-    from spark_fm.core.dictionary import Dictionary
-
     dictionary = Dictionary()
     local = replace(BLOCK, indices=dictionary.encode(BLOCK.indices), features=dictionary.features())
-    expected = fit_in_memory(local, START, None, 0.1)
+    counts = np.bincount(local.indices[: 2 * 240], minlength=local.features.size).astype(float)
+    expected = fit_in_memory(local, START, None, 0.1, counts)
     (row,) = train(packed(BLOCK))
     np.testing.assert_array_equal(np.frombuffer(row["features"], np.int64), local.features)
     np.testing.assert_array_equal(np.frombuffer(row["table"], np.float32), expected.state.table.ravel())

@@ -6,8 +6,10 @@ import pyarrow as pa
 import pytest
 
 from spark_fm.core.block import Block
+from spark_fm.core.dictionary import Dictionary
 from spark_fm.engine.arrow import BadInputError
-from spark_fm.engine.pack import pack, pack_batch
+from spark_fm.engine.features import FeatureCounts
+from spark_fm.engine.pack import COUNTS_ROW, pack, pack_batch
 from spark_fm.engine.request import Columns
 from tests.engine.batches import batch, dense, id_lists, sparse, vectors
 from tests.oracle import rows_of
@@ -19,31 +21,36 @@ ROWS = vectors(sparse(3, [0, 2], [1.0, 2.0]), sparse(3, [], []), dense(0.0, 0.5,
 
 def test_batch_becomes_a_block():
     block, _ = pack_batch(
-        batch(ROWS, [1.0, 2.0, 3.0], [1.0, 0.5, 2.0], [True, False, False]), COLUMNS, "vector"
+        batch(ROWS, [1.0, 2.0, 3.0], [1.0, 0.5, 2.0], [True, False, False]), COLUMNS, "vector", Dictionary()
     )
     assert rows_of(block) == [
-        ((0, 2), (1.0, 2.0), 1.0, 1.0, True),
+        ((0, 1), (1.0, 2.0), 1.0, 1.0, True),
         ((), (), 2.0, 0.5, False),
-        ((1,), (0.5,), 3.0, 2.0, False),
+        ((2,), (0.5,), 3.0, 2.0, False),
     ]
-    assert block.features.size == 0
+    assert block.features.tolist() == [0, 2, 1]
 
 
 def test_what_is_the_same_in_all_rows_takes_no_memory():
-    block, _ = pack_batch(batch(vectors(dense(1.0, 0.0), dense(1.0, 1.0))), COLUMNS, "vector")
+    block, _ = pack_batch(batch(vectors(dense(1.0, 0.0), dense(1.0, 1.0))), COLUMNS, "vector", Dictionary())
     assert (block.values.size, block.weight.size, block.validation.size) == (0, 0, 0)
     assert block.indices.dtype == np.int32
 
 
-def test_long_ids_stay_long():
-    block, _ = pack_batch(batch(id_lists([2**31], [5])), COLUMNS, "ids")
-    assert block.indices.dtype == np.int64
-    assert block.indices.tolist() == [2**31, 5]
+def test_blocks_add_to_one_dictionary():
+    dictionary = Dictionary()
+    first, _ = pack_batch(batch(id_lists([2**40], [5])), COLUMNS, "ids", dictionary)
+    second, _ = pack_batch(batch(id_lists([5, 6], [2**40])), COLUMNS, "ids", dictionary)
+    assert (first.indices.tolist(), first.features.tolist()) == ([0, 1], [2**40, 5])
+    assert (second.indices.tolist(), second.features.tolist()) == ([1, 2, 0], [6])
 
 
 def test_normalized_rows_have_unit_length():
     block, _ = pack_batch(
-        batch(vectors(dense(3.0, 4.0), dense(0.0, 0.0))), replace(COLUMNS, normalize=True), "vector"
+        batch(vectors(dense(3.0, 4.0), dense(0.0, 0.0))),
+        replace(COLUMNS, normalize=True),
+        "vector",
+        Dictionary(),
     )
     assert rows_of(block)[0][1] == pytest.approx((0.6, 0.8))
     assert rows_of(block)[1][1] == ()
@@ -109,11 +116,23 @@ BAD = {
 @pytest.mark.parametrize(("data", "columns", "sentence"), BAD.values(), ids=BAD.keys())
 def test_bad_rows_are_told_in_a_sentence(data, columns, sentence):
     with pytest.raises(BadInputError, match=f"^{re.escape(sentence)}$"):
-        pack_batch(data, columns, "vector")
+        pack_batch(data, columns, "vector", Dictionary())
 
 
 def packed(*batches, columns=COLUMNS, kind="vector"):
-    return [row for out in pack(iter(batches), columns, kind) for row in out.to_pylist()]
+    """The rows with blocks; what comes last, the features that occur, is looked at below."""
+    rows = [row for out in pack(iter(batches), columns, kind) for row in out.to_pylist()]
+    return [row for row in rows if row["number"] != COUNTS_ROW]
+
+
+def test_last_row_has_the_features_that_occur_in_training_rows():
+    first = batch(ROWS, validation=[True, False, False])
+    *_, last = (row for out in pack(iter([first, first]), COLUMNS, "vector") for row in out.to_pylist())
+    assert (last["number"], last["features"], last["data"]) == (COUNTS_ROW, 3, None)
+    counted = FeatureCounts.from_row(last)
+    assert counted.ids.tolist() == [0, 2, 1]
+    assert counted.counts.tolist() == [0.0, 0.0, 2.0]
+    assert counted.squares.tolist() == [0.0, 0.0, 0.5]
 
 
 def test_pack_gives_a_row_with_statistics_for_each_batch():

@@ -1,10 +1,11 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyspark.sql import Row
 
-from spark_fm.engine.reduce import _reduce, reduce_on_executors, shards_of, sum_shard, totals_of
-from spark_fm.engine.worker import TOTALS_SHARD, UPDATES, UPDATES_DDL
+from spark_fm.core.merge import Coupling, apply_merge, contributions
+from spark_fm.engine.jobs import collect_batches
+from spark_fm.engine.reduce import Updates, _reduce, merged, reduce_on_executors, sum_shard
+from spark_fm.engine.worker import TOTALS_SHARD, UPDATES, UPDATES_DDL, updates_batch
 
 WIDTH = 3
 
@@ -35,8 +36,12 @@ OTHER = update(1, 0, [0], [[5, 5, 5]])
 EXPECTED = [[1, 2, 3], [0, 0, 0], [14, 25, 36], [7, 8, 9]]
 
 
+def updates_of(*rows):
+    return Updates.of(pa.RecordBatch.from_pylist([row], UPDATES) for row in rows)
+
+
 def test_shard_sums_add_up_at_their_positions():
-    pieces = [(u["positions"], u["sums"]) for u in (FIRST, SECOND)]
+    pieces = updates_of(FIRST, SECOND).shards[1]
     np.testing.assert_array_equal(sum_shard(pieces, 4, 4, WIDTH), EXPECTED)
 
 
@@ -46,49 +51,73 @@ def test_shard_without_updates_is_zero():
 
 def test_sums_are_in_double_precision():
     big, small = update(0, 0, [0], [[1e8, 0, 0]]), update(1, 0, [0], [[1, 0, 0]])
-    pieces = [(u["positions"], u["sums"]) for u in (big, small)]
-    assert sum_shard(pieces, 0, 1, WIDTH)[0, 0] == 1e8 + 1
+    assert sum_shard(updates_of(big, small).shards[0], 0, 1, WIDTH)[0, 0] == 1e8 + 1
 
 
 def test_updates_are_sorted_by_shard_and_partition():
-    rows = [Row(**u) for u in (SECOND, totals(1, 1.0), OTHER, FIRST)]
-    shards = shards_of(rows)
-    assert list(shards) == [0, 1]
-    assert shards[1] == [(FIRST["positions"], FIRST["sums"]), (SECOND["positions"], SECOND["sums"])]
+    found = updates_of(SECOND, totals(1, 1.0), OTHER, FIRST)
+    assert list(found.shards) == [0, 1]
+    assert [piece.partition for piece in found.shards[1]] == [0, 1]
+    assert [piece.positions.tolist() for piece in found.shards[1]] == [[4, 6], [6, 7]]
 
 
 def test_totals_are_in_the_order_of_the_partitions():
-    rows = [Row(**u) for u in (totals(2, 1.0, 2.0), FIRST, totals(0, 3.0, 4.0))]
-    found = totals_of(rows)
+    found = updates_of(totals(2, 1.0, 2.0), FIRST, totals(0, 3.0, 4.0)).totals
     assert list(found) == [0, 2]
     assert found[2].tolist() == [1.0, 2.0]
 
 
+def test_batch_of_updates_has_their_bytes():
+    batch = updates_batch(3, 1, np.array([4, 6], np.int32), np.float32([[1, 2, 3], [4, 5, 6]])[:, :3])
+    assert batch.to_pylist() == [FIRST | {"partition": 3}]
+
+
 def reduced(*updates):
-    batches = [pa.RecordBatch.from_pylist([u], UPDATES) for u in updates]
-    return [Row(**r) for b in _reduce(iter(batches), 7 + 1, 4, WIDTH) for r in b.to_pylist()]
+    batches = (pa.RecordBatch.from_pylist([u], UPDATES) for u in updates)
+    return Updates.of(_reduce(batches, 7 + 1, 4, WIDTH))
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0)])
 def test_executors_sum_what_the_driver_would(order):
     updates = [FIRST, SECOND, OTHER, totals(1, 1.0)]
-    rows = reduced(*(updates[i] for i in order))
-    assert {p: t.tolist() for p, t in totals_of(rows).items()} == {1: [1.0]}
-    shards = shards_of(rows)
-    assert {s: len(pieces) for s, pieces in shards.items()} == {0: 1, 1: 1}
-    np.testing.assert_array_equal(sum_shard(shards[1], 4, 4, WIDTH), EXPECTED)
-    np.testing.assert_array_equal(sum_shard(shards[0], 0, 4, WIDTH)[0], [5, 5, 5])
+    found = reduced(*(updates[i] for i in order))
+    assert {p: t.tolist() for p, t in found.totals.items()} == {1: [1.0]}
+    assert {s: len(pieces) for s, pieces in found.shards.items()} == {0: 1, 1: 1}
+    np.testing.assert_array_equal(sum_shard(found.shards[1], 4, 4, WIDTH), EXPECTED)
+    np.testing.assert_array_equal(sum_shard(found.shards[0], 0, 4, WIDTH)[0], [5, 5, 5])
 
 
 def test_executors_leave_out_rows_that_nobody_touched():
-    (row,) = reduced(FIRST)
-    assert np.frombuffer(row.positions, np.int32).tolist() == [4, 6]
+    (piece,) = reduced(FIRST).shards[1]
+    assert piece.positions.tolist() == [4, 6]
 
 
 def test_reduction_as_a_spark_job(spark):
     updates = [FIRST, SECOND, OTHER, totals(0, 1.0), totals(1, 2.0)]
     frame = spark.createDataFrame([tuple(u.values()) for u in updates], UPDATES_DDL).repartition(2)
-    rows = reduce_on_executors(frame, 2, 8, 4, WIDTH).collect()
-    assert {p: t.tolist() for p, t in totals_of(rows).items()} == {0: [1.0], 1: [2.0]}
-    shards = shards_of(rows)
-    np.testing.assert_array_equal(sum_shard(shards[1], 4, 4, WIDTH), EXPECTED)
+    found = Updates.of(collect_batches(reduce_on_executors(frame, 2, 8, 4, WIDTH)))
+    assert {p: t.tolist() for p, t in found.totals.items()} == {0: [1.0], 1: [2.0]}
+    np.testing.assert_array_equal(sum_shard(found.shards[1], 4, 4, WIDTH), EXPECTED)
+
+
+@pytest.mark.parametrize("shard_size", [1, 4, 10, 100])
+@pytest.mark.parametrize("on_executors", [False, True])
+def test_merge_by_shards_is_the_merge_of_the_whole(shard_size, on_executors):
+    random = np.random.default_rng(0)
+    table = np.ones((10, 12), np.float32)
+    coupling = Coupling(0.5, 0.5, 1.0)
+    batches, sums = [], np.zeros((10, 13))
+    for partition in range(3):
+        after = table.copy()
+        after[:, :11] += random.random((10, 11)).astype(np.float32)
+        positions, packed = contributions(table, after, coupling)
+        for first in range(0, 10, shard_size):
+            mine = slice(first, first + shard_size)
+            batches.append(updates_batch(partition, first // shard_size, positions[mine], packed[mine]))
+        sums += sum_shard(Updates.of([updates_batch(0, 0, positions, packed)]).shards[0], 0, 10, 13)
+    expected = table.copy()
+    apply_merge(expected, sums, coupling)
+    found = Updates.of(_reduce(iter(batches), 10, shard_size, 13) if on_executors else batches)
+    result = merged(table, found, shard_size, coupling, threads=2)
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
+    assert (table == 1.0).all()

@@ -11,10 +11,10 @@ from spark_fm.core.training import Plan
 from spark_fm.core.weights import Start
 from spark_fm.engine import rounds
 from spark_fm.engine.partition import UNITS_DDL, partition_keys
-from spark_fm.engine.rounds import RoundsRunner, new_run
-from spark_fm.engine.worker import Fixed
+from spark_fm.engine.rounds import RoundsRunner
+from spark_fm.engine.worker import PHASES, Fixed
 from tests.core.planted import planted_block
-from tests.engine.test_partition import dealt, units_of
+from tests.engine.test_partition import dealt, units_of, with_all_features
 from tests.engine.test_worker import orders as worker_orders
 from tests.engine.test_worker import run as worker_run
 
@@ -22,7 +22,7 @@ SETTINGS = Settings(Loss.SQUARED, factor_size=3)
 PLAN = Plan(number=4, part=0, train=True, step_size=0.1, raised=1.0, scale=1.0)
 FEATURES = np.arange(45, dtype=np.int64)
 BLOCK = replace(planted_block(300, validation=60), features=np.empty(0, np.int64))
-PLACES = units_of(dealt([BLOCK], 2, 2))
+PLACES = units_of(dealt([with_all_features(BLOCK)], 2, 2))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def state():
 
 
 def runner(spark, units):
-    return RoundsRunner(spark, units, 2, 2, SETTINGS, Scale(), Fixed(new_run(), FEATURES, None), 2.0)
+    return RoundsRunner(spark, units, 2, 2, SETTINGS, Scale(), Fixed(None), 2.0)
 
 
 def by_hand(state, part=0, partitions=(0, 1), **changes):
@@ -61,7 +61,8 @@ def by_hand(state, part=0, partitions=(0, 1), **changes):
         found.append(worker_run([pa.RecordBatch.from_pylist(rows, UNITS)], asked))
     totals = sum(t for t, _ in found)
     coupling = Coupling.of(0.1, 2.0, 3, 1.0)
-    table = apply_merge(state.table, sum(s for _, s in found), coupling)
+    table = state.table.copy()
+    apply_merge(table, sum(s for _, s in found), coupling)
     return table, apply_intercept_merge(state.intercept, totals[:3], coupling), totals
 
 
@@ -83,7 +84,8 @@ def test_round_is_what_the_workers_make_of_it(spark, units, state, part):
         result = rounds_of.run(state, replace(PLAN, part=part))
     assert_is(result, by_hand(state, part))
     assert result.finite
-    assert result.seconds.keys() == {"ship", "job", "kernel", "merge"}
+    assert result.seconds.keys() == {"parameters out", *PHASES, "Spark", "merge"}
+    assert all(spent > 0.0 for spent in result.seconds.values())
 
 
 def test_round_reduced_on_the_executors_is_the_same(spark, units, state, monkeypatch):
@@ -121,7 +123,3 @@ def test_parameters_that_are_not_finite_are_told(spark, units, state):
     state.table[0, 0] = np.nan
     with runner(spark, units) as rounds_of:
         assert not rounds_of.run(state, PLAN).finite
-
-
-def test_runs_have_names_of_their_own():
-    assert new_run() != new_run()

@@ -12,11 +12,11 @@ from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan
 from spark_fm.core.weights import Start
 from spark_fm.engine.partition import UNITS
-from spark_fm.engine.reduce import shards_of, sum_shard
+from spark_fm.engine.reduce import Updates, sum_shard
 from spark_fm.engine.transport import Shipped
 from spark_fm.engine.worker import UPDATES, Fixed, Moving, Round, run_round
 from tests.core.planted import planted_block
-from tests.engine.test_partition import dealt, units_of
+from tests.engine.test_partition import dealt, units_of, with_all_features
 
 SETTINGS = Settings(Loss.SQUARED, factor_size=3)
 PLAN = Plan(number=4, part=0, train=True, step_size=0.1, raised=1.0, scale=1.0)
@@ -30,9 +30,10 @@ def state():
     return Start(SETTINGS, Scale()).at(FEATURES, None)
 
 
-@pytest.fixture(scope="module")
-def units():
+@pytest.fixture(scope="module", params=[True, False], ids=["own dictionaries", "the union"])
+def units(request):
     """The units of two partitions with two parts each, as batches."""
+    own = request.param
     return {
         place: [
             pa.RecordBatch.from_pylist(
@@ -40,15 +41,15 @@ def units():
             )
             for n, block in enumerate(blocks)
         ]
-        for place, blocks in units_of(dealt([BLOCK], 2, 2)).items()
+        for place, blocks in units_of(dealt([with_all_features(BLOCK)], 2, 2), own).items()
     }
 
 
 def orders(state, shards=1, most_rows=None, all_rows=False, plan=PLAN, settings=SETTINGS):
     return Round(
-        Shipped(None, Fixed("test run", FEATURES, None)),
+        Shipped(None, Fixed(None)),
         Shipped(None, Moving(state.table, state.intercept)),
-        plan, settings, Scale(), COUPLING, shards, -(-45 // shards), all_rows, most_rows,
+        plan, settings, Scale(), COUPLING, -(-45 // shards), all_rows, most_rows,
     )  # fmt: skip
 
 
@@ -56,12 +57,10 @@ def run(batches, asked):
     """(totals, summed contributions of all features) of one unit."""
     out = list(run_round(iter(batches), asked))
     assert all(batch.schema == UPDATES for batch in out)
-    from pyspark.sql import Row
-
-    rows = [Row(**r) for batch in out for r in batch.to_pylist()]
-    totals = np.frombuffer(rows[0].totals)
+    updates = Updates.of(out)
+    (totals,) = updates.totals.values()
     sums = np.zeros((45, asked.moving.get().table.shape[1] + 1))
-    for shard, pieces in shards_of(rows[1:]).items():
+    for shard, pieces in updates.shards.items():
         first = shard * asked.shard_size
         size = min(asked.shard_size, 45 - first)
         sums[first : first + size] += sum_shard(pieces, first, size, sums.shape[1])
@@ -75,28 +74,28 @@ def whole(units, place):
 def test_a_unit_alone_is_trained_as_in_memory(state, units):
     block = whole(units, (0, 0))
     totals, sums = run(units[0, 0], orders(state))
-    table = apply_merge(state.table, sums, COUPLING)
+    table = state.table.copy()
+    apply_merge(table, sums, COUPLING)
     intercept = apply_intercept_merge(state.intercept, totals[:3], COUPLING)
 
-    local = Start(SETTINGS, Scale()).at(block.features, None)
-    np.testing.assert_array_equal(local.features, block.features)
+    features = block.features if block.features.size else FEATURES
     from spark_fm.core.local import train_pass
 
     rows = np.flatnonzero(~block.validation).astype(np.int32)
-    after_table, after_intercept = state.table[block.features].copy(), state.intercept.copy()
+    after_table, after_intercept = state.table[features].copy(), state.intercept.copy()
     random = np.random.default_rng([0, PLAN.number, 0, 0, 0])
     visited = train_pass(after_table, after_intercept, block, rows, PLAN, SETTINGS, random)
-    np.testing.assert_allclose(table[block.features], after_table, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(table[features], after_table, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(intercept, after_intercept, rtol=1e-9)
     assert totals[6:9] == pytest.approx([visited.loss, visited.weight, visited.rows])
-    others = np.setdiff1d(FEATURES, block.features)
+    others = np.setdiff1d(FEATURES, features)
     np.testing.assert_array_equal(table[others], state.table[others])
 
 
 def test_round_measures_what_it_starts_from(state, units):
     block = whole(units, (0, 0))
     totals, _ = run(units[0, 0], orders(state))
-    local = state.table[block.features]
+    local = state.table[block.features] if block.features.size else state.table
     for rows, found in [(~block.validation, totals[3:6]), (block.validation, totals[9:12])]:
         expected = measure(local, 0.0, block, np.flatnonzero(rows).astype(np.int32), Loss.SQUARED)
         assert found == pytest.approx([expected.loss, expected.weight, expected.rows], rel=1e-6)
@@ -105,8 +104,8 @@ def test_round_measures_what_it_starts_from(state, units):
 def test_round_that_only_measures_sends_no_updates(state, units):
     asked = orders(state, plan=replace(PLAN, train=False))
     out = list(run_round(iter(units[0, 0]), asked))
-    assert len(out) == 1
-    assert np.frombuffer(out[0].to_pylist()[0]["totals"])[6:9].tolist() == [0.0, 0.0, 0.0]
+    (row,) = [row for batch in out for row in batch.to_pylist()]
+    assert np.frombuffer(row["totals"])[6:9].tolist() == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("shards", [2, 7, 45])
@@ -144,7 +143,7 @@ def test_unit_of_several_blocks_is_one_unit(state, units, monkeypatch):
     monkeypatch.setattr("spark_fm.engine.partition.ROWS_TO_DEAL", 1)
     monkeypatch.setattr("spark_fm.engine.partition.ROWS_A_BLOCK", 10)
     pieces = [BLOCK.take(part) for part in np.array_split(np.arange(BLOCK.rows), 6)]
-    ((_, blocks),) = units_of(dealt(pieces, 1, 1)).items()
+    ((_, blocks),) = units_of(dealt([with_all_features(p) for p in pieces], 1, 1)).items()
     assert len(blocks) > 2
     batch = pa.RecordBatch.from_pylist(
         [{"partition": 0, "part": 0, "number": n, "data": b.to_bytes()} for n, b in enumerate(blocks)], UNITS
@@ -162,7 +161,7 @@ def test_partition_without_rows_sends_nothing(state):
 def test_values_and_labels_are_scaled(state, units):
     asked = replace(
         orders(state),
-        fixed=Shipped(None, Fixed("scaled run", FEATURES, np.full(45, 0.5, np.float32))),
+        fixed=Shipped(None, Fixed(np.full(45, 0.5, np.float32))),
         scale=Scale(3.0, 2.0),
     )
     totals, _ = run(units[0, 0], asked)
