@@ -33,8 +33,11 @@ class FMTrainingSummary:
     partitions, roundsPerEpoch : int
         How the work was divided.
     seconds : dict of str to float
-        Wall-clock seconds by phase: "pack", "train", and within training "ship" (parameters to the workers), "job"
-        (Spark jobs), "kernel" (the slowest worker's kernel) and "merge", where rounds were Spark jobs.
+        Wall-clock seconds by phase: "pack", "train", and where rounds were Spark jobs, the sums of ``epochSeconds``.
+    epochSeconds : list of dict of str to float
+        For each epoch whose rounds were Spark jobs, seconds by phase: "parameters out" (the driver ships them), then
+        in the workers, as if all cores were equally busy, "parameters in", "blocks in" (waiting for rows), "kernel"
+        and "updates", then "Spark" (the rest of the job) and "merge".
     """
 
     lossName: str
@@ -48,6 +51,7 @@ class FMTrainingSummary:
     partitions: int
     roundsPerEpoch: int
     seconds: dict[str, float]
+    epochSeconds: list[dict[str, float]]
 
     @classmethod
     def of(cls, fitted: Fitted, loss_name: str) -> "FMTrainingSummary":
@@ -69,6 +73,7 @@ class FMTrainingSummary:
             partitions=fitted.partitions,
             roundsPerEpoch=fitted.rounds_per_epoch,
             seconds=seconds,
+            epochSeconds=[epoch.seconds for epoch in fitted.history if epoch.seconds],
         )
 
     @property

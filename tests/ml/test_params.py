@@ -22,6 +22,7 @@ OUT_OF_RANGE = [
     ("regParam", INF, "a finite number >= 0"),
     ("regParamLinear", -0.1, "a finite number >= 0"),
     ("regParamFactors", NAN, "a finite number >= 0"),
+    ("regParamPrior", -1.0, "a finite number >= 0"),
     ("initStd", -0.1, "a finite number >= 0"),
     ("miniBatchFraction", 0.0, "a number in (0, 1]"),
     ("miniBatchFraction", 1.1, "a number in (0, 1]"),
@@ -38,7 +39,7 @@ OUT_OF_RANGE = [
 VALUES = {
     "featuresCol": "f", "labelCol": "l", "predictionCol": "p", "weightCol": "c", "validationIndicatorCol": "h",
     "factorSize": 5, "fitIntercept": False, "fitLinear": False, "regParam": 0.1, "regParamLinear": 0.2,
-    "regParamFactors": 0.3, "miniBatchFraction": 0.5, "initStd": 0.2, "maxIter": 7, "stepSize": 0.3,
+    "regParamFactors": 0.3, "regParamPrior": 0.7, "miniBatchFraction": 0.5, "initStd": 0.2, "maxIter": 7, "stepSize": 0.3,
     "tol": 0.01, "solver": "adagrad", "seed": 9, "patience": 2, "validationFraction": 0.25, "numPartitions": 3,
     "roundsPerEpoch": 2, "normalize": True, "verbose": True,
 }  # fmt: skip
@@ -130,7 +131,7 @@ def test_every_param_is_explained():
 @pytest.mark.parametrize(
     ("given", "linear", "factors"),
     [
-        ({}, 0.005, 0.02),
+        ({}, 0.003, 0.01),
         ({"regParam": 0.3}, 0.3, 0.3),
         ({"regParam": 0.0}, 0.0, 0.0),
         ({"regParam": 0.3, "regParamLinear": 0.1}, 0.1, 0.3),
@@ -143,6 +144,20 @@ def test_reg_param_takes_the_place_of_the_defaults_only(given, linear, factors):
     assert (estimator.getRegParamLinear(), estimator.getRegParamFactors()) == (linear, factors)
     settings = estimator._settings()
     assert (settings.reg_linear, settings.reg_factors) == (linear, factors)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, 0.3),
+        ({"regParamLinear": 0.1, "regParamFactors": 0.2}, 0.3),
+        ({"regParam": 0.0}, 0.0),
+        ({"regParam": 0.1, "regParamPrior": 0.5}, 0.5),
+    ],
+)
+def test_reg_param_takes_the_place_of_the_prior_too(given, expected):
+    estimator = FMRegressor(**given)
+    assert estimator.getRegParamPrior() == estimator._settings().reg_prior == expected
 
 
 def test_settings_are_the_params():

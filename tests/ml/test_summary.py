@@ -6,7 +6,9 @@ from spark_fm import FMClassifier, FMRegressionModel, FMRegressor
 from tests.ml.frames import mean_squared_error
 
 PHASES = {"pack", "train"}
-ROUND_PHASES = {"ship", "job", "kernel", "merge"}
+ROUND_PHASES = {
+    "parameters out", "parameters in", "blocks in", "kernel", "updates", "Spark", "merge",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=[1, 2])
@@ -40,6 +42,9 @@ def test_summary_has_a_loss_for_each_epoch(summary):
 def test_summary_has_seconds_by_phase(summary):
     assert summary.seconds.keys() == (PHASES if summary.partitions == 1 else PHASES | ROUND_PHASES)
     assert all(seconds >= 0 for seconds in summary.seconds.values())
+    assert len(summary.epochSeconds) == (0 if summary.partitions == 1 else summary.totalIterations)
+    for phase in ROUND_PHASES if summary.epochSeconds else ():
+        assert sum(e[phase] for e in summary.epochSeconds) == pytest.approx(summary.seconds[phase])
 
 
 def test_losses_are_in_the_units_of_the_label(ratings):
