@@ -39,7 +39,8 @@ OUT_OF_RANGE = [
 VALUES = {
     "featuresCol": "f", "labelCol": "l", "predictionCol": "p", "weightCol": "c", "validationIndicatorCol": "h",
     "factorSize": 5, "fitIntercept": False, "fitLinear": False, "regParam": 0.1, "regParamLinear": 0.2,
-    "regParamFactors": 0.3, "regParamPrior": 0.7, "miniBatchFraction": 0.5, "initStd": 0.2, "maxIter": 7, "stepSize": 0.3,
+    "regParamFactors": 0.3, "regParamPrior": 0.7, "miniBatchFraction": 0.5, "initStd": 0.2,
+    "maxIter": 7, "stepSize": 0.3,
     "tol": 0.01, "solver": "adagrad", "seed": 9, "patience": 2, "validationFraction": 0.25, "numPartitions": 3,
     "roundsPerEpoch": 2, "normalize": True, "verbose": True,
 }  # fmt: skip
