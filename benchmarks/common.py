@@ -42,6 +42,7 @@ def timed(function: Callable[[], T]) -> tuple[T, float]:
 def parser(description: str) -> argparse.ArgumentParser:
     """The options of every benchmark."""
     made = argparse.ArgumentParser(description=description)
+    made.add_argument("--memory", default="6g", help="of the JVM")
     made.add_argument("--output", default="benchmarks/results", help="folder for the .md and .json files")
     return made
 
@@ -51,14 +52,19 @@ def show(text: str) -> None:
     print(text, flush=True)
 
 
+def shortened(error: BaseException) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+
+
 def cell(value: object) -> str:
     """A table cell: floats with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def markdown(rows: list[dict[str, object]]) -> str:
-    """Rows as a Markdown table; the columns are those of the first row."""
-    names = list(rows[0])
+    """Rows as a Markdown table; the columns are those of all rows, in the order in which they first appear."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
     lines = [names, ["---"] * len(names), *([cell(row.get(n, "")) for n in names] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -1,95 +1,94 @@
-"""The benchmarks' data: real sets where a folder has them, pyspark's samples, and seeded generators."""
+"""Where the benchmarks' rows come from: files of public sets, pyspark's samples, and seeded generators.
+
+All sets are binary: a row is the ascending ids of its ones, and a label.
+"""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+LongArray = npt.NDArray[np.int64]
+DoubleArray = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.float32]
+
+CHUNK = 50_000
+CTR_FIELDS = 39
+CTR_EXPONENT = 1.5
+CONTEXT_FIELDS = {
+    "user": 50_000,
+    "item": 20_000,
+    "hour": 24,
+    "weekday": 7,
+    "device": 5,
+    "place": 12,
+    "last item": 20_000,
+}
+CONTEXT_FEATURES = sum(CONTEXT_FIELDS.values())
+CONTEXT_NOISE = 0.5
+
 
 @dataclass(frozen=True)
 class Rows:
-    """Binary sparse rows: the ids of each row's ones, and the label."""
+    """Binary rows in CSR form: row r has ones at ``ids[indptr[r]:indptr[r + 1]]``; int64, int64, float64."""
 
-    ids: list[npt.NDArray[np.int64]]
-    label: npt.NDArray[np.float64]
+    indptr: LongArray
+    ids: LongArray
+    label: DoubleArray
 
-    def frame(self, spark: Any, size: int, partitions: int = 2) -> Any:
-        """A cached DataFrame (label double, features vector of ``size``)."""
-        from pyspark.ml.linalg import Vectors
+    @classmethod
+    def of(cls, ids: LongArray, label: DoubleArray) -> "Rows":
+        """Rows from a matrix of ids, each row's ascending; an id that a row has twice counts once."""
+        kept = np.diff(ids, axis=1, prepend=-1) > 0
+        return cls(np.concatenate([[0], np.cumsum(kept.sum(axis=1))]), ids[kept], label)
 
-        rows = [
-            (float(y), Vectors.sparse(size, i.tolist(), [1.0] * i.size))
-            for i, y in zip(self.ids, self.label, strict=True)
-        ]
-        frame = spark.createDataFrame(rows, ["label", "features"]).repartition(partitions).cache()
-        frame.count()
-        return frame
+    @classmethod
+    def joined(cls, parts: list["Rows"]) -> "Rows":
+        """All rows of the parts, in order."""
+        lengths = np.concatenate([np.diff(part.indptr) for part in parts])
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        return cls(indptr, np.concatenate([p.ids for p in parts]), np.concatenate([p.label for p in parts]))
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return self.label.size
+
+    def between(self, start: int, stop: int) -> "Rows":
+        """The rows ``start:stop``."""
+        first, last = self.indptr[start], self.indptr[min(stop, self.size)]
+        indptr = self.indptr[start : stop + 1] - first
+        return Rows(indptr, self.ids[first:last], self.label[start:stop])
 
 
 @dataclass(frozen=True)
-class Split:
-    """A data set: training and test rows, and the number of features."""
+class Planted:
+    """A seeded FM that draws labels: z = sum w_i + sum_{i<j} <v_i, v_j>, with four factors."""
 
-    name: str
-    train: Rows
-    test: Rows
-    size: int
-    binary: bool
+    linear: FloatArray
+    factors: FloatArray
 
+    @classmethod
+    @lru_cache(maxsize=1)
+    def of(cls, features: int, linear: float, factors: float, seed: int) -> "Planted":
+        """Weights and factors of the given standard deviations."""
+        random = np.random.default_rng(seed)
+        return cls(
+            random.standard_normal(features, np.float32) * np.float32(linear),
+            random.standard_normal((features, 4), np.float32) * np.float32(factors),
+        )
 
-def movielens(folder: Path) -> Split:
-    """ml-latest-small: users and movies one-hot, numbered in ascending order; 90 % of the rows train."""
-    table = np.loadtxt(folder / "ml-latest-small" / "ratings.csv", delimiter=",", skiprows=1)
-    users = np.unique(table[:, 0], return_inverse=True)[1]
-    movies = np.unique(table[:, 1], return_inverse=True)[1]
-    ids = np.stack([users, movies + users.max() + 1], axis=1).astype(np.int64)
-    chosen = np.random.default_rng(42).random(len(table)) < 0.9
-    train, test = (
-        Rows(list(ids[rows]), table[rows, 2]) for rows in (chosen, ~chosen)
-    )  # fmt: skip
-    return Split("ml-latest-small", train, test, int(ids.max()) + 1, binary=False)
-
-
-def _libsvm(path: Path) -> Rows:
-    ids, label = [], []
-    for line in path.read_text().splitlines():
-        first, *rest = line.split()
-        label.append(float(first) > 0.0)
-        ids.append(np.array([int(field.split(":")[0]) - 1 for field in rest], np.int64))
-    return Rows(ids, np.array(label, np.float64))
+    def score(self, ids: LongArray) -> DoubleArray:
+        """The score z of rows of ids (rows, fields)."""
+        v = self.factors[ids]
+        pairs = 0.5 * ((v.sum(axis=1) ** 2).sum(axis=1) - (v * v).sum(axis=(1, 2)))
+        z: DoubleArray = np.asarray(self.linear[ids].sum(axis=1) + pairs, np.float64)
+        return z
 
 
-def a9a(folder: Path) -> Split:
-    """UCI Adult in LIBSVM form: 123 binary features, its own test set."""
-    here = folder / "a9a"
-    return Split("a9a", _libsvm(here / "a9a"), _libsvm(here / "a9a.t"), 123, binary=True)
-
-
-def sample() -> Split:
-    """The MovieLens sample that pyspark ships; every fifth row tests."""
-    import pyspark
-
-    path = Path(pyspark.__file__).parent / "data/mllib/als/sample_movielens_ratings.txt"
-    table = np.array([[float(x) for x in line.split("::")] for line in path.read_text().splitlines()])
-    ids = np.stack([table[:, 0], table[:, 1] + table[:, 0].max() + 1], axis=1).astype(np.int64)
-    testing = np.arange(len(table)) % 5 == 0
-    train, test = (Rows(list(ids[rows]), table[rows, 2]) for rows in (~testing, testing))
-    return Split("pyspark's MovieLens sample", train, test, int(ids.max()) + 1, binary=False)
-
-
-def real_sets(folder: Path | None, names: list[str]) -> list[Split]:
-    """Of the named sets those that the folder has; "sample", pyspark's own, needs none."""
-    found = []
-    if "ml-latest-small" in names and folder and (folder / "ml-latest-small" / "ratings.csv").exists():
-        found.append(movielens(folder))
-    if "a9a" in names and folder and (folder / "a9a" / "a9a").exists():
-        found.append(a9a(folder))
-    return [*found, sample()] if "sample" in names else found
-
-
-def zipf_ids(rows: int, fields: int, features: int, exponent: float, seed: int) -> npt.NDArray[np.int64]:
+def zipf_ids(rows: int, fields: int, features: int, exponent: float, seed: int) -> LongArray:
     """Categorical fields with Zipf-distributed values hashed into ``features`` ids: int64 (rows, fields)."""
     random = np.random.default_rng(seed)
     ids = np.empty((rows, fields), np.int64)
@@ -100,68 +99,59 @@ def zipf_ids(rows: int, fields: int, features: int, exponent: float, seed: int) 
     return ids
 
 
-CTR_FIELDS = 39
-CTR_FEATURES = 2**20
-_ROWS_A_CHUNK = 50_000
-
-
-@dataclass(frozen=True)
-class Planted:
-    """A seeded FM over hashed ids that draws labels: log-odds -1.2 + sum w_i + sum_{i<j} <v_i, v_j>."""
-
-    linear: npt.NDArray[np.float32]
-    factors: npt.NDArray[np.float32]
-
-    @classmethod
-    def of(cls, features: int, seed: int) -> "Planted":
-        """Weights of deviation 0.25 and four factors of deviation 0.08."""
-        random = np.random.default_rng(seed)
-        linear = random.normal(0, 0.25, features).astype(np.float32)
-        return cls(linear, random.normal(0, 0.08, (features, 4)).astype(np.float32))
-
-    def probability(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """P(label = 1) of rows of ids."""
-        v = self.factors[ids]
-        pairs = 0.5 * ((v.sum(axis=1) ** 2).sum(axis=1) - (v * v).sum(axis=(1, 2)))
-        return 1.0 / (1.0 + np.exp(1.2 - self.linear[ids].sum(axis=1) - pairs))
-
-
-def ctr_chunk(
-    chunk: int, planted: Planted, features: int, seed: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """50,000 rows of CTR-like data: ids (rows, 39), each row's ascending, and labels."""
-    ids = np.sort(zipf_ids(_ROWS_A_CHUNK, CTR_FIELDS, features, 1.2, seed * 100_003 + chunk), axis=1)
+def ctr_chunk(chunk: int, features: int, exponent: float = CTR_EXPONENT, seed: int = 1) -> Rows:
+    """50,000 rows of click data: 39 hashed fields, labels drawn with the log-odds -1.2 + z of a planted FM."""
+    planted = Planted.of(features, 0.25, 0.15, seed)
+    ids = np.sort(zipf_ids(CHUNK, CTR_FIELDS, features, exponent, seed * 100_003 + chunk), axis=1)
+    probability = 1.0 / (1.0 + np.exp(1.2 - planted.score(ids)))
     random = np.random.default_rng([seed, chunk])
-    label = (random.random(_ROWS_A_CHUNK) < planted.probability(ids)).astype(np.float64)
-    return ids, label
+    return Rows.of(ids, (random.random(CHUNK) < probability).astype(np.float64))
 
 
-def _ctr_batches(batches: Any, features: int, seed: int) -> Any:
-    import pyarrow as pa
+def context_chunk(chunk: int, seed: int = 1) -> Rows:
+    """50,000 ratings in context: user, item, hour, ... in one id space, labels 3.5 + z + noise of a planted FM.
 
-    planted = Planted.of(features, seed)
-    for batch in batches:
-        for chunk in batch.column("id").to_pylist():
-            ids, label = ctr_chunk(chunk, planted, features, seed)
-            # Two fields may hash to one id, which a row may hold only once.
-            kept = np.diff(ids, axis=1, prepend=-1) > 0
-            offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int32)
-            lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids[kept]))
-            yield pa.RecordBatch.from_arrays(
-                [pa.array(label), lists, pa.array(np.full(label.size, chunk))], ["label", "features", "chunk"]
-            )
+    A value's frequency falls with its rank r as 1 / (r + a tenth of the field's size).
+    """
+    planted = Planted.of(CONTEXT_FEATURES, 0.3, 0.4, seed)
+    random = np.random.default_rng([seed, chunk])
+    ids, start = [], 0
+    for size in CONTEXT_FIELDS.values():
+        shares = np.cumsum(1.0 / (np.arange(size) + 0.1 * size))
+        drawn = np.searchsorted(shares, random.random(CHUNK) * shares[-1], side="right")
+        ids.append(start + np.minimum(drawn, size - 1))
+        start += size
+    matrix = np.stack(ids, axis=1)
+    noise = random.normal(0.0, CONTEXT_NOISE, CHUNK)
+    return Rows.of(matrix, 3.5 + planted.score(matrix) + noise)
 
 
-def ctr_frame(spark: Any, rows: int, path: Path, features: int = CTR_FEATURES, seed: int = 1) -> Any:
-    """CTR-like data as Parquet below ``path`` (made once): label double, features array<bigint>, chunk bigint."""
-    from functools import partial
+def _ratings(table: DoubleArray, training: npt.NDArray[np.bool_]) -> tuple[Rows, Rows]:
+    """Users and items (columns 0 and 1) one-hot, numbered in ascending order; column 2 is the label."""
+    users = np.unique(table[:, 0], return_inverse=True)[1]
+    items = np.unique(table[:, 1], return_inverse=True)[1]
+    ids = np.stack([users, items + users.max() + 1], axis=1).astype(np.int64)
+    return Rows.of(ids[training], table[training, 2]), Rows.of(ids[~training], table[~training, 2])
 
-    here = path / f"ctr-{rows}-{features}-{seed}"
-    if not (here / "_SUCCESS").exists():
-        chunks = -(-rows // _ROWS_A_CHUNK)
-        made = spark.range(0, chunks, 1, min(chunks, 16)).mapInArrow(
-            partial(_ctr_batches, features=features, seed=seed),
-            "label double, features array<bigint>, chunk bigint",
-        )
-        made.write.mode("overwrite").parquet(str(here))
-    return spark.read.parquet(str(here))
+
+def movielens(path: Path) -> tuple[Rows, Rows]:
+    """MovieLens ratings.csv: 90 % of the rows train."""
+    table = np.loadtxt(path, delimiter=",", skiprows=1)
+    return _ratings(table, np.random.default_rng(42).random(len(table)) < 0.9)
+
+
+def movielens_sample() -> tuple[Rows, Rows]:
+    """The MovieLens sample that pyspark ships; every fifth row tests."""
+    import pyspark
+
+    path = Path(pyspark.__file__).parent / "data/mllib/als/sample_movielens_ratings.txt"
+    table = np.array([[float(x) for x in line.split("::")] for line in path.read_text().splitlines()])
+    return _ratings(table, np.arange(len(table)) % 5 != 0)
+
+
+def libsvm(path: Path) -> Rows:
+    """Binary features and labels of which the positive ones count as 1, in LIBSVM form."""
+    lines = [line.split() for line in path.read_text().splitlines()]
+    ids = [int(field.split(":")[0]) - 1 for line in lines for field in line[1:]]
+    indptr = np.concatenate([[0], np.cumsum([len(line) - 1 for line in lines])])
+    return Rows(indptr, np.array(ids, np.int64), np.array([float(line[0]) > 0 for line in lines], np.float64))

@@ -25,7 +25,7 @@ def nanoseconds(ids: npt.NDArray[np.int64], factor_size: int, repeats: int) -> t
     random = np.random.default_rng(0)
     label = (random.random(rows) < 0.3).astype(np.float64)
     none = np.empty(0, np.float32)
-    steps, penalties = np.full(3, 0.05, np.float32), np.full(2, 1e-4, np.float32)
+    steps, penalties = np.full(3, 0.05, np.float32), np.full(3, 1e-4, np.float32)
     best = np.inf
     for repeat in range(repeats + 1):
         order = random.permutation(rows).astype(np.int32)

@@ -1,20 +1,22 @@
 """The P-curve: test metric by epoch for several numbers of partitions and merge rules.
 
-python -m benchmarks.partitions --data FOLDER
+python -m benchmarks.partitions --data FOLDER --sets ml-latest-small a9a ctr-0.4M
 
 Through Spark for this merge (numPartitions is set, the test rows are the validation rows, so that
 summary.validationLoss is the curve); the plain mean and the count-weighted mean run the same kernel over the
-same units in this process.
+same numbers of units in this process, once per epoch.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.common import parser, publish, show, spark_session
-from benchmarks.data import Rows, Split, real_sets
+from benchmarks.common import parser, publish, shortened, show, spark_session
+from benchmarks.contenders import deciding_metric
+from benchmarks.data import Rows
+from benchmarks.sets import DataSet, add_options, chosen_sets
+from benchmarks.sparkmodels import Frames
 from spark_fm.core.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
 from spark_fm.core.local import measure, scaled, train_pass
 from spark_fm.core.loss import Loss
@@ -22,122 +24,156 @@ from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan
 from spark_fm.core.weights import Start
 
+RULES = {"plain mean": False, "count-weighted mean": True}
 
-def block_of(rows: Rows) -> Block:
-    """All rows as one block."""
-    indptr = np.concatenate([[0], np.cumsum([i.size for i in rows.ids])]).astype(np.int32)
-    indices = np.concatenate(rows.ids).astype(np.int32)
+
+def block_of(rows: Rows, features: npt.NDArray[np.int64]) -> Block:
+    """All rows as one block of positions in ``features`` (ascending); other features are left out."""
+    positions = np.minimum(np.searchsorted(features, rows.ids), features.size - 1)
+    known = features[positions] == rows.ids
+    indptr = np.concatenate([[0], np.cumsum(known)])[rows.indptr].astype(np.int32)
+    indices = positions[known].astype(np.int32)
     return Block(indptr, indices, NO_FLOATS, rows.label, NO_FLOATS, NO_FLAGS, NO_FEATURES)
 
 
-def settings_of(split: Split) -> Settings:
-    """The estimator's defaults."""
-    return Settings(Loss.LOGISTIC if split.binary else Loss.SQUARED)
-
-
-def metric(split: Split, loss: float) -> float:
+def metric(data: DataSet, loss: float) -> float:
     """Log-loss, or RMSE from a mean squared error."""
-    return loss if split.binary else loss**0.5
+    return loss if data.binary else loss**0.5
 
 
-def mean_curve(split: Split, partitions: int, epochs: int, counted: bool) -> list[float]:
-    """The curve of a plain mean of the partitions' parameters, or of one weighted per coordinate by how often
+def mean_curve(data: DataSet, partitions: int, epochs: int, counted: bool) -> list[float]:
+    """The curve of a plain mean of the partitions' parameters, or of one weighted per feature by how often
     a partition met it.
+
+    A mean of parameters is the start plus the mean of their changes, so one table and one sum of changes are
+    enough for any number of partitions.
     """
-    settings = settings_of(split)
-    whole = block_of(split.train)
-    scale = Scale.of(settings, 1.0, float(whole.label.mean()), float(whole.label.var()))
-    train, test = scaled(whole, scale, None), scaled(block_of(split.test), scale, None)
-    state = Start(settings, scale).at(np.arange(split.size), None)
+    settings = Settings(Loss.LOGISTIC if data.binary else Loss.SQUARED, factor_size=data.factor_size)
+    rows = data.read("train")
+    features, counts = np.unique(rows.ids, return_counts=True)
+    scale = Scale.of(
+        settings, 1.0, float(rows.label.mean()), float(rows.label.var()), data.nonzeros / data.rows
+    )
+    train = scaled(block_of(rows, features), scale, None)
+    test = scaled(block_of(data.read("test"), features), scale, None)
+    state = Start(settings, scale).at(features, None, counts.astype(np.float64))
     table, intercept = state.table, state.intercept
     order = np.random.default_rng(0).permutation(train.rows).astype(np.int32)
-    units = np.array_split(order, partitions)
+    units = [np.sort(unit) for unit in np.array_split(order, partitions)]
     everything = np.arange(test.rows, dtype=np.int32)
-    by = 1.0 if split.binary else 2.0 * scale.label_deviation**2
+    by = 1.0 if data.binary else 2.0 * scale.label_deviation**2
     curve = []
     for epoch in range(epochs):
-        tables, intercepts, counts = [], [], []
+        mine, changes = table.copy(), np.zeros(table.shape)
+        shift, total = np.zeros(2), counts[:, None] if counted else float(partitions)
         for number, unit in enumerate(units):
-            mine, w0 = table.copy(), intercept.copy()
+            w0 = intercept.copy()
             plan = Plan(epoch, 0, True, settings.step_size, 1.0, 1.0)
             train_pass(mine, w0, train, unit, plan, settings, np.random.default_rng([epoch, number]))
-            tables.append(mine)
-            intercepts.append(w0)
-            counts.append(_met(train, unit, split.size) if counted else np.ones(split.size))
-        weights = np.array(counts)
-        total = weights.sum(axis=0)
-        shares = np.divide(weights, total, out=np.full_like(weights, 1 / partitions), where=total > 0)
-        table = np.einsum("pi,pij->ij", shares, np.array(tables)).astype(np.float32)
-        intercept = np.mean(intercepts, axis=0)
+            met, times = np.unique(train.take(unit.astype(np.intp)).indices, return_counts=True)
+            changes[met] += (mine[met] - table[met]) * (times[:, None] if counted else 1.0)
+            shift += w0 - intercept
+            mine[met] = table[met]
+        table = (table + changes / total).astype(np.float32)
+        intercept = intercept + shift / partitions
         loss = measure(table, float(intercept[0]), test, everything, settings.loss).mean
-        curve.append(metric(split, loss * by))
+        curve.append(metric(data, loss * by))
     return curve
 
 
-def _met(block: Block, rows: npt.NDArray[np.int32], features: int) -> npt.NDArray[np.float64]:
-    return np.bincount(block.take(rows.astype(np.intp)).indices, minlength=features).astype(np.float64)
-
-
-def merge_curve(spark: Any, split: Split, partitions: int, epochs: int) -> list[float]:
+def merge_curve(frames: Frames, partitions: int, epochs: int) -> list[float]:
     """The curve of spark_fm's merge, through Spark."""
-    from pyspark.sql import functions as F
-
     from spark_fm import FMClassifier, FMRegressor
 
-    train = split.train.frame(spark, split.size).withColumn("is_test", F.lit(False))
-    test = split.test.frame(spark, split.size).withColumn("is_test", F.lit(True))
-    estimator = FMClassifier if split.binary else FMRegressor
+    data = frames.data
+    estimator = FMClassifier if data.binary else FMRegressor
     model = estimator(
-        factorSize=8, numPartitions=partitions, maxIter=epochs, patience=epochs,
+        factorSize=data.factor_size, numPartitions=partitions, maxIter=epochs, patience=epochs,
         validationIndicatorCol="is_test",
-    ).fit(train.union(test))  # fmt: skip
-    return [metric(split, loss) for loss in model.summary.validationLoss]
+    ).fit(frames.marked("ids" if data.generated else "vector"))  # fmt: skip
+    return [metric(data, loss) for loss in model.summary.validationLoss]
 
 
-def line(split: Split, rule: str, partitions: int, curve: list[float], best: float) -> dict[str, object]:
-    """A row of the table; ``best`` is that of one partition."""
-    lowest = min(curve)
-    row: dict[str, object] = {
-        "data": split.name,
-        "rule": rule,
-        "partitions": partitions,
-        "best": f"{lowest:.4f}",
-        "at epoch": curve.index(lowest) + 1,
-        "from P=1": f"{100 * (lowest / best - 1):+.2f} %",
-    }
-    reached = [epoch for epoch, value in enumerate(curve, 1) if value <= 1.01 * best]
-    row["within 1 % at epoch"] = reached[0] if reached else "never"
-    show(str(row))
-    return row
+class Curves:
+    """The table of all sets, and the curves behind it."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, object]] = []
+        self.curves: list[dict[str, object]] = []
+
+    def add(self, data: DataSet, rule: str, partitions: int, curve: list[float], single: list[float]) -> None:
+        """A line of the table; ``single`` is the curve of this merge with the fewest partitions."""
+        lowest, best = min(curve), min(single)
+        reached = [epoch for epoch, value in enumerate(curve, 1) if value <= 1.01 * best]
+        row: dict[str, object] = {
+            "data": data.name,
+            "rule": rule,
+            "partitions": partitions,
+            "rows a partition": data.rows // partitions,
+            "metric": deciding_metric(data),
+            "best": f"{lowest:.5f}",
+            "at epoch": curve.index(lowest) + 1,
+            "from the fewest partitions": f"{100 * (lowest / best - 1):+.2f} %",
+            "within 1 % at epoch": reached[0] if reached else "never",
+        }
+        show(str(row))
+        self.rows.append(row)
+        rounded = " ".join(f"{value:.5g}" for value in curve)
+        self.curves.append({"data": data.name, "rule": rule, "partitions": partitions, "by epoch": rounded})
+
+    def fail(self, data: DataSet, rule: str, partitions: int, error: Exception) -> None:
+        """A line that says what went wrong."""
+        row = {
+            "data": data.name,
+            "rule": rule,
+            "partitions": partitions,
+            "note": f"failed: {shortened(error)}",
+        }
+        show(str(row))
+        self.rows.append(row)
+
+
+def compare(
+    spark: Any, data: DataSet, partitions: list[int], epochs: int, rules: list[str], to: Curves
+) -> None:
+    """All curves of one data set."""
+    frames, single = Frames(spark, data), list[float]()
+    for number in partitions:
+        try:
+            curve = merge_curve(frames, number, epochs)
+            single = single or curve
+            to.add(data, "this merge", number, curve, single)
+        except Exception as error:
+            to.fail(data, "this merge", number, error)
+    frames.release()
+    for rule in rules:
+        for number in partitions:
+            if number > 1 and single:
+                to.add(data, rule, number, mean_curve(data, number, epochs, RULES[rule]), single)
 
 
 def main() -> None:
     """Measure and publish."""
     options = parser(str(__doc__).splitlines()[0])
-    options.add_argument("--data", type=Path, help="folder with ml-latest-small and a9a")
-    options.add_argument("--partitions", type=int, nargs="+", default=[1, 4, 16, 64])
+    add_options(options, ["sample", "ml-latest-small", "a9a"])
+    options.add_argument("--partitions", type=int, nargs="+", default=[1, 4, 16, 64, 256])
     options.add_argument("--epochs", type=int, default=20)
-    options.add_argument("--sets", nargs="+", default=["ml-latest-small", "a9a"])
+    options.add_argument(
+        "--rules", nargs="*", choices=list(RULES), default=list(RULES), help="besides this merge"
+    )
     args = options.parse_args()
-    rows: list[dict[str, object]] = []
-    curves: dict[str, object] = {}
-    spark = spark_session()
+    curves, sets = Curves(), chosen_sets(args)
+    spark = spark_session(memory=args.memory)
     try:
-        for split in real_sets(args.data, args.sets):
-            best = 0.0
-            for partitions in args.partitions:
-                curve = merge_curve(spark, split, partitions, args.epochs)
-                best = best or min(curve)
-                rows.append(line(split, "this merge", partitions, curve, best))
-                curves[f"{split.name}, this merge, P={partitions}"] = curve
-            for rule, counted in (("plain mean", False), ("count-weighted mean", True)):
-                for partitions in [p for p in args.partitions if p > 1]:
-                    curve = mean_curve(split, partitions, args.epochs, counted)
-                    rows.append(line(split, rule, partitions, curve, best))
-                    curves[f"{split.name}, {rule}, P={partitions}"] = curve
+        for data in sets:
+            compare(spark, data, args.partitions, args.epochs, args.rules, curves)
+            tables = [
+                ("Best test metric by partitions and merge rule", curves.rows),
+                ("Curves", curves.curves),
+            ]
+            publish("partitions", tables, args.output)
     finally:
         spark.stop()
-    publish("partitions", [("best test metric (RMSE or log-loss)", rows)], args.output)
 
 
 if __name__ == "__main__":

@@ -1,112 +1,183 @@
-"""Quality and time beside Spark's own models, in one Spark session.
+"""Quality, time and memory beside other Factorization Machines, all measured in one run.
 
-python -m benchmarks.quality --data FOLDER
+python -m benchmarks.quality --data FOLDER --sets sample ml-latest-small a9a ctr-0.4M
 
-FOLDER may have ml-latest-small/ratings.csv (MovieLens) and a9a/a9a, a9a/a9a.t (LIBSVM); without it only
-pyspark's sample is measured. Fit seconds include packing; Spark is started and the data cached
-before. Each model fits twice, the second time counts, except Spark's FM, whose runs are long.
+Fit seconds: Spark is started, the data are cached or Parquet, packing is included; on small sets the second of two
+fits counts. "best" is the best test metric by epoch, told by a curve: spark_fm has the test rows as validation rows,
+modern-fm stops early by them, myfm is watched. These two are fitted for their best number of epochs, spark_fm as it
+comes.
+
+Seconds to a quality are those of a fit limited to the first number of epochs that reaches it on the test rows.
 """
 
+from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from benchmarks.common import parser, publish, show, spark_session, timed
-from benchmarks.data import Split, real_sets
+from benchmarks import peers, sparkmodels
+from benchmarks.common import parser, publish, shortened, show, spark_session
+from benchmarks.contenders import Contender, Fit, deciding_metric
+from benchmarks.sets import DataSet, add_options, chosen_sets
+
+FAMILIES = ["spark_fm", "pyspark-fm", "pyspark-linear", "modern-fm", "myfm"]
+ROUNDING = 1e-5
+MORE_EPOCHS = 3
 
 
-def ours(split: Split, **params: Any) -> Any:
-    """An estimator of spark_fm for the data."""
-    from spark_fm import FMClassifier, FMRegressor
+class Comparison:
+    """The tables of one data set, filled model by model; a model that fails becomes a row that says so."""
 
-    return (FMClassifier if split.binary else FMRegressor)(factorSize=8, **params)
+    def __init__(self, data: DataSet) -> None:
+        self.data = data
+        self.rows: list[dict[str, object]] = []
+        self.fits: list[tuple[Contender, Fit]] = []
+        self.metric = deciding_metric(data)
+
+    def _row(self, model: str, measure: Callable[[], dict[str, object]]) -> dict[str, object]:
+        # Whatever a peer does, out of memory in its process or in the JVM included, the others go on.
+        try:
+            row = {"model": model, **measure()}
+        except Exception as error:
+            row = {"model": model, "note": f"failed: {shortened(error)}"}
+        show(f"{self.data.name}: {row}")
+        return row
+
+    def add(self, contender: Contender) -> None:
+        """Measure a model as its user would fit it."""
+
+        def measure() -> dict[str, object]:
+            curve, fit = contender.curve(), contender.fit()
+            self.fits.append((contender, fit))
+            row: dict[str, object] = {"fit seconds": fit.seconds, **fit.metrics}
+            if curve:
+                row |= {f"best {self.metric}": min(curve), "at epoch": 1 + curve.index(min(curve))}
+            return row | {**fit.memory, "rows scored a second": round(fit.rows_per_second)}
+
+        self.rows.append(self._row(contender.name, measure))
+        contender.close()
+
+    def add_best(self, contenders: list[Contender]) -> None:
+        """Of a grid's models that have curves, measure the one whose curve is best; one that fails is a row."""
+        lowest: list[tuple[float, Contender]] = []
+        for contender in contenders:
+            row = self._row(contender.name, partial(self._tried, contender))
+            if "note" in row:
+                self.rows.append(row)
+            else:
+                lowest.append((min(contender.curve()), contender))
+            contender.close()
+        if lowest:
+            self.add(min(lowest, key=lambda pair: pair[0])[1])
+
+    def _tried(self, contender: Contender) -> dict[str, object]:
+        return {f"best {self.metric}": min(contender.curve())}
+
+    def finish(self) -> None:
+        """Compare each fit's seconds with those of the first model's."""
+        first = self.rows[0].get("fit seconds") if self.rows else None
+        for row in self.rows:
+            seconds = row.get("fit seconds")
+            if isinstance(first, float) and isinstance(seconds, float):
+                row["times the first row's seconds"] = seconds / first
+
+    def best(self, family: str) -> tuple[Contender, Fit] | None:
+        """The model of a family with the best test metric."""
+        found = [pair for pair in self.fits if pair[0].family == family]
+        return min(found, key=lambda pair: pair[1].quality) if found else None
+
+    def times(self) -> list[dict[str, object]]:
+        """The table of seconds to the best quality of pyspark.ml's FM and of modern-fm."""
+        ours = [pair for pair in self.fits if pair[0].family == "spark_fm"]
+        bests = [best for best in (self.best("pyspark FM"), self.best("modern-fm")) if best is not None]
+        rows: list[dict[str, object]] = []
+        for owner, goal in bests:
+            quality = {"quality": f"{self.metric} {goal.quality:.5g}, the best of {owner.family}"}
+            for contender, fit in [*bests, *ours]:
+                reach = partial(self._reach, contender, fit, goal)
+                rows.append(quality | self._row(contender.name, reach))
+                contender.close()
+        return rows
+
+    def _reach(self, contender: Contender, fit: Fit, goal: Fit) -> dict[str, object]:
+        """Cells of the fit with the fewest epochs that is as good as the goal."""
+        enough = goal.quality * (1.0 + ROUNDING)
+        never: dict[str, object] = {"seconds": "never", self.metric: fit.quality}
+        curve = contender.curve()
+        if fit is goal or not curve:
+            return self._cells(fit, goal) if fit.quality <= enough else never
+        first = next((epoch for epoch, value in enumerate(curve, 1) if value <= enough), None)
+        if first is None:
+            return never
+        # A fit of its own may differ a little from the curve: then it gets more epochs.
+        for epochs in range(first, first + MORE_EPOCHS + 1):
+            made = contender.fit(epochs)
+            if made.quality <= enough:
+                return self._cells(made, goal) | {"epochs": epochs}
+        return never
+
+    def _cells(self, fit: Fit, goal: Fit) -> dict[str, object]:
+        return {"seconds": fit.seconds, self.metric: fit.quality, "times faster": goal.seconds / fit.seconds}
 
 
-def tuned(split: Split) -> list[tuple[str, Any]]:
-    """What a user might try after the defaults."""
-    grid = {
-        "ml-latest-small": {"stepSize": 0.05, "regParamLinear": 0.01, "regParamFactors": 0.03},
-        "a9a": {"stepSize": 0.05, "regParamLinear": 1e-4, "regParamFactors": 1e-3},
-    }
-    chosen = grid.get(split.name)
-    if chosen is None:
-        return []
-    return [("spark_fm, tuned: " + ", ".join(f"{k} {v}" for k, v in chosen.items()), ours(split, **chosen))]
-
-
-def theirs(split: Split) -> list[tuple[str, Any]]:
-    """Spark's FM with a small grid, and a linear model."""
-    from pyspark.ml.classification import FMClassifier, LogisticRegression
-    from pyspark.ml.regression import FMRegressor, LinearRegression
-
-    fm = FMClassifier if split.binary else FMRegressor
-    models: list[tuple[str, Any]] = []
-    for step in (0.01, 0.05, 0.2):
-        for iterations in (100, 200):
-            name = f"pyspark FM, stepSize {step}, maxIter {iterations}, regParam 0.001"
-            models.append((name, fm(factorSize=8, stepSize=step, maxIter=iterations, regParam=0.001, seed=1)))
-    if split.binary:
-        models.append(("pyspark LogisticRegression", LogisticRegression()))
-    else:
-        models.append(("pyspark LinearRegression, regParam 0.05", LinearRegression(regParam=0.05)))
-    return models
-
-
-def metrics(split: Split, scored: Any) -> dict[str, object]:
-    """RMSE, or log-loss and AUC."""
-    from pyspark.ml.evaluation import (
-        BinaryClassificationEvaluator,
-        MulticlassClassificationEvaluator,
-        RegressionEvaluator,
-    )
-
-    if not split.binary:
-        return {"RMSE": RegressionEvaluator().evaluate(scored)}
-    return {
-        "log-loss": MulticlassClassificationEvaluator(metricName="logLoss").evaluate(scored),
-        "AUC": BinaryClassificationEvaluator().evaluate(scored),
-    }
-
-
-def compare(spark: Any, split: Split) -> list[dict[str, object]]:
-    """One table: a row per model."""
-    train, test = split.train.frame(spark, split.size), split.test.frame(spark, split.size)
-    rows: list[dict[str, object]] = []
-
-    def add(name: str, fit: Callable[[], Any], warm: bool) -> None:
-        if warm:
-            fit()
-        model, seconds = timed(fit)
-        scored = model.transform(test)
-        rows.append({"model": name, **metrics(split, scored), "fit seconds": seconds})
-        show(f"{split.name}: {rows[-1]}")
-
-    add("spark_fm, untuned", lambda: ours(split).fit(train), warm=True)
-    for name, estimator in tuned(split):
-        add(name, partial(estimator.fit, train), warm=True)
-    for name, estimator in theirs(split):
-        add(name, partial(estimator.fit, train), warm="FM" not in name)
-    first = float(str(rows[0]["fit seconds"]))
-    for row in rows:
-        row["times spark_fm's seconds"] = float(str(row["fit seconds"])) / first
-    train.unpersist()
-    test.unpersist()
-    return rows
+def compare(
+    spark: Any, data: DataSet, args: Namespace
+) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """The two tables of one data set."""
+    comparison, models = Comparison(data), args.models or FAMILIES
+    frames = sparkmodels.Frames(spark, data)
+    grid = args.grid or ("one" if data.large or data.wide else "small")
+    if "spark_fm" in models:
+        for contender in sparkmodels.spark_fm(frames):
+            comparison.add(contender)
+    if "modern-fm" in models and peers.installed("modern_fm", "modern-fm"):
+        defaults, others = peers.modern_fm(data)
+        for contender in defaults:
+            comparison.add(contender)
+        comparison.add_best(others)
+    if "myfm" in models and peers.installed("myfm", "myfm"):
+        if data.large and not args.models:
+            show(f"{data.name}: myfm takes long: left out unless --models names it")
+        else:
+            comparison.add(peers.myfm(data))
+    if "pyspark-linear" in models:
+        for contender in sparkmodels.pyspark_linear(frames):
+            comparison.add(contender)
+    if "pyspark-fm" in models and grid != "none":
+        defaults, others = sparkmodels.pyspark_fm(frames, grid)
+        for contender in [*defaults, *others]:
+            comparison.add(contender)
+    comparison.finish()
+    times = comparison.times()
+    frames.release()
+    return comparison.rows, times
 
 
 def main() -> None:
     """Measure and publish."""
     options = parser(str(__doc__).splitlines()[0])
-    options.add_argument("--data", type=Path, help="folder with ml-latest-small and a9a")
-    options.add_argument("--sets", nargs="+", default=["ml-latest-small", "a9a", "sample"])
+    add_options(options, ["sample", "ml-latest-small", "a9a"])
+    options.add_argument("--models", nargs="+", choices=FAMILIES, help="default: all")
+    options.add_argument(
+        "--grid",
+        choices=["small", "one", "none"],
+        help="settings of pyspark.ml's FM; default: one on sets that are large or wide, else small",
+    )
     args = options.parse_args()
-    spark = spark_session()
+    tables: list[tuple[str, list[dict[str, object]]]] = []
+    sets = chosen_sets(args)
+    spark = spark_session(memory=args.memory)
     try:
-        tables = [(split.name, compare(spark, split)) for split in real_sets(args.data, args.sets)]
+        for data in sets:
+            models, times = compare(spark, data, args)
+            size = (
+                f"{data.rows:,} rows, {data.nonzeros / data.rows:.3g} non-zeros a row, {data.size:,} features"
+            )
+            tables.append((f"{data.name}: {size}, {data.factor_size} factors", models))
+            tables.append((f"{data.name}: time to quality", times))
+            publish("quality", tables, args.output)
     finally:
         spark.stop()
-    publish("quality", tables, args.output)
 
 
 if __name__ == "__main__":
