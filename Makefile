@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+BENCH_STAMP := $(VENV)/.bench-ready
 
 # Local Spark: the workers run this environment's Python, and nothing listens on the network.
 export PYSPARK_PYTHON := $(abspath $(BIN)/python)
@@ -31,11 +32,20 @@ demo: check-java
 test: check-java
 	$(BIN)/python -m pytest
 
-# DATA=folder with ml-latest-small and a9a measures on these too; results go to benchmarks/results.
-bench: check-java
+# About a quarter of an hour on two cores; results go to benchmarks/results. DATA=folder with ml-latest-small and a9a
+# measures on these too; SETS="ctr-2M context-2M" on others (benchmarks/sets.py), ROWS="0.4M 2M 10M" the cost of more rows.
+SETS ?= sample context-100k $(if $(DATA),ml-latest-small a9a)
+ROWS ?= 0.4M
+
+bench: check-java $(BENCH_STAMP)
 	$(BIN)/python -m benchmarks.kernel
-	$(BIN)/python -m benchmarks.quality $(if $(DATA),--data $(DATA))
-	$(BIN)/python -m benchmarks.partitions $(if $(DATA),--data $(DATA),--sets sample)
+	$(BIN)/python -m benchmarks.quality --sets $(SETS) $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m benchmarks.partitions --sets $(SETS) $(if $(DATA),--data $(DATA)) --partitions 1 4 16 --epochs 10
+	$(BIN)/python -m benchmarks.scale --rows $(ROWS) --features 20 16 24 --factors 16 8 32 --partitions 0 4 16
+
+$(BENCH_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
 
 lint: env
 	$(BIN)/ruff check .

@@ -81,19 +81,19 @@ class DataSet:
         """Whether a dense vector of all parameters is costly to work with."""
         return self.size > 2**17
 
-    def read(self, part: Part, most: int | None = None) -> Rows:
-        """The rows (the first ``most``) without Spark."""
-        parts, count = [], 0
-        for file in sorted(Path(self.path, part).glob("*.parquet")):
+    def files(self, part: Part) -> list[Path]:
+        """The files of a part, in the order of the rows."""
+        return sorted(Path(self.path, part).glob("*.parquet"))
+
+    def read(self, part: Part, share: int = 0, shares: int = 1) -> Rows:
+        """The rows without Spark; of several shares, each has the rows of other files."""
+        parts = []
+        for file in self.files(part)[share::shares]:
             table = pq.read_table(file, columns=["label", "ids"]).combine_chunks()
             ids = table["ids"].chunk(0)
             indptr = ids.offsets.to_numpy().astype(np.int64)
             parts.append(Rows(indptr, ids.values.to_numpy(), table["label"].to_numpy()))
-            count += table.num_rows
-            if most is not None and count >= most:
-                break
-        joined = Rows.joined(parts)
-        return joined if most is None else joined.between(0, most)
+        return Rows.joined(parts)
 
     def frame(self, spark: Any, part: Part, features: Features) -> Any:
         """A DataFrame (label double, features vector or array<bigint>)."""

@@ -1,0 +1,194 @@
+"""What an epoch costs as rows, features, factors and partitions grow, and where its time goes.
+
+python -m benchmarks.scale --rows 0.4M 2M 10M
+
+The first value of each option is the base; the others vary one at a time. An epoch's seconds are wall-clock: the
+median of the epochs between the first and the last, Spark included, split into the phases of summary.epochSeconds.
+Beside it the kernel alone passes over the same rows in as many processes as cores, each with its share, at once.
+
+--model-size fits and scores one model of 2^24 hashed features instead, and reports the memory of all processes.
+"""
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import parser, publish, shortened, show, spark_session, timed
+from benchmarks.kernel import one_pass
+from benchmarks.memory import PeakMemory
+from benchmarks.sets import DataSet, open_set
+from spark_fm.core.dictionary import Dictionary
+from spark_fm.core.parameters import initial_parameters
+
+EPOCHS = 5
+KERNEL_PASSES = 2
+DEFAULT_BITS = 20
+MODEL_SIZE_SETS = ["ctr-2M-24", "ctr-2M-24-1.1"]
+
+
+@cache
+def kernel_seconds(data: DataSet, factor_size: int) -> float:
+    """Seconds of a pass of the kernel alone on all cores: the slowest process's, each taking the best of its passes."""
+    spawn, shares = multiprocessing.get_context("spawn"), min(os.cpu_count() or 1, len(data.files("train")))
+    with spawn.Manager() as manager, ProcessPoolExecutor(shares, spawn) as pool:
+        barrier = manager.Barrier(shares)
+        running = [pool.submit(_share, data, factor_size, share, shares, barrier) for share in range(shares)]
+        return max(one.result() for one in running)
+
+
+def _share(data: DataSet, factor_size: int, share: int, shares: int, barrier: Any) -> float:
+    rows, dictionary = data.read("train", share, shares), Dictionary()
+    positions = dictionary.encode(rows.ids)
+    # Popular features lie together, as spark_fm lays them.
+    rank = np.empty(len(dictionary), np.int32)
+    rank[np.argsort(-np.bincount(positions), kind="stable")] = np.arange(len(dictionary))
+    indices, indptr = rank[positions], rows.indptr.astype(np.int32)
+    order = np.arange(rows.size, dtype=np.int32)
+    start = initial_parameters(np.arange(len(dictionary)), factor_size, 0.0, 0.01, 0)
+    one_pass(start, indptr, indices, rows.label, order[:1])
+    seconds = []
+    for _ in range(KERNEL_PASSES):
+        barrier.wait()
+        seconds.append(one_pass(start, indptr, indices, rows.label, order))
+    return min(seconds)
+
+
+def epoch_seconds(summary: Any) -> dict[str, float]:
+    """Seconds by phase of the epoch whose total is the median; the whole is all there is when epochs share a job.
+
+    The first epoch warms up, and the last one's record has a round that only measures.
+    """
+    epochs = sorted(summary.epochSeconds[1:-1], key=lambda phases: sum(phases.values()))
+    if not epochs:
+        return {"one task": summary.seconds["train"] / summary.totalIterations}
+    middle: dict[str, float] = epochs[len(epochs) // 2]
+    return middle
+
+
+def fit(spark: Any, data: DataSet, factor_size: int, partitions: int) -> Any:
+    """A model after a few epochs over all training rows."""
+    from spark_fm import FMClassifier
+
+    estimator = FMClassifier(
+        factorSize=factor_size, numPartitions=partitions, maxIter=EPOCHS, validationFraction=0.0, tol=0.0
+    )
+    return estimator.fit(data.frame(spark, "train", "ids"))
+
+
+def measure(spark: Any, data: DataSet, factor_size: int, partitions: int) -> dict[str, object]:
+    """A row of the table."""
+    with PeakMemory() as memory:
+        model = fit(spark, data, factor_size, partitions)
+    phases, alone = epoch_seconds(model.summary), kernel_seconds(data, factor_size)
+    total = sum(phases.values())
+    return {
+        "rows": data.rows,
+        "hashed into": data.size,
+        "features that occur": model.weights.features.size,
+        "factors": factor_size,
+        "partitions": model.summary.partitions,
+        "rounds an epoch": model.summary.roundsPerEpoch,
+        "epoch s": total,
+        "kernel alone s": alone,
+        "ratio": total / alone,
+        "pack s": model.summary.seconds["pack"],
+        **{f"{phase} s": seconds for phase, seconds in phases.items()},
+        **memory.columns(),
+    }
+
+
+def model_size(spark: Any, data: DataSet) -> dict[str, object]:
+    """Fit with 16 factors on 64 partitions and score the training rows: time, and memory of all processes."""
+    with PeakMemory() as memory:
+        model, seconds = timed(lambda: fit(spark, data, 16, 64))
+    trained = memory.total
+    with PeakMemory() as memory:
+        scored = model.transform(data.frame(spark, "train", "ids"))
+        _, scoring = timed(lambda: scored.write.format("noop").mode("overwrite").save())
+    phases = epoch_seconds(model.summary)
+    return {
+        "rows": data.rows,
+        "hashed into": data.size,
+        "features that occur": model.weights.features.size,
+        "epochs": model.summary.totalIterations,
+        "fit s": seconds,
+        "epoch s": sum(phases.values()),
+        "all processes while training MB": round(trained),
+        "transform s": scoring,
+        "all processes while scoring MB": round(memory.total),
+        **{f"{phase} s": spent for phase, spent in phases.items()},
+    }
+
+
+def cases(args: Any) -> list[tuple[str, int, int]]:
+    """The base, and what differs from it in one value: (name of the set, factors, partitions)."""
+    lists = (args.rows, args.features, args.factors, args.partitions)
+    base = tuple(values[0] for values in lists)
+    found = [case for case in product(*lists) if sum(a != b for a, b in zip(case, base, strict=True)) <= 1]
+    return [
+        (f"ctr-{rows}" if bits == DEFAULT_BITS else f"ctr-{rows}-{bits}", factors, partitions)
+        for rows, bits, factors, partitions in found
+    ]
+
+
+def main() -> None:
+    """Measure and publish."""
+    options = parser(str(__doc__).splitlines()[0])
+    options.add_argument("--rows", nargs="+", default=["0.4M", "2M"])
+    options.add_argument(
+        "--features", type=int, nargs="+", default=[20, 16, 18, 22, 24], help="bits of the hash"
+    )
+    options.add_argument("--factors", type=int, nargs="+", default=[16, 4, 8, 32, 64])
+    options.add_argument(
+        "--partitions", type=int, nargs="+", default=[0, 1, 2, 4, 16, 64], help="0: by the work"
+    )
+    options.add_argument(
+        "--model-size",
+        nargs="*",
+        metavar="SET",
+        help=f"measure the memory of models of 2^24 hashed features; default sets: {' '.join(MODEL_SIZE_SETS)}",
+    )
+    options.add_argument(
+        "--cache", type=Path, default=Path("benchmarks/data-cache"), help="folder for Parquet"
+    )
+    args = options.parse_args()
+    rows: list[dict[str, object]] = []
+    spark = spark_session(memory=args.memory)
+
+    def add(name: str, **given: int) -> None:
+        data = open_set(name, None, args.cache)
+        try:
+            row = measure(spark, data, **given) if given else model_size(spark, data)
+        except Exception as error:
+            row = {
+                "rows": data.rows,
+                "hashed into": data.size,
+                **given,
+                "note": f"failed: {shortened(error)}",
+            }
+        rows.append(row)
+        show(f"{name}: {row}")
+
+    try:
+        if args.model_size is None:
+            for name, factors, partitions in cases(args):
+                add(name, factor_size=factors, partitions=partitions)
+        else:
+            for name in args.model_size or MODEL_SIZE_SETS:
+                add(name)
+    finally:
+        spark.stop()
+    if args.model_size is None:
+        publish("scale", [("An epoch: seconds and memory", rows)], args.output)
+    else:
+        publish("model-size", [("2^24 hashed features, 16 factors, 64 partitions", rows)], args.output)
+
+
+if __name__ == "__main__":
+    main()
