@@ -58,8 +58,8 @@ def shortened(error: BaseException) -> str:
 
 
 def cell(value: object) -> str:
-    """A table cell: floats with four significant digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A table cell: floats with five significant digits."""
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def markdown(rows: list[dict[str, object]]) -> str:

@@ -27,6 +27,7 @@ from spark_fm.core.dictionary import Dictionary
 from spark_fm.core.parameters import initial_parameters
 
 EPOCHS = 5
+EPOCHS_OF_LARGE_MODELS = 3
 KERNEL_PASSES = 2
 DEFAULT_BITS = 20
 MODEL_SIZE_SETS = ["ctr-2M-24", "ctr-2M-24-1.1"]
@@ -71,20 +72,20 @@ def epoch_seconds(summary: Any) -> dict[str, float]:
     return middle
 
 
-def fit(spark: Any, data: DataSet, factor_size: int, partitions: int) -> Any:
-    """A model after a few epochs over all training rows."""
+def fit(frame: Any, factor_size: int, partitions: int, epochs: int) -> Any:
+    """A model after so many epochs over all rows."""
     from spark_fm import FMClassifier
 
     estimator = FMClassifier(
-        factorSize=factor_size, numPartitions=partitions, maxIter=EPOCHS, validationFraction=0.0, tol=0.0
+        factorSize=factor_size, numPartitions=partitions, maxIter=epochs, validationFraction=0.0, tol=0.0
     )
-    return estimator.fit(data.frame(spark, "train", "ids"))
+    return estimator.fit(frame)
 
 
 def measure(spark: Any, data: DataSet, factor_size: int, partitions: int) -> dict[str, object]:
     """A row of the table."""
     with PeakMemory() as memory:
-        model = fit(spark, data, factor_size, partitions)
+        model = fit(data.frame(spark, "train", "ids"), factor_size, partitions, EPOCHS)
     phases, alone = epoch_seconds(model.summary), kernel_seconds(data, factor_size)
     total = sum(phases.values())
     return {
@@ -105,11 +106,12 @@ def measure(spark: Any, data: DataSet, factor_size: int, partitions: int) -> dic
 
 def model_size(spark: Any, data: DataSet) -> dict[str, object]:
     """Fit with 16 factors on 64 partitions and score the training rows: time, and memory of all processes."""
+    frame = data.frame(spark, "train", "ids")
     with PeakMemory() as memory:
-        model, seconds = timed(lambda: fit(spark, data, 16, 64))
+        model, seconds = timed(lambda: fit(frame, 16, 64, EPOCHS_OF_LARGE_MODELS))
     trained = memory.total
     with PeakMemory() as memory:
-        scored = model.transform(data.frame(spark, "train", "ids"))
+        scored = model.transform(frame)
         _, scoring = timed(lambda: scored.write.format("noop").mode("overwrite").save())
     phases = epoch_seconds(model.summary)
     return {
@@ -177,6 +179,8 @@ def main() -> None:
 
     try:
         if args.model_size is None:
+            base = open_set(cases(args)[0][0], None, args.cache)
+            fit(base.frame(spark, "test", "ids"), args.factors[0], 2, 1)  # warms the session up
             for name, factors, partitions in cases(args):
                 add(name, factor_size=factors, partitions=partitions)
         else:
