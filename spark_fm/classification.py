@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_fm.core.loss import Loss
+from spark_fm.engine.udf import as_rows
 from spark_fm.estimator import FMEstimator
 from spark_fm.model import FMModel
 
@@ -90,7 +91,7 @@ class FMClassificationModel(FMModel, _ClassifierParams):
             self._check_output(dataset, name)
         if not outputs:
             return dataset
-        scored = dataset.withColumn(PARTS, self._score_column(dataset))
+        scored = as_rows(dataset).withColumn(PARTS, self._score_column(dataset))
         for name, column in outputs.items():
             scored = scored.withColumn(name, column)
         return scored.drop(PARTS)

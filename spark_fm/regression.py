@@ -8,6 +8,7 @@ from pyspark.ml.linalg import Vector
 from pyspark.sql import DataFrame
 
 from spark_fm.core.loss import Loss
+from spark_fm.engine.udf import as_rows
 from spark_fm.estimator import FMEstimator
 from spark_fm.model import FMModel
 
@@ -24,7 +25,7 @@ class FMRegressionModel(FMModel):
         if not name:
             return dataset
         self._check_output(dataset, name)
-        return dataset.withColumn(name, self._score_column(dataset))
+        return as_rows(dataset).withColumn(name, self._score_column(dataset))
 
 
 class FMRegressor(FMEstimator[FMRegressionModel]):

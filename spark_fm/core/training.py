@@ -128,9 +128,11 @@ class _Rise:
         """Parameters that are the last ``good`` ones have not risen: there is nothing to go back to."""
         if start.rows == 0:
             return False
-        noise = 4.0 / math.sqrt(start.rows)
+        # Rows that are met for the first time may simply be harder than those of the comparison.
+        slack = 1.0 if part in self.lowest else 4.0
+        allowed = 1.0 + slack * (0.25 + 4.0 / math.sqrt(start.rows))
         lowest = self.lowest.get(part, self.untrained)
-        risen = not good and not start.mean <= lowest * (1.25 + noise) + 1e-9
+        risen = not good and not start.mean <= lowest * allowed + 1e-9
         if not risen:
             if not self.lowest:
                 # The untrained loss may come from fewer rows than a round's.

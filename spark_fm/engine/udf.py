@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
+from pyspark.sql.types import UserDefinedType
 
 from spark_fm.engine.request import FeaturesKind
 
@@ -20,6 +21,18 @@ VECTOR_FIELDS = [
     pa.field("indices", pa.list_(pa.int32())),
     pa.field("values", pa.list_(pa.float64())),
 ]
+
+
+def as_rows(dataset: DataFrame) -> DataFrame:
+    """The same DataFrame, but never in columnar form where it has vectors.
+
+    Spark from 4.2 on hands what it reads from Parquet to Python as it is, and fails on columns of a user-defined
+    type. A condition that it can't compute beforehand makes it form rows.
+    """
+    has_columnar_input = hasattr(F, "arrow_udf") and dataset.sparkSession.version >= "4.2"
+    if has_columnar_input and any(isinstance(f.dataType, UserDefinedType) for f in dataset.schema):
+        return dataset.where(F.spark_partition_id() >= 0)
+    return dataset
 
 
 def score_struct(score: Score, features: Column, kind: FeaturesKind) -> Column:

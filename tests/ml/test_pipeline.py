@@ -77,3 +77,14 @@ def test_values_that_the_indexer_has_not_met_are_unseen_features(raw):
     fm = model.stages[-1]
     item = with_item.features.indices.tolist()
     assert with_item.prediction == pytest.approx(fm.predict(item), rel=1e-5)
+
+
+def test_vectors_read_from_parquet_are_trained_on_and_scored(raw, tmp_path):
+    """Spark hands them to Python in columnar form, which rows from elsewhere do not have."""
+    vectors = Pipeline(stages=one_hot_stages()).fit(raw).transform(raw).select("features", "rating")
+    path = str(tmp_path / "vectors")
+    vectors.write.parquet(path)
+    read = raw.sparkSession.read.parquet(path)
+    model = FMRegressor(labelCol="rating", factorSize=2, maxIter=5, seed=1).fit(read)
+    expected = sorted(row.prediction for row in model.transform(vectors.cache()).collect())
+    assert sorted(row.prediction for row in model.transform(read).collect()) == pytest.approx(expected)
