@@ -150,7 +150,7 @@ def open_set(name: str, folder: Path | None, cache: Path) -> DataSet:
         match = _GENERATED.fullmatch(name)
         made = _generate(path, match) if match else _load(path, folder)
         (path / "set.json").write_text(json.dumps(asdict(made)))
-    return DataSet(**json.loads((path / "set.json").read_text()))
+    return DataSet(**{**json.loads((path / "set.json").read_text()), "path": str(path)})
 
 
 def _load(path: Path, folder: Path | None) -> DataSet:

@@ -10,15 +10,21 @@ parameters. The accumulator doubles as an estimate of curvature, so with
 the merged change is each partition's implied optimum d_p / f_p, weighted by its information dG_p, gone
 the fraction f_all of the way that one worker would have gone over all rows (dG = sum_p dG_p):
 
-    d = f_all * sum_p dG_p (d_p / f_p) / sum_p dG_p          G <- G + sum_p dG_p^2 / sum_p dG_p
+    d = f_all * sum_p dG_p (d_p / f_p) / sum_p dG_p          G <- G + sum_p dG_p
 
-Little progress gives the sum of the updates, full progress their information-weighted mean; what a single
-partition touched it keeps whole. ``docs/merge.md`` has the derivation and the measurements.
+Little progress gives the sum of the updates, full progress their information-weighted mean. What all features have
+in common moves every row's prediction, so there every partition has made full progress: the *centre* of the
+changes, their mean over the features weighted by information, is that of the partitions' own changes,
 
-What adds up over the partitions is N1 = dG_p d_p / f_p, N2 = dG_p and N3 = dG_p^2. The *sums* lie in one row per
-feature: ``[N1 of v (K'), N1 of w, N2 of w, N2 of v, N3 of w, N3 of v]``. What one partition sends is shorter by half, a
+    d_i <- d_i + (sum_p sum_i dG_pi d_pi - sum_i dG_i d_i) / sum_i dG_i
+
+With one partition both rules are the identity. ``docs/merge.md`` has the derivation and the measurements.
+
+What adds up over the partitions is N1 = dG_p d_p / f_p and N2 = dG_p. The *sums* lie in one row per
+feature: ``[N1 of v (K'), N1 of w, N2 of w, N2 of v]``. What one partition sends is shorter by half, a
 *packed* row: ``[unit, N1 of w, N2 of w, N2 of v, N1 of v / unit as int16 (K')]``, where the unit makes the largest
-of them 32767. The rounding is far below the noise of a step, and N3 follows from N2.
+of them 32767; the rounding is far below the noise of a step. A *centre* is summed up likewise:
+``[sum dG d of v (K'), of w, sum dG of w, of v]``.
 """
 
 from dataclasses import dataclass
@@ -37,6 +43,10 @@ STEPS = 32767.0
 PACKED_SHORTS = 8  # int16 values that the four float32 at the start of a packed row take
 
 
+BETA_AT_THE_START = 2.0
+EPOCHS_TO_FULL_BETA = 16.0
+
+
 @dataclass(frozen=True)
 class Coupling:
     """What all partitions of a round share: 2 * step * beta / s2 for w0, the weights and the factors.
@@ -52,11 +62,22 @@ class Coupling:
 
     @classmethod
     def of(
-        cls, step_size: float, active: float, factor_size: int, scale: float, raised: float = 1.0
+        cls,
+        step_size: float,
+        active: float,
+        factor_size: int,
+        scale: float,
+        epochs: float = 0.0,
+        raised: float = 1.0,
     ) -> "Coupling":
-        """Beta = mean active features of a row, times max(1, K/4) for the factors, times ``raised``."""
-        rate = 2.0 * step_size * raised * max(active, 1.0) / scale
-        return cls(rate, rate, rate * max(1.0, factor_size / 4.0))
+        """Beta = m = mean active features of a row for w0, which moves all rows; for the weights 2 at first and more
+        by m / 16 with each of the ``epochs`` behind, up to m: what moves fast at first must not be noisy
+        at the end. Times max(1, K/4) for the factors, whose accumulator is a mean, and all times ``raised``.
+        """
+        full = max(active, 1.0)
+        beta = min(full, BETA_AT_THE_START + full * epochs / EPOCHS_TO_FULL_BETA)
+        rate = 2.0 * step_size * raised / scale
+        return cls(rate * full, rate * beta, rate * beta * max(1.0, factor_size / 4.0))
 
 
 @compiled
@@ -89,6 +110,7 @@ def _contributions(
     positions: IntArray,
     packed: FloatArray,
     shorts: ShortArray,
+    centre: DoubleArray,
 ) -> int:
     width = before.shape[1] - 4
     count = 0
@@ -102,9 +124,14 @@ def _contributions(
         change_w = float(after[i, width]) - float(before[i, width])
         packed[count, 1] = _information(linear, sum_w, added_w) * change_w
         packed[count, 2], packed[count, 3] = added_w, added_v
+        centre[width] += added_w * change_w
+        centre[width + 1] += added_w
+        centre[width + 2] += added_v
         largest = 0.0
         for f in range(width):
-            largest = max(largest, abs(float(after[i, f]) - float(before[i, f])))
+            change = float(after[i, f]) - float(before[i, f])
+            centre[f] += added_v * change
+            largest = max(largest, abs(change))
         packed[count, 0] = _information(factors, sum_v, added_v) * largest / STEPS
         steps = STEPS / largest if largest > 0.0 else 0.0
         for f in range(width):
@@ -115,22 +142,41 @@ def _contributions(
 
 
 @compiled
-def _apply(table: FloatArray, sums: DoubleArray, linear: float, factors: float) -> None:
+def _apply(table: FloatArray, sums: DoubleArray, linear: float, factors: float, centre: DoubleArray) -> None:
     width = table.shape[1] - 4
     for i in range(table.shape[0]):
         added_w, added_v = sums[i, width + 1], sums[i, width + 2]
         if added_w > 0.0:
-            table[i, width] += sums[i, width] * _fraction(linear, table[i, width + 1], added_w)
-            table[i, width + 1] += sums[i, width + 3] / added_w
+            change_w = sums[i, width] * _fraction(linear, table[i, width + 1], added_w)
+            table[i, width] += change_w
+            table[i, width + 1] += added_w
+            centre[width] += added_w * change_w
+            centre[width + 1] += added_w
         if added_v > 0.0:
             share = _fraction(factors, table[i, width + 2], added_v)
             for f in range(width):
-                table[i, f] += sums[i, f] * share
-            table[i, width + 2] += sums[i, width + 4] / added_v
+                change = sums[i, f] * share
+                table[i, f] += change
+                centre[f] += added_v * change
+            table[i, width + 2] += added_v
+            centre[width + 2] += added_v
 
 
-def contributions(before: FloatArray, after: FloatArray, coupling: Coupling) -> tuple[IntArray, FloatArray]:
-    """N1, N2 and N3 of one partition for those rows of its table that training has touched.
+@compiled
+def _shift(before: FloatArray, after: FloatArray, shift: DoubleArray) -> None:
+    width = before.shape[1] - 4
+    for i in range(before.shape[0]):
+        if after[i, width + 1] > before[i, width + 1]:
+            after[i, width] += shift[width]
+        if after[i, width + 2] > before[i, width + 2]:
+            for f in range(width):
+                after[i, f] += shift[f]
+
+
+def contributions(
+    before: FloatArray, after: FloatArray, coupling: Coupling
+) -> tuple[IntArray, FloatArray, DoubleArray]:
+    """N1 and N2 of one partition for those rows of its table that training has touched.
 
     Parameters
     ----------
@@ -138,14 +184,18 @@ def contributions(before: FloatArray, after: FloatArray, coupling: Coupling) -> 
 
     Returns
     -------
-    int32 (touched,), which rows; float32 (touched, 4 + K' / 2), packed rows as in the module's docstring.
+    int32 (touched,), which rows; float32 (touched, 4 + K' / 2), packed rows as in the module's docstring;
+    float64 (K' + 3,), their centre.
     """
     rows, width = before.shape[0], before.shape[1] - 4
     positions = np.empty(rows, np.int32)
     packed = np.empty((rows, packed_width(width)), np.float32)
     shorts = packed.view(np.int16)
-    count = _contributions(before, after, coupling.linear, coupling.factors, positions, packed, shorts)
-    return positions[:count], packed[:count]
+    centre = np.zeros(width + 3)
+    count = _contributions(
+        before, after, coupling.linear, coupling.factors, positions, packed, shorts, centre
+    )
+    return positions[:count], packed[:count], centre
 
 
 def packed_width(width: int) -> int:
@@ -157,7 +207,7 @@ def packed_width(width: int) -> int:
 def _add_packed(
     sums: DoubleArray, positions: IntArray, first: int, packed: FloatArray, shorts: ShortArray
 ) -> None:
-    width = sums.shape[1] - 5
+    width = sums.shape[1] - 3
     for i in range(positions.size):
         row = positions[i] - first
         unit, added_w, added_v = float(packed[i, 0]), float(packed[i, 2]), float(packed[i, 3])
@@ -166,8 +216,6 @@ def _add_packed(
         sums[row, width] += float(packed[i, 1])
         sums[row, width + 1] += added_w
         sums[row, width + 2] += added_v
-        sums[row, width + 3] += added_w * added_w
-        sums[row, width + 4] += added_v * added_v
 
 
 @compiled
@@ -183,9 +231,9 @@ def add_rows(sums: DoubleArray, positions: IntArray, first: int, more: FloatArra
 
     Parameters
     ----------
-    sums : float64 (rows, K' + 5), the sums of the table's rows from ``first`` on
+    sums : float64 (rows, K' + 3), the sums of the table's rows from ``first`` on
     positions : int32 (n,), which rows of the table
-    more : float32 (n, 4 + K' / 2) packed rows, or (n, K' + 5) sums
+    more : float32 (n, 4 + K' / 2) packed rows, or (n, K' + 3) sums
     """
     if more.shape[1] == sums.shape[1]:
         _add_sums(sums, positions, first, more)
@@ -194,20 +242,41 @@ def add_rows(sums: DoubleArray, positions: IntArray, first: int, more: FloatArra
 
 
 def intercept_contributions(before: DoubleArray, after: DoubleArray, coupling: Coupling) -> DoubleArray:
-    """N1, N2 and N3 of one partition for w0: float64 (3,). ``before`` and ``after`` are (w0, G)."""
+    """N1 and N2 of one partition for w0: float64 (2,). ``before`` and ``after`` are (w0, G)."""
     added = float(after[1] - before[1])
     info = _information(coupling.intercept, float(before[1]), added)
-    return np.array([info * (after[0] - before[0]), added, added * added])
+    return np.array([info * (after[0] - before[0]), added])
 
 
-def apply_merge(table: FloatArray, sums: DoubleArray, coupling: Coupling) -> None:
+def apply_merge(table: FloatArray, sums: DoubleArray, coupling: Coupling) -> DoubleArray:
     """Move a table, in place, by the summed contributions of all partitions.
 
     Parameters
     ----------
-    table : float32 (features, K' + 4); sums : float64 (features, K' + 5)
+    table : float32 (features, K' + 4); sums : float64 (features, K' + 3)
+
+    Returns
+    -------
+    float64 (K' + 3,), the centre of what was moved.
     """
-    _apply(table, sums, coupling.linear, coupling.factors)
+    centre = np.zeros(sums.shape[1])
+    _apply(table, sums, coupling.linear, coupling.factors, centre)
+    return centre
+
+
+def apply_centre(before: FloatArray, after: FloatArray, own: DoubleArray, merged: DoubleArray) -> None:
+    """Shift all touched rows of ``after``, in place, so that the centre of the changes is the partitions' own.
+
+    Parameters
+    ----------
+    before, after : float32 (features, K' + 4), the table when the round began and after :func:`apply_merge`
+    own : float64 (K' + 3,), the sum of the centres that :func:`contributions` returned
+    merged : float64 (K' + 3,), the centre that :func:`apply_merge` returned
+    """
+    width = own.size - 3
+    information = np.concatenate([np.full(width, merged[-1]), merged[-2:-1]])
+    shift = (own[:-2] - merged[:-2]) / np.maximum(information, np.finfo(np.float64).tiny)
+    _shift(before, after, shift)
 
 
 def apply_intercept_merge(intercept: DoubleArray, sums: DoubleArray, coupling: Coupling) -> DoubleArray:
@@ -216,4 +285,4 @@ def apply_intercept_merge(intercept: DoubleArray, sums: DoubleArray, coupling: C
     if added <= 0.0:
         return np.array(intercept)
     share = _fraction(coupling.intercept, float(intercept[1]), added)
-    return np.array([intercept[0] + sums[0] * share, intercept[1] + sums[2] / added])
+    return np.array([intercept[0] + sums[0] * share, intercept[1] + added])

@@ -50,6 +50,7 @@ class Plan:
     step_size : AdaGrad step
     raised : factor on the merge's coupling, above 1 after a merge that overshot
     scale : mean squared residual of the last round for squared loss, 1 for log-loss
+    epochs : how many epochs lie behind
     """
 
     number: int
@@ -58,6 +59,7 @@ class Plan:
     step_size: float
     raised: float
     scale: float
+    epochs: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,8 @@ def train(
     last = settings.max_epochs * runner.rounds_per_epoch
     reason = "maxIter"
     while True:
-        plan = replace(plan, part=done % runner.rounds_per_epoch, train=done < last)
+        behind, part = done / runner.rounds_per_epoch, done % runner.rounds_per_epoch
+        plan = replace(plan, part=part, train=done < last, epochs=behind)
         result = runner.run(state, plan)
         for phase, spent in result.seconds.items():
             seconds[phase] = seconds.get(phase, 0.0) + spent

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from spark_fm.core.merge import Coupling, add_rows, apply_merge
+from spark_fm.core.merge import Coupling, add_rows, apply_centre, apply_merge
 from spark_fm.engine.process import task
 from spark_fm.engine.worker import TOTALS_SHARD, UPDATES, UPDATES_DDL, updates_batch
 
@@ -26,7 +26,7 @@ class Piece:
     ----------
     partition : where they come from
     positions : int32 (n,), rows of the whole table
-    sums : float32 (n, 4 + K' / 2) or (n, K' + 5), packed rows or sums of :mod:`spark_fm.core.merge`
+    sums : float32 (n, 4 + K' / 2) or (n, K' + 3), packed rows or sums of :mod:`spark_fm.core.merge`
     """
 
     partition: int
@@ -94,18 +94,31 @@ def reduce_on_executors(
 
 
 def merged(
-    table: FloatArray, updates: Updates, shard_size: int, coupling: Coupling, threads: int
+    table: FloatArray,
+    updates: Updates,
+    shard_size: int,
+    coupling: Coupling,
+    centre: DoubleArray,
+    threads: int,
 ) -> FloatArray:
-    """A new table: the old one moved by the updates of all partitions, several shards at a time."""
+    """A new table: the old one moved by the updates of all partitions, several shards at a time.
+
+    ``centre`` is the sum of the partitions' own.
+    """
     after: FloatArray = table.copy()
 
-    def merge(shard: int) -> None:
-        first = shard * shard_size
-        part = after[first : first + shard_size]
-        apply_merge(
-            part, sum_shard(updates.shards[shard], first, part.shape[0], table.shape[1] + 1), coupling
-        )
+    def rows(shard: int) -> slice:
+        return slice(shard * shard_size, (shard + 1) * shard_size)
+
+    def merge(shard: int) -> DoubleArray:
+        part = after[rows(shard)]
+        sums = sum_shard(updates.shards[shard], shard * shard_size, part.shape[0], centre.size)
+        return apply_merge(part, sums, coupling)
+
+    def shift(shard: int) -> None:
+        apply_centre(table[rows(shard)], after[rows(shard)], centre, moved)
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(merge, updates.shards))
+        moved = sum(pool.map(merge, updates.shards), np.zeros(centre.size))
+        list(pool.map(shift, updates.shards))
     return after

@@ -6,8 +6,6 @@ from dataclasses import replace
 from functools import partial
 from types import TracebackType
 
-import numpy as np
-import numpy.typing as npt
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -15,11 +13,11 @@ from spark_fm.core.loss import Loss
 from spark_fm.core.merge import Coupling, apply_intercept_merge
 from spark_fm.core.parameters import Parameters
 from spark_fm.core.settings import Scale, Settings
-from spark_fm.core.training import Plan, Result, Totals
+from spark_fm.core.training import Plan, Result
 from spark_fm.engine.jobs import collect_batches, parallelism, small_batches
 from spark_fm.engine.reduce import Updates, merged, reduce_on_executors
 from spark_fm.engine.transport import ship
-from spark_fm.engine.worker import PHASES, UPDATES_DDL, Fixed, Moving, Round, run_round
+from spark_fm.engine.worker import PHASES, UPDATES_DDL, Fixed, Moving, Round, UnitTotals, run_round
 
 SHARD_BYTES = 8 * 2**20
 DRIVER_COLLECTS_BYTES = 256 * 2**20
@@ -75,8 +73,10 @@ class RoundsRunner:
         begun = time.perf_counter()
         settings = self._settings
         scale = plan.scale if settings.loss is Loss.SQUARED else 1.0
-        coupling = Coupling.of(plan.step_size, self._active, settings.factor_size, scale, plan.raised)
-        features, width = state.table.shape[0], state.table.shape[1] + 1
+        coupling = Coupling.of(
+            plan.step_size, self._active, settings.factor_size, scale, plan.epochs, plan.raised
+        )
+        features, width = state.table.shape[0], state.table.shape[1] - 1
         shards = max(1, -(-features * width * 4 // SHARD_BYTES))
         shard_size = max(1, -(-features // shards))
         on_executors = self._partitions * features * width * 4 > DRIVER_COLLECTS_BYTES
@@ -99,28 +99,24 @@ class RoundsRunner:
             moving.release()
         collected = time.perf_counter()
 
-        totals = list(found.totals.values())
-        summed = sum(totals, np.zeros(12 + len(PHASES)))
+        all_totals = [UnitTotals.of(numbers) for numbers in found.totals.values()]
+        totals = sum(all_totals, UnitTotals.none(width))
         table, intercept = state.table, state.intercept
         if plan.train:
-            table = merged(table, found, shard_size, coupling, os.cpu_count() or 1)
-            intercept = apply_intercept_merge(intercept, summed[:3], coupling)
+            table = merged(table, found, shard_size, coupling, totals.centre, os.cpu_count() or 1)
+            intercept = apply_intercept_merge(intercept, totals.intercept, coupling)
         after = replace(state, table=table, intercept=intercept)
-        start, visited, validation = (
-            Totals(float(loss), float(weight), int(count))
-            for loss, weight, count in summed[3:12].reshape(3, 3)
-        )
         finite = after.is_finite()
-        in_tasks = self._seconds_in_tasks(np.array(totals).reshape(-1, summed.size)[:, 12:])
+        in_tasks = self._seconds_in_tasks(totals, len(all_totals))
         seconds = {
             "parameters out": shipped - begun,
             **in_tasks,
             "Spark": collected - shipped - sum(in_tasks.values()),
             "merge": time.perf_counter() - collected,
         }
-        return Result(after, start, visited, validation, finite, seconds)
+        return Result(after, totals.start, totals.train, totals.validation, finite, seconds)
 
-    def _seconds_in_tasks(self, spent: npt.NDArray[np.float64]) -> dict[str, float]:
+    def _seconds_in_tasks(self, totals: UnitTotals, tasks: int) -> dict[str, float]:
         """Seconds by phase of the tasks, as if they kept all cores equally busy."""
-        at_once = min(len(spent), parallelism(self._spark, len(spent)))
-        return dict(zip(PHASES, (spent.sum(axis=0) / max(1, at_once)).tolist(), strict=True))
+        at_once = min(tasks, parallelism(self._spark, tasks))
+        return dict(zip(PHASES, (totals.seconds / max(1, at_once)).tolist(), strict=True))

@@ -29,6 +29,7 @@ UPDATES = pa.schema(
 )
 TOTALS_SHARD = -1
 FloatArray = npt.NDArray[np.float32]
+DoubleArray = npt.NDArray[np.float64]
 PositionArray = npt.NDArray[np.int32]
 
 # What a task spends its time with, in the order in which a unit's totals have the seconds.
@@ -77,6 +78,55 @@ class Clock:
         now = perf_counter()
         self.seconds[PHASES.index(phase)] += now - self._since
         self._since = now
+
+
+@dataclass(frozen=True)
+class UnitTotals:
+    """What a unit tells besides the rows of its table; adds up over the units.
+
+    Attributes
+    ----------
+    intercept : float64 (2,), the contributions of w0
+    start, train, validation : see :class:`spark_fm.core.training.Result`
+    seconds : float64, by phase
+    centre : float64 (K' + 3,), see :mod:`spark_fm.core.merge`
+    """
+
+    intercept: DoubleArray
+    start: Totals
+    train: Totals
+    validation: Totals
+    seconds: DoubleArray
+    centre: DoubleArray
+
+    @classmethod
+    def none(cls, width: int) -> "UnitTotals":
+        """Nothing, of tables of which a row's sums are so wide."""
+        return cls(np.zeros(2), Totals(), Totals(), Totals(), np.zeros(len(PHASES)), np.zeros(width))
+
+    @classmethod
+    def of(cls, numbers: DoubleArray) -> "UnitTotals":
+        """The inverse of :meth:`numbers`."""
+        intercept, losses, seconds, centre = np.split(numbers, np.cumsum([2, 9, len(PHASES)]))
+        start, train, validation = (
+            Totals(loss, by, int(rows)) for loss, by, rows in losses.reshape(3, 3).tolist()
+        )
+        return cls(intercept, start, train, validation, seconds, centre)
+
+    def numbers(self) -> DoubleArray:
+        """All of it in one float64 array."""
+        losses = [[one.loss, one.weight, one.rows] for one in (self.start, self.train, self.validation)]
+        return np.concatenate([self.intercept, np.ravel(losses), self.seconds, self.centre])
+
+    def __add__(self, other: "UnitTotals") -> "UnitTotals":
+        return UnitTotals(
+            self.intercept + other.intercept,
+            self.start + other.start,
+            self.train + other.train,
+            self.validation + other.validation,
+            self.seconds + other.seconds,
+            self.centre + other.centre,
+        )
 
 
 def updates_batch(partition: int, shard: int, positions: PositionArray, sums: FloatArray) -> pa.RecordBatch:
@@ -144,6 +194,7 @@ class Unit:
 
     def updates(self, partition: int, orders: Round) -> Iterator[pa.RecordBatch]:
         """The contributions to the merge, a shard of the table at a time, then the totals."""
+        centre = np.zeros(self.before.shape[1] - 1)
         if self.train.rows:
             size = orders.shard_size
             rows = self.before.shape[0]
@@ -152,25 +203,19 @@ class Unit:
                 start, stop = first, min(first + size, rows)
                 if self.positions is not None:
                     start, stop = np.searchsorted(self.positions, (first, first + size))
-                touched, sums = contributions(
+                touched, sums, moved = contributions(
                     self.before[start:stop], self.after[start:stop], orders.coupling
                 )
+                centre += moved
                 positions = touched + np.int32(start)
                 if self.positions is not None:
                     positions = self.positions[positions]
                 self.clock.spent("updates")
                 if positions.size:
                     yield updates_batch(partition, shard, positions, sums)
-        totals = np.concatenate(
-            [
-                intercept_contributions(self.moving.intercept, self.intercept, orders.coupling),
-                [self.start.loss, self.start.weight, self.start.rows],
-                [self.train.loss, self.train.weight, self.train.rows],
-                [self.validation.loss, self.validation.weight, self.validation.rows],
-                self.clock.seconds,
-            ]
-        )
-        row = {"partition": partition, "shard": TOTALS_SHARD, "totals": totals.tobytes()}
+        intercept = intercept_contributions(self.moving.intercept, self.intercept, orders.coupling)
+        totals = UnitTotals(intercept, self.start, self.train, self.validation, self.clock.seconds, centre)
+        row = {"partition": partition, "shard": TOTALS_SHARD, "totals": totals.numbers().tobytes()}
         yield pa.RecordBatch.from_pylist([row], schema=UPDATES)
 
 

@@ -7,6 +7,7 @@ from spark_fm.core.loss import Loss
 from spark_fm.core.merge import (
     Coupling,
     add_rows,
+    apply_centre,
     apply_intercept_merge,
     apply_merge,
     contributions,
@@ -40,32 +41,36 @@ def moved(before, seed, size=0.1, added=1.0):
 
 
 def sums_of(before, *afters, coupling=COUPLING):
-    """The sums of some partitions, in that order: float64 (features, K + 5)."""
-    sums = np.zeros((before.shape[0], K + 5))
+    """The sums of some partitions, in that order: float64 (features, K + 3)."""
+    sums = np.zeros((before.shape[0], K + 3))
     for after in afters:
-        positions, packed = contributions(before, after, coupling)
+        positions, packed, _ = contributions(before, after, coupling)
         add_rows(sums, positions, 0, packed)
     return sums
 
 
-def applied(before, sums, coupling=COUPLING):
+def without_centre(before, afters, coupling):
     table = before.copy()
-    apply_merge(table, sums, coupling)
+    apply_merge(table, sums_of(before, *afters, coupling=coupling), coupling)
     return table
 
 
 def merged(before, afters, coupling):
-    return applied(before, sums_of(before, *afters, coupling=coupling), coupling)
+    table = before.copy()
+    moved = apply_merge(table, sums_of(before, *afters, coupling=coupling), coupling)
+    own = sum(contributions(before, after, coupling)[2] for after in afters)
+    apply_centre(before, table, own, moved)
+    return table
 
 
 def merged_by_hand(before, afters, coupling):
-    """MERGE.md's formulas in float64, coordinate by coordinate."""
+    """The formulas in float64, coordinate by coordinate; then the centre."""
     result = before.astype(float)
-    for i in range(before.shape[0]):
-        for columns, column, rate in [
-            (slice(0, K), SUM_V, coupling.factors),
-            (slice(K, K + 1), SUM_W, coupling.linear),
-        ]:
+    for columns, column, rate in [
+        (slice(0, K), SUM_V, coupling.factors),
+        (slice(K, K + 1), SUM_W, coupling.linear),
+    ]:
+        for i in range(before.shape[0]):
             G = float(before[i, column])
             added = np.array([float(after[i, column]) - G for after in afters])
             change = np.array([after[i, columns].astype(float) - before[i, columns] for after in afters])
@@ -75,7 +80,14 @@ def merged_by_hand(before, afters, coupling):
 
             weighted = (added / fraction(added)) @ change
             result[i, columns] += fraction(added.sum()) * weighted / added.sum()
-            result[i, column] += (added**2).sum() / added.sum()
+            result[i, column] += added.sum()
+        information = result[:, column] - before[:, column]
+        mean = np.average(result[:, columns] - before[:, columns], axis=0, weights=information)
+        changes = [
+            (after[:, column] - before[:, column], after[:, columns] - before[:, columns]) for after in afters
+        ]
+        own = sum(added @ change for added, change in changes) / information.sum()
+        result[:, columns] += own - mean
     return result
 
 
@@ -96,7 +108,8 @@ def test_little_progress_gives_the_sum_of_the_updates():
     afters = [moved(before, p) for p in (1, 2, 3)]
     coupling = Coupling(1e-4, 1e-4, 1e-4)
     expected = before[:, : K + 1] + sum(after[:, : K + 1] - before[:, : K + 1] for after in afters)
-    np.testing.assert_allclose(merged(before, afters, coupling)[:, : K + 1], expected, rtol=1e-4, atol=3e-5)
+    found = without_centre(before, afters, coupling)
+    np.testing.assert_allclose(found[:, : K + 1], expected, rtol=1e-4, atol=3e-5)
 
 
 def test_full_progress_gives_the_information_weighted_mean():
@@ -111,13 +124,41 @@ def test_full_progress_gives_the_information_weighted_mean():
         np.testing.assert_allclose(result[:, columns], before[:, columns] + mean, rtol=1e-4, atol=3e-5)
 
 
-def test_merge_of_equal_partitions_lies_between_one_update_and_their_sum():
+def test_what_partitions_agree_on_goes_between_one_update_and_their_sum():
     before = table(6)
     after = moved(before, 1)
     change = (after - before)[:, : K + 1]
-    ratio = (merged(before, [after] * 4, COUPLING) - before)[:, : K + 1] / change
+    ratio = (without_centre(before, [after] * 4, COUPLING) - before)[:, : K + 1] / change
     assert (ratio > 1.0).all()
     assert (ratio < 4.0).all()
+
+
+def test_centre_of_the_changes_is_the_partitions_own():
+    before = table(7)
+    afters = [moved(before, p) for p in (1, 2, 3)]
+    coupling = Coupling(1e-4, 1e-4, 1e-4)
+    result = merged(before, afters, coupling).astype(float)
+    for columns, column in [(slice(0, K), SUM_V), (slice(K, K + 1), SUM_W)]:
+        information = np.stack([after[:, column] - before[:, column] for after in afters])
+        change = np.stack([after[:, columns] - before[:, columns] for after in afters])
+        own = (information[:, :, None] * change).sum(axis=(0, 1)) / information.sum()
+        found = np.average(result[:, columns] - before[:, columns], axis=0, weights=information.sum(axis=0))
+        np.testing.assert_allclose(found, own, atol=1e-5)
+
+
+def test_all_features_moving_alike_is_no_reason_to_go_further():
+    before = np.ones((5, WIDTH), np.float32)
+    after = before + np.float32(0.25)
+    result = merged(before, [after] * 8, Coupling(1e-4, 1e-4, 1e-4))
+    np.testing.assert_allclose(result[:, : K + 1], after[:, : K + 1], rtol=1e-5)
+
+
+def test_untouched_rows_have_no_part_in_the_shift():
+    before = table(6)
+    afters = [moved(before, 1), moved(before, 2)]
+    for after in afters:
+        after[4:] = before[4:]
+    np.testing.assert_array_equal(merged(before, afters, COUPLING)[4:], before[4:])
 
 
 @pytest.mark.parametrize("rate", [1e-6, 0.01, 1.0, 1e3])
@@ -145,6 +186,7 @@ def test_feature_of_a_single_partition_keeps_its_whole_update_among_others():
     first[3:] = before[3:]
     second[:3] = before[:3]
     result = merged(before, [first, second], COUPLING)
+    # Nobody went further than alone, so the centre stays.
     np.testing.assert_allclose(result[:3], first[:3], rtol=1e-5, atol=2e-5)
     np.testing.assert_allclose(result[3:], second[3:], rtol=1e-5, atol=2e-5)
 
@@ -170,22 +212,22 @@ def test_order_of_the_partitions_does_not_matter(order):
 def test_sums_of_sums_are_the_sums():
     before = table(4)
     afters = [moved(before, p) for p in range(4)]
-    total = np.zeros((4, K + 5))
+    total = np.zeros((4, K + 3))
     for pair in (afters[:2], afters[2:]):
         part = sums_of(before, *pair).astype(np.float32)
         add_rows(total, np.arange(4, dtype=np.int32), 0, part)
     np.testing.assert_allclose(total, sums_of(before, *afters), rtol=1e-6, atol=1e-7)
-    assert (total[:, K + 3 :] > 0.0).all()
+    assert (total[:, K + 1 :] > 0.0).all()
 
 
 def test_packed_rows_add_up_at_their_positions():
     before = table(6)
     after = before.copy()
     after[[1, 4]] = moved(before, 1)[[1, 4]]
-    positions, packed = contributions(before, after, COUPLING)
+    positions, packed, _ = contributions(before, after, COUPLING)
     assert positions.tolist() == [1, 4]
     assert packed.shape == (2, packed_width(K)) == (2, 8)
-    sums = np.zeros((4, K + 5))
+    sums = np.zeros((4, K + 3))
     add_rows(sums, positions, 1, packed)
     np.testing.assert_array_equal(sums, sums_of(before, after)[1:5])
     assert (sums[[1, 2]] == 0.0).all()
@@ -198,14 +240,14 @@ def test_packing_rounds_by_less_than_a_part_in_65000(seed, size):
     after = moved(before, seed, size)
     rate = Coupling(1e-9, 1e-9, 1e-9)
     change = (after - before)[:, :K].astype(np.float64)
-    found = merged(before, [after], rate)[:, :K].astype(np.float64)
+    found = without_centre(before, [after], rate)[:, :K].astype(np.float64)
     largest = np.abs(change).max(axis=1, keepdims=True)
     assert (np.abs(found - change) <= largest / 65_000).all()
 
 
 def test_partition_that_did_nothing_contributes_nothing():
     before = table(4)
-    positions, packed = contributions(before, before.copy(), COUPLING)
+    positions, packed, _ = contributions(before, before.copy(), COUPLING)
     assert positions.size == packed.shape[0] == 0
     np.testing.assert_array_equal(merged(before, [before.copy()], COUPLING), before)
     afters = [moved(before, 1), moved(before, 2)]
@@ -237,20 +279,20 @@ def test_tiny_and_huge_progress_do_not_blow_up(relative, accumulated, rate):
     assert (change <= 0.03 * 1.001).all()
 
 
-def test_accumulator_grows_by_the_information_weighted_mean():
+def test_accumulator_grows_by_the_sum():
     before = table(2)
     first, second = before.copy(), before.copy()
     first[:, SUM_W] += 1.0
     second[:, SUM_W] += 3.0
     result = merged(before, [first, second], COUPLING)
-    np.testing.assert_allclose(result[:, SUM_W] - before[:, SUM_W], (1 + 9) / 4, rtol=1e-5)
+    np.testing.assert_allclose(result[:, SUM_W] - before[:, SUM_W], 4.0, rtol=1e-5)
 
 
 def test_intercept_merges_like_a_weight():
     before = table(1)
     afters = [moved(before, p) for p in (1, 2, 3)]
     coupling = Coupling(0.7, 0.7, 9.9)
-    expected = merged(before, afters, coupling)[0]
+    expected = without_centre(before, afters, coupling)[0]
 
     def pair(row):
         return row[[K, SUM_W]].astype(np.float64)
@@ -264,7 +306,7 @@ def test_intercept_merges_like_a_weight():
 def test_intercept_that_did_not_move_stays():
     start = np.array([0.5, 2.0])
     sums = intercept_contributions(start, start.copy(), COUPLING)
-    np.testing.assert_array_equal(sums, np.zeros(3))
+    np.testing.assert_array_equal(sums, np.zeros(2))
     result = apply_intercept_merge(start, sums, COUPLING)
     np.testing.assert_array_equal(result, start)
     assert result is not start
@@ -273,11 +315,13 @@ def test_intercept_that_did_not_move_stays():
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((0.1, 10.0, 8, 1.0), (2.0, 2.0, 4.0)),
-        ((0.1, 10.0, 2, 1.0), (2.0, 2.0, 2.0)),  # K/4 counts from 1 up
+        ((0.1, 10.0, 8, 1.0), (2.0, 0.4, 0.8)),
+        ((0.1, 10.0, 2, 1.0), (2.0, 0.4, 0.4)),  # K/4 counts from 1 up
         ((0.1, 0.5, 4, 1.0), (0.2, 0.2, 0.2)),  # rows with less than one feature count as one
-        ((0.1, 10.0, 8, 0.5), (4.0, 4.0, 8.0)),
-        ((0.1, 10.0, 8, 1.0, 2.0), (4.0, 4.0, 8.0)),
+        ((0.1, 10.0, 8, 0.5), (4.0, 0.8, 1.6)),
+        ((0.1, 10.0, 8, 1.0, 8.0), (2.0, 1.4, 2.8)),
+        ((0.1, 10.0, 8, 1.0, 100.0), (2.0, 2.0, 4.0)),
+        ((0.1, 10.0, 8, 1.0, 0.0, 2.0), (4.0, 0.8, 1.6)),
     ],
 )
 def test_coupling_is_that_of_the_formula(arguments, expected):

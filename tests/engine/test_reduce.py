@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from spark_fm.core.merge import Coupling, apply_merge, contributions
+from spark_fm.core.merge import Coupling, apply_centre, apply_merge, contributions
 from spark_fm.engine.jobs import collect_batches
 from spark_fm.engine.reduce import Updates, _reduce, merged, reduce_on_executors, sum_shard
 from spark_fm.engine.worker import TOTALS_SHARD, UPDATES, UPDATES_DDL, updates_batch
@@ -106,18 +106,19 @@ def test_merge_by_shards_is_the_merge_of_the_whole(shard_size, on_executors):
     random = np.random.default_rng(0)
     table = np.ones((10, 12), np.float32)
     coupling = Coupling(0.5, 0.5, 1.0)
-    batches, sums = [], np.zeros((10, 13))
+    batches, sums, centre = [], np.zeros((10, 11)), np.zeros(11)
     for partition in range(3):
         after = table.copy()
         after[:, :11] += random.random((10, 11)).astype(np.float32)
-        positions, packed = contributions(table, after, coupling)
+        positions, packed, own = contributions(table, after, coupling)
+        centre += own
         for first in range(0, 10, shard_size):
             mine = slice(first, first + shard_size)
             batches.append(updates_batch(partition, first // shard_size, positions[mine], packed[mine]))
-        sums += sum_shard(Updates.of([updates_batch(0, 0, positions, packed)]).shards[0], 0, 10, 13)
+        sums += sum_shard(Updates.of([updates_batch(0, 0, positions, packed)]).shards[0], 0, 10, 11)
     expected = table.copy()
-    apply_merge(expected, sums, coupling)
-    found = Updates.of(_reduce(iter(batches), 10, shard_size, 13) if on_executors else batches)
-    result = merged(table, found, shard_size, coupling, threads=2)
+    apply_centre(table, expected, centre, apply_merge(expected, sums, coupling))
+    found = Updates.of(_reduce(iter(batches), 10, shard_size, 11) if on_executors else batches)
+    result = merged(table, found, shard_size, coupling, centre, threads=2)
     np.testing.assert_allclose(result, expected, rtol=1e-6)
     assert (table == 1.0).all()

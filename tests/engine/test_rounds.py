@@ -1,18 +1,18 @@
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
 from spark_fm.core.loss import Loss
-from spark_fm.core.merge import Coupling, apply_intercept_merge, apply_merge
+from spark_fm.core.merge import Coupling, apply_centre, apply_intercept_merge, apply_merge
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan
 from spark_fm.core.weights import Start
 from spark_fm.engine import rounds
 from spark_fm.engine.partition import UNITS_DDL, partition_keys
 from spark_fm.engine.rounds import RoundsRunner
-from spark_fm.engine.worker import PHASES, Fixed
+from spark_fm.engine.worker import PHASES, Fixed, UnitTotals
 from tests.core.planted import planted_block
 from tests.engine.test_partition import dealt, units_of, with_all_features
 from tests.engine.test_worker import orders as worker_orders
@@ -59,23 +59,24 @@ def by_hand(state, part=0, partitions=(0, 1), **changes):
         ]
         asked = worker_orders(state, plan=replace(PLAN, part=part), **changes)
         found.append(worker_run([pa.RecordBatch.from_pylist(rows, UNITS)], asked))
-    totals = sum(t for t, _ in found)
+    totals = sum((t for t, _ in found), UnitTotals.none(state.table.shape[1] - 1))
     coupling = Coupling.of(0.1, 2.0, 3, 1.0)
     table = state.table.copy()
-    apply_merge(table, sum(s for _, s in found), coupling)
-    return table, apply_intercept_merge(state.intercept, totals[:3], coupling), totals
+    moved = apply_merge(table, sum(s for _, s in found), coupling)
+    apply_centre(state.table, table, totals.centre, moved)
+    return table, apply_intercept_merge(state.intercept, totals.intercept, coupling), totals
 
 
 def assert_is(result, expected):
     table, intercept, totals = expected
     np.testing.assert_allclose(result.state.table, table, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(result.state.intercept, intercept, rtol=1e-9)
-    for found, three in [
-        (result.start, totals[3:6]),
-        (result.train, totals[6:9]),
-        (result.validation, totals[9:12]),
+    for found, known in [
+        (result.start, totals.start),
+        (result.train, totals.train),
+        (result.validation, totals.validation),
     ]:
-        assert (found.loss, found.weight, found.rows) == pytest.approx(tuple(three))
+        assert astuple(found) == pytest.approx(astuple(known))
 
 
 @pytest.mark.parametrize("part", [0, 1])

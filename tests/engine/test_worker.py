@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pyarrow as pa
@@ -9,12 +9,12 @@ from spark_fm.core.local import measure
 from spark_fm.core.loss import Loss
 from spark_fm.core.merge import Coupling, apply_intercept_merge, apply_merge
 from spark_fm.core.settings import Scale, Settings
-from spark_fm.core.training import Plan
+from spark_fm.core.training import Plan, Totals
 from spark_fm.core.weights import Start
 from spark_fm.engine.partition import UNITS
 from spark_fm.engine.reduce import Updates, sum_shard
 from spark_fm.engine.transport import Shipped
-from spark_fm.engine.worker import UPDATES, Fixed, Moving, Round, run_round
+from spark_fm.engine.worker import UPDATES, Fixed, Moving, Round, UnitTotals, run_round
 from tests.core.planted import planted_block
 from tests.engine.test_partition import dealt, units_of, with_all_features
 
@@ -58,8 +58,9 @@ def run(batches, asked):
     out = list(run_round(iter(batches), asked))
     assert all(batch.schema == UPDATES for batch in out)
     updates = Updates.of(out)
-    (totals,) = updates.totals.values()
-    sums = np.zeros((45, asked.moving.get().table.shape[1] + 1))
+    totals = UnitTotals.of(next(iter(updates.totals.values())))
+    assert len(updates.totals) == 1
+    sums = np.zeros((45, asked.moving.get().table.shape[1] - 1))
     for shard, pieces in updates.shards.items():
         first = shard * asked.shard_size
         size = min(asked.shard_size, 45 - first)
@@ -76,7 +77,7 @@ def test_a_unit_alone_is_trained_as_in_memory(state, units):
     totals, sums = run(units[0, 0], orders(state))
     table = state.table.copy()
     apply_merge(table, sums, COUPLING)
-    intercept = apply_intercept_merge(state.intercept, totals[:3], COUPLING)
+    intercept = apply_intercept_merge(state.intercept, totals.intercept, COUPLING)
 
     features = block.features if block.features.size else FEATURES
     from spark_fm.core.local import train_pass
@@ -87,7 +88,7 @@ def test_a_unit_alone_is_trained_as_in_memory(state, units):
     visited = train_pass(after_table, after_intercept, block, rows, PLAN, SETTINGS, random)
     np.testing.assert_allclose(table[features], after_table, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(intercept, after_intercept, rtol=1e-9)
-    assert totals[6:9] == pytest.approx([visited.loss, visited.weight, visited.rows])
+    assert totals.train == visited
     others = np.setdiff1d(FEATURES, features)
     np.testing.assert_array_equal(table[others], state.table[others])
 
@@ -96,16 +97,16 @@ def test_round_measures_what_it_starts_from(state, units):
     block = whole(units, (0, 0))
     totals, _ = run(units[0, 0], orders(state))
     local = state.table[block.features] if block.features.size else state.table
-    for rows, found in [(~block.validation, totals[3:6]), (block.validation, totals[9:12])]:
+    for rows, found in [(~block.validation, totals.start), (block.validation, totals.validation)]:
         expected = measure(local, 0.0, block, np.flatnonzero(rows).astype(np.int32), Loss.SQUARED)
-        assert found == pytest.approx([expected.loss, expected.weight, expected.rows], rel=1e-6)
+        assert astuple(found) == pytest.approx(astuple(expected), rel=1e-6)
 
 
 def test_round_that_only_measures_sends_no_updates(state, units):
     asked = orders(state, plan=replace(PLAN, train=False))
     out = list(run_round(iter(units[0, 0]), asked))
     (row,) = [row for batch in out for row in batch.to_pylist()]
-    assert np.frombuffer(row["totals"])[6:9].tolist() == [0.0, 0.0, 0.0]
+    assert UnitTotals.of(np.frombuffer(row["totals"])).train == Totals()
 
 
 @pytest.mark.parametrize("shards", [2, 7, 45])
@@ -113,7 +114,9 @@ def test_shards_are_parts_of_the_same_updates(state, units, shards):
     totals, sums = run(units[1, 1], orders(state))
     sharded_totals, sharded = run(units[1, 1], orders(state, shards))
     np.testing.assert_array_equal(sharded, sums)
-    np.testing.assert_array_equal(sharded_totals[:12], totals[:12])
+    assert (sharded_totals.start, sharded_totals.train) == (totals.start, totals.train)
+    np.testing.assert_array_equal(sharded_totals.intercept, totals.intercept)
+    np.testing.assert_allclose(sharded_totals.centre, totals.centre, rtol=1e-9, atol=1e-12)
 
 
 def test_a_retried_task_repeats_itself(state, units):
@@ -129,14 +132,14 @@ def test_other_rounds_have_other_random_numbers(state, units, other):
 
 def test_warm_up_takes_the_first_rows_only(state, units):
     totals, _ = run(units[0, 0], orders(state, most_rows=7))
-    assert totals[8] == 7
+    assert totals.train.rows == 7
 
 
 def test_refit_trains_on_the_held_out_rows_too(state, units):
     block = whole(units, (0, 0))
     totals, _ = run(units[0, 0], orders(state, all_rows=True))
-    assert totals[8] == block.rows > (~block.validation).sum()
-    assert totals[11] == 0
+    assert totals.train.rows == block.rows > (~block.validation).sum()
+    assert totals.validation.rows == 0
 
 
 def test_unit_of_several_blocks_is_one_unit(state, units, monkeypatch):
@@ -149,7 +152,7 @@ def test_unit_of_several_blocks_is_one_unit(state, units, monkeypatch):
         [{"partition": 0, "part": 0, "number": n, "data": b.to_bytes()} for n, b in enumerate(blocks)], UNITS
     )
     totals, sums = run([batch], orders(state))
-    assert (totals[8], totals[11]) == (240, 60)
+    assert (totals.train.rows, totals.validation.rows) == (240, 60)
     features = np.concatenate([b.features for b in blocks])
     assert (sums[features, -1] > 0).all()
 
@@ -168,4 +171,4 @@ def test_values_and_labels_are_scaled(state, units):
     block = whole(units, (0, 0))
     rows = ~block.validation
     # The initial weights are 0 and the factors tiny: the loss is that of the scaled labels.
-    assert totals[3] == pytest.approx((0.5 * ((block.label[rows] - 3) / 2) ** 2).sum(), rel=1e-3)
+    assert totals.start.loss == pytest.approx((0.5 * ((block.label[rows] - 3) / 2) ** 2).sum(), rel=1e-3)
