@@ -14,6 +14,7 @@ from spark_fm.core.training import Epoch, Outcome, Plan, train
 from spark_fm.core.weights import Start, Weights
 from spark_fm.engine.dataset import PackedData, Statistics
 from spark_fm.engine.jobs import parallelism
+from spark_fm.engine.limits import check_model_size, driver_limits
 from spark_fm.engine.memory import train_in_one_task
 from spark_fm.engine.rounds import RoundsRunner
 from spark_fm.engine.transport import ship
@@ -104,6 +105,8 @@ def fit_packed(
     ------
     RuntimeError
         When training never got anywhere without numbers that are not finite.
+    ValueError
+        When the driver has no room for a model of this size.
     """
     begun = time.perf_counter()
     statistics = packed.statistics
@@ -176,6 +179,7 @@ def _fit_in_rounds(
     held_out = held_out_fraction(statistics, division.validation_fraction)
     units = packed.units(division.partitions, division.rounds_per_epoch, held_out, settings.seed)
     features = packed.features
+    check_model_size(driver_limits(packed.spark), features.ids.size, settings.factor_size)
     inverse_scale = features.inverse_scale if statistics.has_values else None
     fixed = Fixed(inverse_scale)
     state = start.at(features.ids, inverse_scale, features.counts)

@@ -1,0 +1,65 @@
+"""What the driver can take in, told before Spark would fail in the middle of a round."""
+
+import re
+
+from pyspark.sql import SparkSession
+
+from spark_fm.core.parameters import padded
+from spark_fm.engine.transport import is_connect
+
+RESULT_SIZE = "spark.driver.maxResultSize"
+MEMORY = "spark.driver.memory"
+UNITS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+GIB = 2**30
+
+
+def bytes_of(size: str) -> int:
+    """A size as Spark writes it, 1g or 512mb, in bytes; without a unit it counts bytes.
+
+    Raises
+    ------
+    ValueError
+        When it is no size.
+    """
+    match = re.fullmatch(r"(\d+)\s*([bkmgtp]?)b?", size.strip().lower())
+    if match is None:
+        raise ValueError(f"{RESULT_SIZE}: found {size!r}, expected a size like 1g")
+    return int(match.group(1)) << 10 * UNITS[match.group(2)]
+
+
+def driver_limits(spark: SparkSession) -> dict[str, int]:
+    """The most bytes of one job's results, by the setting that limits them; empty where nobody can tell (Connect).
+
+    The JVM holds the results before Python has them: they must not take more than half of its memory.
+    """
+    if is_connect(spark):
+        return {}
+    context = spark.sparkContext
+    found = {}
+    most = bytes_of(context.getConf().get(RESULT_SIZE) or "1g")
+    if most > 0:
+        found[RESULT_SIZE] = most
+    jvm = context._jvm
+    if jvm is not None:
+        found[MEMORY] = int(jvm.java.lang.Runtime.getRuntime().maxMemory()) // 2
+    return found
+
+
+def check_model_size(limits: dict[str, int], features: int, factor_size: int) -> None:
+    """Whether a round's updates, each feature once, fit into the driver.
+
+    Raises
+    ------
+    ValueError
+        Naming the setting to raise, and to what.
+    """
+    needed = features * (padded(factor_size) + 4) * 4
+    for name, most in limits.items():
+        if needed > most:
+            half = name == MEMORY
+            wanted = -(-needed * (2 if half else 1) // GIB) + 1
+            raise ValueError(
+                f"a model of {features:,} features that occur and {factor_size} factors sends the driver "
+                f"{needed / GIB:.2g} GiB a round, {'half of ' if half else ''}{name} is {most / GIB:.2g} GiB: start "
+                f"Spark with {name} of {wanted}g or more, choose a smaller factorSize, or hash into fewer features"
+            )
