@@ -101,3 +101,34 @@ class Dictionary:
         out = np.empty(ids.size, np.int32)
         _locate(ids, self.features(), self._slots, out)
         return out
+
+
+MOST_DENSE = 2**22
+
+
+@compiled
+def _look_up(ids: LongArray, positions: IntArray, out: IntArray) -> None:
+    for i in range(ids.size):
+        out[i] = positions[ids[i]] if 0 <= ids[i] < positions.size else -1
+
+
+class DenseDictionary:
+    """Feature id to position as an array over all ids up to the largest: faster than hashing, where there is room."""
+
+    def __init__(self, features: LongArray) -> None:
+        self._positions = np.full(int(features.max(initial=-1)) + 1, -1, np.int32)
+        self._positions[features] = np.arange(features.size, dtype=np.int32)
+
+    def locate(self, ids: LongArray | IntArray) -> IntArray:
+        """Positions of ``ids``, -1 where an id is unknown. int32, as long as ``ids``."""
+        ids = np.ascontiguousarray(ids, np.int64)
+        out = np.empty(ids.size, np.int32)
+        _look_up(ids, self._positions, out)
+        return out
+
+
+def dictionary_of(features: LongArray) -> Dictionary | DenseDictionary:
+    """A fixed dictionary: dense where that takes 16 MB or no more than a hash table would."""
+    if features.max(initial=-1) < max(MOST_DENSE, 4 * features.size):
+        return DenseDictionary(features)
+    return Dictionary(features)

@@ -51,6 +51,11 @@ def score_rows(
     zero = splat8(np.float32(0.0))
     for r in range(rows.size):
         row = rows[r]
+        if r + 1 < rows.size:
+            following = rows[r + 1]
+            for j in range(indptr[following], indptr[following + 1]):
+                for f in range(0, width + 1, CACHE_LINE):
+                    prefetch(table, max(indices[j], 0), f)
         for f in range(0, width, 8):
             store8(sums, 0, f, zero)
         linear = 0.0

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from spark_fm.core.dictionary import Dictionary
+from spark_fm.core.dictionary import DenseDictionary, Dictionary, dictionary_of
 from spark_fm.core.kernel import score_rows
 from spark_fm.core.weights import Weights
 from spark_fm.engine.arrow import BadInputError, Sparse, read_features, unit_length
@@ -35,8 +35,8 @@ class Scorer:
         return self.weights.table
 
     @cached_property
-    def _dictionary(self) -> Dictionary:
-        return Dictionary(self.weights.features)
+    def _dictionary(self) -> Dictionary | DenseDictionary:
+        return dictionary_of(self.weights.features)
 
     def score(self, sparse: Sparse) -> npt.NDArray[np.float64]:
         """Raw predictions z of CSR rows: float64 (rows,)."""

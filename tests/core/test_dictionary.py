@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_fm.core.dictionary import Dictionary
+from spark_fm.core.dictionary import DenseDictionary, Dictionary, dictionary_of
 
 any_ids = st.lists(st.one_of(st.integers(0, 50), st.integers(0, 2**63 - 1)), max_size=200)
 
@@ -82,3 +82,24 @@ def test_dictionary_of_many_given_features_finds_and_grows(count):
     assert (dictionary.locate(ids + 1) == -1).all()
     assert dictionary.encode(array([5, 7, 5])).tolist() == [count, count + 1, count]
     np.testing.assert_array_equal(dictionary.features(), [*ids, 5, 7])
+
+
+@given(st.sets(st.integers(0, 500)), st.lists(st.integers(0, 2**40)))
+def test_fixed_dictionaries_agree(known, others):
+    features = array(sorted(known))
+    asked = array([*others, *range(-1, 502)])
+    expected = Dictionary(features).locate(asked)
+    for made in (DenseDictionary(features), dictionary_of(features)):
+        found = made.locate(asked)
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("largest", "count", "kind"),
+    [(2**22 - 1, 1, DenseDictionary), (2**22, 1, Dictionary), (2**22 + 8, 2**20 + 4, DenseDictionary)],
+)
+def test_fixed_dictionary_is_dense_where_there_is_room(largest, count, kind):
+    features = np.concatenate([np.arange(count - 1), [largest]])
+    assert type(dictionary_of(features)) is kind
+    assert dictionary_of(features).locate(np.array([largest, largest + 1])).tolist() == [count - 1, -1]
