@@ -24,7 +24,7 @@ def one_pass(
 ) -> float:
     """Seconds of one training pass over binary rows in the given order; changes the parameters."""
     none = np.empty(0, np.float32)
-    steps, penalties = np.full(3, 0.05, np.float32), np.full(3, 1e-4, np.float32)
+    steps, penalties = np.full(3, 0.05, np.float32), np.full(5, 1e-4, np.float32)
     begun = perf_counter()
     train_rows(
         start.table, start.intercept, indptr, indices, none, label, none, order, 1, start.factor_size,

@@ -124,9 +124,9 @@ class SparkFM:
         return self._curve
 
     def fit(self, epochs: int | None = None) -> Fit:
-        """Fit for so many epochs with nothing held out; None: as it comes."""
+        """Fit for so many epochs at most; None: as it comes."""
         data = self.frames.data
-        limits = {} if epochs is None else {"maxIter": epochs, "validationFraction": 0.0}
+        limits = {} if epochs is None else {"maxIter": epochs}
         return run(data, self.frames, self._estimator(**limits), self.features, data.rows < FEW_ROWS, True)
 
     def close(self) -> None:

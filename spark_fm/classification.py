@@ -152,7 +152,7 @@ class FMClassifier(FMEstimator[FMClassificationModel], _ClassifierParams):
         seed: int | None = None,
         weightCol: str | None = None,
         validationIndicatorCol: str | None = None,
-        patience: int = 10,
+        patience: int = 5,
         validationFraction: float = 0.1,
         numPartitions: int = 0,
         roundsPerEpoch: int = 0,

@@ -121,6 +121,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             reg_linear=self.getRegParamLinear(),
             reg_factors=self.getRegParamFactors(),
             reg_prior=self.getRegParamPrior(),
+            adapt_prior=not self.isSet(self.regParamPrior),
             init_std=self.getInitStd(),
             max_epochs=self.getMaxIter(),
             tol=self.getTol(),

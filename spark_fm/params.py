@@ -162,7 +162,9 @@ class FMParams(
     regParamPrior: Param[float] = _param(
         "regParamPrior",
         "strength of a Gaussian prior on weights and factors, which shrinks a feature the more the rarer it "
-        "is; where regParam is set, 0 unless set itself; >= 0",
+        "is; unless set, training begins with a thirtieth of the default, goes over to the default when the "
+        "validation loss gets no better, and back when that made it worse; where regParam is set, 0 unless "
+        "set itself; >= 0",
         _not_negative("regParamPrior"),
     )
     fitLinear: Param[bool] = _param(
@@ -236,7 +238,7 @@ class FMParams(
             tol=1e-6,
             solver="adagrad",
             seed=0,
-            patience=10,
+            patience=5,
             validationFraction=0.1,
             numPartitions=0,
             roundsPerEpoch=0,

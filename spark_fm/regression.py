@@ -68,7 +68,7 @@ class FMRegressor(FMEstimator[FMRegressionModel]):
         seed: int | None = None,
         weightCol: str | None = None,
         validationIndicatorCol: str | None = None,
-        patience: int = 10,
+        patience: int = 5,
         validationFraction: float = 0.1,
         numPartitions: int = 0,
         roundsPerEpoch: int = 0,

@@ -120,7 +120,8 @@ class Progress:
         if epoch.validation_loss == epoch.validation_loss:
             losses["validation"] = f"{epoch.validation_loss:.5g}"
         self._bar.set_postfix(losses)
-        self._bar.update()
+        # An epoch may be taken back.
+        self._bar.update(epoch.number - self._bar.n)
 
     def __enter__(self) -> "Progress":
         return self

@@ -77,11 +77,9 @@ class Oracle:
         self.w0 -= steps[0] * g / np.sqrt(self.g0)
         total = self.v[ids].T @ x if len(ids) else np.zeros(self.v.shape[1])
         for i, xi in zip(ids, x, strict=True):
-            grad_w = g * xi + c * (penalties[0] + self.own[i]) * self.w[i]
-            grad_v = (
-                g * xi * (total - self.v[i] * xi)
-                + c * (penalties[1] + penalties[2] * self.own[i]) * self.v[i]
-            )
+            own = min(penalties[2] * self.own[i], penalties[3])
+            grad_w = g * xi + c * (penalties[0] + own) * self.w[i]
+            grad_v = g * xi * (total - self.v[i] * xi) + c * (penalties[1] + penalties[4] * own) * self.v[i]
             self.gw[i] += grad_w * grad_w
             self.w[i] -= steps[1] * grad_w / np.sqrt(self.gw[i])
             if grad_v.size:

@@ -49,11 +49,11 @@ def fit_in_memory(
     state = start.at(block.features, inverse_scale, counts)
     if block.validation.size:
         runner = MemoryRunner(block, everything[~block.validation], everything[block.validation], settings)
-        return train(runner, state, settings)
+        return train(runner, state, settings, prior=settings.prior(judged=True))
     whole = MemoryRunner(block, everything, none, settings)
     folds = folds_of(block.rows, validation_fraction)
     if not folds:
-        return train(whole, state, settings)
+        return train(whole, state, settings, prior=settings.prior(judged=False))
     chosen = choose_epochs(block, state, settings, validation_fraction, folds)
     return refit(whole, state, settings, chosen)
 
@@ -69,7 +69,7 @@ def choose_epochs(
         held = order[fold * size : (fold + 1) * size]
         rest = np.concatenate([order[: fold * size], order[(fold + 1) * size :]])
         runners.append(MemoryRunner(block, np.sort(rest), np.sort(held), settings))
-    return train(FoldsRunner(runners), [state] * folds, settings)
+    return train(FoldsRunner(runners), [state] * folds, settings, prior=settings.prior(judged=True))
 
 
 def refit(
@@ -78,10 +78,11 @@ def refit(
     settings: Settings,
     chosen: Outcome[list[Parameters]],
 ) -> Outcome[Parameters]:
-    """Train for the chosen number of epochs; the history stays that of the choice."""
-    final = train(runner, state, replace(settings, max_epochs=chosen.best_epoch, tol=-np.inf))
+    """Train for the chosen number of epochs, with the chosen priors; the history stays that of the choice."""
+    limited = replace(settings, max_epochs=chosen.best_epoch, tol=-np.inf)
+    final = train(runner, state, limited, prior=chosen.prior)
     history: list[Epoch] = chosen.history
     return Outcome(
         final.state, chosen.best_epoch, history, chosen.stop_reason,
-        chosen.rollbacks + final.rollbacks,
+        chosen.rollbacks + final.rollbacks, final.prior,
     )  # fmt: skip

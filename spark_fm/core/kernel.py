@@ -109,8 +109,9 @@ def train_rows(
     order : int32, the rows to visit
     loss : number of a :class:`spark_fm.core.loss.Loss`
     steps : float32 (3,), step sizes of the intercept, the weights and the factors; 0 keeps a part as it is
-    penalties : float32 (3,), L2 penalties of the weights and of the factors, and how many times a feature's own
-        penalty counts for its factors (for its weight it counts once)
+    penalties : float32 (5,), L2 penalties of the weights and of the factors; what a feature's own penalty is
+        multiplied by, its largest value then, and how many times it counts for the factors (for the weight
+        it counts once)
 
     Returns
     -------
@@ -163,10 +164,11 @@ def train_rows(
             i = indices[j]
             x = values[j] if has_values else np.float32(1.0)
             gx = g * x
-            gradient = gx + c * (penalties[0] + table[i, own]) * table[i, weights]
+            extra = min(penalties[2] * table[i, own], penalties[3])
+            gradient = gx + c * (penalties[0] + extra) * table[i, weights]
             new_sum_w = table[i, sum_w] + gradient * gradient
             towards_sum = splat8(gx)
-            towards_zero = splat8(c * (penalties[1] + penalties[2] * table[i, own]) - gx * x)
+            towards_zero = splat8(c * (penalties[1] + penalties[4] * extra) - gx * x)
             squares = zero
             for f in range(0, width, 8):
                 d = add8(

@@ -64,7 +64,13 @@ def train_pass(
         block.values, block.label, block.weight, order,
         int(settings.loss), max(settings.factor_size, 1),
         np.array([step * settings.fit_intercept, step * settings.fit_linear, step], np.float32),
-        np.array([settings.reg_linear, settings.reg_factors, settings.prior_of_factors], np.float32),
+        np.array(
+            [
+                settings.reg_linear, settings.reg_factors, plan.prior, settings.largest_penalty(step),
+                settings.prior_of_factors,
+            ],
+            np.float32,
+        ),
     )  # fmt: skip
     weight = float(block.weight[order].sum(dtype=np.float64)) if block.weight.size else order.size
     return Totals(loss, weight, order.size)

@@ -24,6 +24,7 @@ class Settings:
     reg_prior : strength p of a Gaussian prior: an L2 penalty of p m on each weight and p m sqrt(2 K) on each
         factor, m being the mean number of non-zeros of a row, once per epoch and so spread over the
         feature's occurrences. It keeps the sum over a row of m weights, or m^2 / 2 pairs, of order one.
+    adapt_prior : whether to begin with a weaker prior, see :meth:`prior`
     init_std : standard deviation of the initial factors
     max_epochs : passes over the data at most
     tol : relative improvement of the loss below which an epoch counts as none
@@ -40,6 +41,7 @@ class Settings:
     reg_linear: float = 0.003
     reg_factors: float = 0.01
     reg_prior: float = 0.3
+    adapt_prior: bool = False
     init_std: float = 0.01
     max_epochs: int = 100
     tol: float = 1e-6
@@ -52,14 +54,48 @@ class Settings:
         """How many times the prior's penalty on a weight that on a factor is: sqrt(2 K)."""
         return math.sqrt(2.0 * self.factor_size)
 
-    def own_penalties(self, counts: FloatArray, active: float) -> npt.NDArray[np.float32]:
-        """The prior's penalty on the weight of features that occur ``counts`` times, per visit: float32 (m,).
+    def largest_penalty(self, step_size: float) -> float:
+        """What takes a factor to zero in one first step: a larger penalty by the prior would overshoot."""
+        return 1.0 / (step_size * max(self.prior_of_factors, 1.0))
 
-        Never more than what takes a factor to zero in one first step: a larger penalty would overshoot.
+    def prior(self, judged: bool) -> "Prior":
+        """How strong the prior is while training goes on.
+
+        How much a prior helps depends on the data: it is worth 5 % of the loss where most features are rare
+        and say little, and costs 15 % where the factors of users with a few rows carry the model. So where
+        validation rows judge (``judged``), it is weak until the model overfits. Where nothing judges, it is in between.
         """
-        largest = 1.0 / (self.step_size * max(self.prior_of_factors, 1.0))
-        spread = self.reg_prior * active / np.maximum(counts, 1.0)
-        return np.minimum(spread, largest).astype(np.float32)
+        if not self.adapt_prior:
+            return Prior(self.reg_prior, self.reg_prior)
+        if judged:
+            return Prior(self.reg_prior / 30.0, self.reg_prior)
+        return Prior(self.reg_prior / 3.0, self.reg_prior / 3.0)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Strengths of the prior: ``first`` for so many ``epochs``, ``later`` after them.
+
+    ``epochs`` None leaves it to the validation loss when to change, and whether.
+    """
+
+    first: float
+    later: float
+    epochs: float | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether there are two strengths to choose from."""
+        return self.first != self.later
+
+    def at(self, epochs: float) -> float:
+        """The strength after so many epochs."""
+        return self.first if self.epochs is None or epochs < self.epochs else self.later
+
+
+def spread(counts: FloatArray, active: float) -> npt.NDArray[np.float32]:
+    """The penalty per visit, at strength 1, on the weight of features that occur ``counts`` times: float32 (m,)."""
+    return (active / np.maximum(counts, 1.0)).astype(np.float32)
 
 
 @dataclass(frozen=True)

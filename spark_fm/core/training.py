@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from spark_fm.core.loss import Loss
-from spark_fm.core.settings import Settings
+from spark_fm.core.settings import Prior, Settings
 
 logger = logging.getLogger("spark_fm")
 
 MAX_ROLLBACKS = 12
 PATIENCE_AT_THE_START = 3
+NOT_WORSE = 0.002
 State = TypeVar("State")
 
 
@@ -51,6 +52,7 @@ class Plan:
     raised : factor on the merge's coupling, above 1 after a merge that overshot
     scale : mean squared residual of the last round for squared loss, 1 for log-loss
     epochs : how many epochs lie behind
+    prior : strength of the prior
     """
 
     number: int
@@ -60,6 +62,7 @@ class Plan:
     raised: float
     scale: float
     epochs: float = 0.0
+    prior: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -106,13 +109,14 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Outcome(Generic[State]):
-    """The best parameters, how they came about, and why training stopped."""
+    """The best parameters, how they came about, and why training stopped; ``prior`` says when its strength changed."""
 
     state: State
     best_epoch: int
     history: list[Epoch]
     stop_reason: str
-    rollbacks: int = 0
+    rollbacks: int
+    prior: Prior
 
 
 class _Rise:
@@ -125,6 +129,14 @@ class _Rise:
     def __init__(self, untrained: Totals | None) -> None:
         self.untrained = untrained.mean if untrained else math.inf
         self.lowest: dict[int, float] = {}
+        self._remembers = True
+
+    def forget(self) -> None:
+        """From now on compare with the untrained parameters only: under a stronger prior the loss of rows that
+        were trained on rises, and should.
+        """
+        self.lowest.clear()
+        self._remembers = False
 
     def seen(self, start: Totals, part: int, good: bool) -> bool:
         """Parameters that are the last ``good`` ones have not risen: there is nothing to go back to."""
@@ -140,8 +152,43 @@ class _Rise:
                 # The untrained loss may come from fewer rows than a round's.
                 known = self.untrained if self.untrained < math.inf else start.mean
                 self.untrained = max(known, start.mean)
-            self.lowest[part] = min(self.lowest.get(part, math.inf), start.mean)
+            if self._remembers:
+                self.lowest[part] = min(self.lowest.get(part, math.inf), start.mean)
         return risen
+
+
+class _Judge(Generic[State]):
+    """What the validation loss says: which parameters are best, how strong the prior should be, when to stop."""
+
+    def __init__(self, state: State, settings: Settings, prior: Prior) -> None:
+        self.best, self.epoch, self.loss, self.prior = state, 0, math.inf, prior
+        self._settings, self._reference, self._waited = settings, math.inf, 0
+        self._tried_at: float | None = None
+
+    def sees(self, state: State, epoch: int, loss: float, may_change: bool) -> str:
+        """The verdict on the parameters after an epoch.
+
+        Returns
+        -------
+        "on"; "anew": the model overfits, so this epoch's parameters are the start of a trial of the later prior;
+        "back": the trial has failed, the best parameters and the first prior go on; or "stop".
+        """
+        if loss < self.loss:
+            self.best, self.epoch, self.loss = state, epoch, loss
+        improved = loss < self._reference * (1.0 - self._settings.tol)
+        self._reference, self._waited = (loss, 0) if improved else (self._reference, self._waited + 1)
+        if self._tried_at is not None:
+            failed, self._tried_at = not loss <= self._tried_at * (1.0 + NOT_WORSE), None
+            if failed:
+                self.prior = Prior(self.prior.first, self.prior.first)
+                self._reference, self._waited = self.loss, 0
+                return "back"
+        elif may_change and not improved and self.epoch and self.prior.changes and self.prior.epochs is None:
+            self.prior, self._tried_at, self._waited = replace(self.prior, epochs=epoch), loss, 0
+            return "anew"
+        # Factors start near a saddle: the loss may rise before they have found a direction.
+        patience = self._settings.patience * (1 if self.epoch else PATIENCE_AT_THE_START)
+        return "stop" if self._waited >= patience else "on"
 
 
 def train(
@@ -151,6 +198,7 @@ def train(
     report: Callable[[Epoch], None] = lambda epoch: None,
     first_number: int = 0,
     untrained: Totals | None = None,
+    prior: Prior | None = None,
 ) -> Outcome[State]:
     """Run epochs until ``max_epochs``, until the validation loss has not improved for ``patience`` epochs
     (three times as many as long as no epoch was better than the start), or,
@@ -159,20 +207,27 @@ def train(
     A round whose result is not finite, or after which the loss has clearly risen, is taken back: training goes
     on from the last good parameters with a more careful merge or a smaller step.
 
+    A ``prior`` (by default of constant strength) that leaves it to the validation loss when to change does so when an
+    epoch is no improvement; when the next epoch is worse still, that is taken back.
+
     Returns
     -------
     The parameters with the lowest validation loss (the last good ones without validation rows).
     """
-    plan = Plan(first_number, 0, True, settings.step_size, 1.0, 1.0)
-    rise, history, rollbacks = _Rise(untrained), [], 0
+    judge = _Judge(state, settings, prior or Prior(settings.reg_prior, settings.reg_prior))
+    plan = Plan(first_number, 0, True, settings.step_size, 1.0, 1.0, prior=judge.prior.at(0.0))
+    rise, rollbacks = _Rise(untrained), 0
+    history: list[Epoch] = []
     good, done, judged = state, 0, -1
-    best, best_epoch, best_loss, reference, waited = state, 0, math.inf, math.inf, 0
     visited, before, seconds, previous_loss = Totals(), Totals(), dict[str, float](), math.inf
     last = settings.max_epochs * runner.rounds_per_epoch
     reason = "maxIter"
     while True:
         behind, part = done / runner.rounds_per_epoch, done % runner.rounds_per_epoch
-        plan = replace(plan, part=part, train=done < last, epochs=behind)
+        strength = judge.prior.at(behind)
+        if strength != plan.prior:
+            rise.forget()
+        plan = replace(plan, part=part, train=done < last, epochs=behind, prior=strength)
         result = runner.run(state, plan)
         for phase, spent in result.seconds.items():
             seconds[phase] = seconds.get(phase, 0.0) + spent
@@ -191,15 +246,19 @@ def train(
                     report(epoch)
                     visited, seconds = Totals(), {}
                 if result.validation.rows:
-                    if loss < best_loss:
-                        best, best_epoch, best_loss = state, done // runner.rounds_per_epoch, loss
-                    improved = loss < reference * (1.0 - settings.tol)
-                    reference, waited = (loss, 0) if improved else (reference, waited + 1)
-                    # Factors start near a saddle: the loss may rise before they have found a direction.
-                    patience = settings.patience * (1 if best_epoch else PATIENCE_AT_THE_START)
-                    if waited >= patience:
+                    verdict = judge.sees(state, done // runner.rounds_per_epoch, loss, plan.train)
+                    if verdict == "stop":
                         reason = "patience"
                         break
+                    if verdict != "on":
+                        logger.info(
+                            "epoch %d: prior %s: %s", done // runner.rounds_per_epoch, verdict, judge.prior
+                        )
+                        if verdict == "back":
+                            state = good = judge.best
+                            judged = done = judge.epoch * runner.rounds_per_epoch
+                            del history[judge.epoch :]
+                        continue
                 elif done and done < last:
                     gain = previous_loss - history[-1].training_loss
                     if gain < settings.tol * abs(previous_loss):
@@ -228,9 +287,8 @@ def train(
             plan = replace(plan, scale=max(2.0 * result.train.mean, 1e-6))
         state, done = result.state, done + 1
 
-    if best_loss == math.inf:
-        best, best_epoch = state, len(history)
-    return Outcome(best, best_epoch, history, reason, rollbacks)
+    best, best_epoch = (state, len(history)) if judge.loss == math.inf else (judge.best, judge.epoch)
+    return Outcome(best, best_epoch, history, reason, rollbacks, judge.prior)
 
 
 def _more_careful(plan: Plan, merges: bool) -> Plan:

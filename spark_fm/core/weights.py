@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_fm.core.parameters import Parameters, initial_parameters, padded
-from spark_fm.core.settings import Scale, Settings
+from spark_fm.core.settings import Scale, Settings, spread
 
 FloatArray = npt.NDArray[np.float32]
 LongArray = npt.NDArray[np.int64]
@@ -79,7 +79,7 @@ class Start:
         )
         table = made.table[np.searchsorted(ascending, features)]
         if counts is not None:
-            table[:, -1] = settings.own_penalties(counts, self.scale.active)
+            table[:, -1] = spread(counts, self.scale.active)
         if self.model is not None:
             rows = self.model.find(features)
             here = rows >= 0

@@ -9,7 +9,7 @@ import numpy as np
 
 from spark_fm.core.loss import Loss
 from spark_fm.core.parameters import Parameters, padded
-from spark_fm.core.settings import Scale, Settings
+from spark_fm.core.settings import Prior, Scale, Settings
 from spark_fm.core.training import Epoch, Outcome, Plan, train
 from spark_fm.core.weights import Start, Weights
 from spark_fm.engine.dataset import PackedData, Statistics
@@ -195,11 +195,11 @@ def _fit_in_rounds(
     )
     with runner:
 
-        def run(settings: Settings, all_rows: bool, report: Report) -> Outcome[Parameters]:
+        def run(settings: Settings, all_rows: bool, prior: Prior, report: Report) -> Outcome[Parameters]:
             runner.all_rows = all_rows
             warm, untrained = state, None
             if division.partitions > 1 and start.settings.max_epochs > 0:
-                plan = Plan(0, 0, True, settings.step_size, 1.0, 1.0)
+                plan = Plan(0, 0, True, settings.step_size, 1.0, 1.0, prior=prior.first)
                 warmed = runner.warm_up(state, plan, WARM_UP_ROWS)
                 warm, untrained = (warmed.state if warmed.finite else state), warmed.start
             return train(
@@ -209,12 +209,14 @@ def _fit_in_rounds(
                 lambda epoch: report(in_data_units(epoch, settings, start.scale)),
                 first_number=1,
                 untrained=untrained,
+                prior=prior,
             )
 
-        outcome = run(settings, False, report)
+        judged = held_out > 0.0 or statistics.validation_rows > 0
+        outcome = run(settings, False, settings.prior(judged), report)
         if held_out > REFIT_ABOVE:
             logger.info("training %d epochs on all rows", outcome.best_epoch)
             again = replace(settings, max_epochs=outcome.best_epoch, tol=-np.inf)
-            final = run(again, True, lambda epoch: None)
+            final = run(again, True, outcome.prior, lambda epoch: None)
             outcome = replace(outcome, state=final.state)
     return outcome, start.finish(outcome.state, inverse_scale)

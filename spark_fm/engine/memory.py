@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from spark_fm.core.block import NO_FEATURES, Block, concatenate
 from spark_fm.core.fit import fit_in_memory
 from spark_fm.core.parameters import Parameters, padded
+from spark_fm.core.settings import Prior
 from spark_fm.core.training import Epoch, Outcome
 from spark_fm.core.weights import Start
 from spark_fm.engine.features import Counter, FeatureCounts
@@ -62,6 +63,7 @@ def train_all(
         "best_epoch": outcome.best_epoch,
         "stop_reason": outcome.stop_reason,
         "rollbacks": outcome.rollbacks,
+        "prior": asdict(outcome.prior),
     }
     for number, first in enumerate(range(0, max(1, trained.features.size), ROWS_A_CHUNK)):
         chunk = slice(first, first + ROWS_A_CHUNK)
@@ -133,6 +135,7 @@ def train_in_one_task(
         [Epoch(**epoch) for epoch in summary["history"]],
         summary["stop_reason"],
         summary["rollbacks"],
+        Prior(**summary["prior"]),
     )
     inverse = [np.frombuffer(r["inverse_scale"], np.float32) for r in rows]
     return outcome, np.concatenate(inverse) if has_values else None

@@ -135,7 +135,7 @@ def test_held_out_parts_do_not_overlap():
     class StoppedError(Exception):
         pass
 
-    def spy(runners, *args):
+    def spy(runners, *args, **kwargs):
         seen.extend(runners.folds)
         raise StoppedError
 

@@ -10,7 +10,7 @@ from tests.oracle import Oracle, block_of, value
 
 FACTOR_SIZES = [0, 1, 2, 3, 5, 7, 8, 9, 12, 15, 16, 17, 20]
 LOSSES = [Loss.SQUARED, Loss.LOGISTIC]
-NO_PENALTY = (0.0, 0.0, 0.0)
+NO_PENALTY = (0.0,) * 5
 
 
 def score(table, intercept, block, order=None):
@@ -104,7 +104,9 @@ def test_scoring_does_not_change_the_table():
     factor_size=st.sampled_from(FACTOR_SIZES),
     seed=st.integers(0, 2**32),
     weighted=st.booleans(),
-    penalties=st.sampled_from([NO_PENALTY, (0.01, 0.0, 0.0), (0.0, 0.02, 3.0), (0.5, 0.25, 0.5)]),
+    penalties=st.sampled_from(
+        [NO_PENALTY, (0.01, 0.0, 0.0, 0.0, 0.0), (0.0, 0.02, 2.0, 9.0, 3.0), (0.5, 0.25, 0.5, 0.2, 0.5)]
+    ),
 )
 def test_steps_are_those_of_the_formula(loss, data, factor_size, seed, weighted, penalties):
     random = np.random.default_rng(seed)
@@ -183,7 +185,7 @@ def test_step_of_zero_keeps_a_part(loss, steps, kept):
 def test_features_that_no_row_has_stay_as_they_are():
     oracle = Oracle.random(5, FEATURES, 6)
     table, _, _ = train(
-        oracle, block_of([([2, 9], [1.0, -1.0])], [3.0]), Loss.SQUARED, penalties=(0.1, 0.1, 0.0)
+        oracle, block_of([([2, 9], [1.0, -1.0])], [3.0]), Loss.SQUARED, penalties=(0.1, 0.1, 0.0, 0.0, 0.0)
     )
     others = [i for i in range(FEATURES) if i not in (2, 9)]
     np.testing.assert_array_equal(table[others], oracle.table[others])
@@ -194,21 +196,21 @@ def test_features_that_no_row_has_stay_as_they_are():
 def test_padding_beyond_the_factor_size_stays_zero(factor_size):
     oracle = Oracle.random(6, FEATURES, factor_size)
     block = block_of([([0, 4, 7], [1.0, -2.0, 0.5])] * 5, [1.0, 0.0, 2.0, 1.0, -1.0])
-    table, _, _ = train(oracle, block, Loss.SQUARED, penalties=(0.1, 0.2, 0.0))
+    table, _, _ = train(oracle, block, Loss.SQUARED, penalties=(0.1, 0.2, 0.0, 0.0, 0.0))
     assert (table[:, factor_size:-4] == 0.0).all()
 
 
 def test_row_of_weight_zero_changes_nothing_and_costs_nothing():
     oracle = Oracle.random(7, FEATURES, 3)
     block = block_of([([0, 1], [1.0, 2.0])], [5.0], [0.0])
-    table, intercept, total = train(oracle, block, Loss.SQUARED, penalties=(0.1, 0.1, 0.0))
+    table, intercept, total = train(oracle, block, Loss.SQUARED, penalties=(0.1, 0.1, 0.0, 0.0, 0.0))
     np.testing.assert_array_equal(table, oracle.table)
     np.testing.assert_array_equal(intercept, [oracle.w0, 1.0])
     assert total == 0.0
 
 
 def test_row_of_weight_two_has_twice_the_gradient_penalty_included():
-    data, penalties = [([0, 3], [1.0, 2.0])], (0.3, 0.2, 0.0)
+    data, penalties = [([0, 3], [1.0, 2.0])], (0.3, 0.2, 0.0, 0.0, 0.0)
     oracle = Oracle.random(8, FEATURES, 4)
     once, _, loss_once = train(oracle, block_of(data, [0.5]), Loss.SQUARED, penalties=penalties)
     twice, _, loss_twice = train(oracle, block_of(data, [0.5], [2.0]), Loss.SQUARED, penalties=penalties)

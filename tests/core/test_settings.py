@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from spark_fm.core.loss import Loss
-from spark_fm.core.settings import Scale, Settings
+from spark_fm.core.settings import Prior, Scale, Settings, spread
 
 SQUARED = Settings(Loss.SQUARED)
 LOGISTIC = Settings(Loss.LOGISTIC)
@@ -34,3 +34,35 @@ def test_classification_keeps_labels_and_starts_at_the_log_odds():
 def test_classification_without_intercept_starts_at_zero():
     settings = Settings(Loss.LOGISTIC, fit_intercept=False)
     assert Scale.of(settings, 1.0, 0.2, 0.16).intercept == 0.0
+
+
+def test_prior_is_of_constant_strength_unless_it_adapts():
+    settings = Settings(Loss.LOGISTIC, reg_prior=0.6)
+    assert settings.prior(judged=True) == settings.prior(judged=False) == Prior(0.6, 0.6)
+    assert not settings.prior(judged=True).changes
+
+
+def test_adaptive_prior_begins_weak_where_validation_rows_judge():
+    settings = Settings(Loss.LOGISTIC, reg_prior=0.6, adapt_prior=True)
+    prior = settings.prior(judged=True)
+    assert prior.first < settings.prior(judged=False).first < prior.later == 0.6
+    assert prior.changes
+    assert not settings.prior(judged=False).changes
+
+
+def test_prior_changes_after_its_epochs():
+    prior = Prior(1.0, 2.0, 3)
+    assert [prior.at(epochs) for epochs in (0.0, 2.9, 3.0, 7.0)] == [1.0, 1.0, 2.0, 2.0]
+    assert Prior(1.0, 2.0).at(1e9) == 1.0
+
+
+def test_penalty_is_spread_over_a_features_occurrences():
+    found = spread(np.array([0.0, 1.0, 4.0]), 8.0)
+    assert found.dtype == np.float32
+    assert found.tolist() == [8.0, 8.0, 2.0]
+
+
+def test_largest_penalty_takes_a_factor_to_zero_in_one_step():
+    settings = Settings(Loss.LOGISTIC, factor_size=8)
+    # The gradient l v moves v by step * l * v when its accumulator is one.
+    assert 0.5 * settings.largest_penalty(0.5) * settings.prior_of_factors == 1.0

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from spark_fm.core.loss import Loss
-from spark_fm.core.settings import Settings
+from spark_fm.core.settings import Prior, Settings
 from spark_fm.core.training import MAX_ROLLBACKS, PATIENCE_AT_THE_START, Plan, Result, Totals, train
 
 SETTINGS = Settings(Loss.LOGISTIC, max_epochs=10, patience=3, tol=1e-6, step_size=0.4)
@@ -297,3 +297,103 @@ def test_log_losses_scale_stays_one():
     runner = FakeRunner([0.5, 0.3, 0.2])
     train(runner, 0, replace(SETTINGS, max_epochs=2))
     assert [plan.scale for plan in runner.plans] == [1.0, 1.0, 1.0]
+
+
+@dataclass
+class PriorRunner(FakeRunner):
+    """States are lists of the priors that their rounds were trained with; ``losses`` has the loss of each list."""
+
+    losses: object = None
+
+    def loss(self, state):
+        return self.losses(state)
+
+    def run(self, state, plan):
+        self.plans.append(plan)
+        loss = self.losses(state)
+        after = (*state, plan.prior) if plan.train else state
+        validation = totals(loss) if plan.part == 0 else Totals()
+        return Result(after, totals(loss), totals(loss) if plan.train else Totals(), validation, True)
+
+
+WEAK, STRONG = 0.25, 4.0
+ADAPTIVE = Prior(WEAK, STRONG)
+
+
+def overfitting(cured):
+    """Weak epochs help twice and then harm; strong ones help when ``cured`` and harm badly when not."""
+
+    def losses(state):
+        loss = 1.0
+        for n, prior in enumerate(state):
+            loss += (-0.2 if n < 2 else 0.05) if prior == WEAK else (-0.1 if cured else 0.3)
+        return loss
+
+    return losses
+
+
+@pytest.mark.parametrize("rounds_per_epoch", [1, 3])
+def test_prior_gets_strong_once_an_epoch_is_no_improvement(rounds_per_epoch):
+    def losses(state):
+        return overfitting(True)(state[::rounds_per_epoch])
+
+    runner = PriorRunner([], losses=losses, rounds_per_epoch=rounds_per_epoch)
+    outcome = train(runner, (), replace(SETTINGS, max_epochs=5), prior=ADAPTIVE)
+    by_epoch = [WEAK, WEAK, WEAK, STRONG, STRONG]
+    assert outcome.state == tuple(prior for prior in by_epoch for _ in range(rounds_per_epoch))
+    assert (outcome.best_epoch, outcome.rollbacks) == (5, 0)
+    assert outcome.prior == Prior(WEAK, STRONG, 3)
+    assert [e.number for e in outcome.history] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("rounds_per_epoch", [1, 3])
+def test_prior_that_makes_it_worse_is_taken_back_for_good(rounds_per_epoch):
+    def losses(state):
+        return overfitting(False)(state[::rounds_per_epoch])
+
+    runner = PriorRunner([], losses=losses, rounds_per_epoch=rounds_per_epoch)
+    outcome = train(runner, (), replace(SETTINGS, patience=3), prior=ADAPTIVE)
+    assert outcome.state == (WEAK,) * 2 * rounds_per_epoch
+    assert (outcome.best_epoch, outcome.stop_reason) == (2, "patience")
+    # The trial leaves no trace in the history.
+    assert [e.number for e in outcome.history] == [1, 2, 3, 4, 5]
+    assert [e.validation_loss for e in outcome.history] == pytest.approx([0.8, 0.6, 0.65, 0.7, 0.75])
+    assert outcome.prior.at(100) == WEAK
+
+
+def test_prior_that_is_no_worse_within_the_noise_stays():
+    losses = {0: 1.0, 1: 0.5, 2: 0.51, 3: 0.5105}
+    runner = PriorRunner([], losses=lambda state: losses.get(len(state), 0.52))
+    outcome = train(runner, (), SETTINGS, prior=ADAPTIVE)
+    assert (outcome.best_epoch, outcome.prior) == (1, Prior(WEAK, STRONG, 2))
+
+
+def test_prior_of_constant_strength_does_not_change():
+    runner = PriorRunner([], losses=overfitting(True))
+    outcome = train(runner, (), SETTINGS, prior=Prior(WEAK, WEAK))
+    assert {plan.prior for plan in runner.plans} == {WEAK}
+    assert outcome.best_epoch == 2
+
+
+def test_prior_waits_until_training_has_got_better_than_its_start():
+    runner = PriorRunner([], losses=lambda state: 1.0 + 0.1 * len(state))
+    train(runner, (), SETTINGS, prior=ADAPTIVE)
+    assert {plan.prior for plan in runner.plans} == {WEAK}
+
+
+def test_chosen_priors_can_be_repeated_without_validation_rows():
+    class Unjudged(PriorRunner):
+        def run(self, state, plan):
+            return replace(super().run(state, plan), validation=Totals())
+
+    runner = Unjudged([], losses=lambda state: 1.0 / (1 + len(state)))
+    outcome = train(runner, (), replace(SETTINGS, max_epochs=4, tol=0.0), prior=Prior(WEAK, STRONG, 3))
+    assert outcome.state == (WEAK, WEAK, WEAK, STRONG)
+
+
+def test_loss_of_trained_rows_may_rise_under_a_stronger_prior_but_not_above_the_untrained():
+    curve = {0: 1.0, 1: 0.4, 2: 0.1, 3: 0.8, 4: 0.9, 5: 0.95}
+    settings, prior = replace(SETTINGS, max_epochs=5, tol=-10.0), Prior(WEAK, STRONG, 2)
+    assert train(FakeRunner(list(curve.values()), validated=False), 0, settings, prior=prior).rollbacks == 0
+    curve[4] = 9.0
+    assert train(FakeRunner(list(curve.values()), validated=False), 0, settings, prior=prior).rollbacks > 0
