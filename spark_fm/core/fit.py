@@ -13,10 +13,21 @@ from spark_fm.core.training import Epoch, Outcome, train
 from spark_fm.core.weights import Start
 
 ENOUGH_VALIDATION_ROWS = 8000
+ENOUGH_HELD_OUT = 20_000
+LEAST_HELD_OUT = 0.02
+REFIT_ABOVE = 0.05
 FEWEST_ROWS_TO_HOLD_OUT_FROM = 20
 MOST_FOLDS = 5
 
 IntArray = npt.NDArray[np.int32]
+
+
+def held_out_fraction(rows: int, fraction: float) -> float:
+    """Part of so many rows to hold out when ``fraction`` was asked for: less on large data.
+
+    Only where it is more than a twentieth is the model trained again on all rows.
+    """
+    return min(fraction, max(ENOUGH_HELD_OUT / rows, LEAST_HELD_OUT)) if fraction > 0.0 else 0.0
 
 
 def folds_of(rows: int, fraction: float) -> int:
@@ -27,6 +38,11 @@ def folds_of(rows: int, fraction: float) -> int:
         return 0
     wanted = -(-ENOUGH_VALIDATION_ROWS // max(1, int(rows * fraction)))
     return max(1, min(wanted, MOST_FOLDS, int(1.0 / fraction)))
+
+
+def in_random_order(block: Block, seed: int) -> Block:
+    """The rows in another, seeded order."""
+    return block.take(np.random.default_rng([seed, 0x0D0E]).permutation(block.rows))
 
 
 def fit_in_memory(
@@ -40,10 +56,11 @@ def fit_in_memory(
 
     With validation rows in the block, these decide when to stop. Without, ``validation_fraction`` of the rows,
     held out once or several times, decides how many epochs to train, and the model is then trained that
-    long on all rows. ``block.features`` must be the whole dictionary; ``counts`` as in :meth:`Start.at`.
+    long on all rows, unless almost all were. ``block.features`` must be the whole dictionary; ``counts`` as
+    in :meth:`Start.at`.
     """
     settings = start.settings
-    block = scaled(block, start.scale, inverse_scale)
+    block = scaled(in_random_order(block, settings.seed), start.scale, inverse_scale)
     everything = np.arange(block.rows, dtype=np.int32)
     none = np.empty(0, np.int32)
     state = start.at(block.features, inverse_scale, counts)
@@ -51,24 +68,30 @@ def fit_in_memory(
         runner = MemoryRunner(block, everything[~block.validation], everything[block.validation], settings)
         return train(runner, state, settings, prior=settings.prior(judged=True))
     whole = MemoryRunner(block, everything, none, settings)
-    folds = folds_of(block.rows, validation_fraction)
+    fraction = held_out_fraction(block.rows, validation_fraction)
+    folds = folds_of(block.rows, fraction)
     if not folds:
         return train(whole, state, settings, prior=settings.prior(judged=False))
-    chosen = choose_epochs(block, state, settings, validation_fraction, folds)
+    chosen = choose_epochs(block, state, settings, fraction, folds)
+    if folds == 1 and fraction <= REFIT_ABOVE:
+        return _outcome(chosen.state[0], chosen, chosen.rollbacks)
     return refit(whole, state, settings, chosen)
 
 
 def choose_epochs(
     block: Block, state: Parameters, settings: Settings, fraction: float, folds: int
 ) -> Outcome[list[Parameters]]:
-    """Train with some rows held out, ``folds`` times side by side, to find the best number of epochs."""
-    order = np.random.default_rng([settings.seed, 0xF01D]).permutation(block.rows).astype(np.int32)
+    """Train with some rows held out, ``folds`` times side by side, to find the best number of epochs.
+
+    The rows must be in a random order.
+    """
+    rows = np.arange(block.rows, dtype=np.int32)
     size = max(1, int(block.rows * fraction))
     runners = []
     for fold in range(folds):
-        held = order[fold * size : (fold + 1) * size]
-        rest = np.concatenate([order[: fold * size], order[(fold + 1) * size :]])
-        runners.append(MemoryRunner(block, np.sort(rest), np.sort(held), settings))
+        held = rows[fold * size : (fold + 1) * size]
+        rest = np.concatenate([rows[: fold * size], rows[(fold + 1) * size :]])
+        runners.append(MemoryRunner(block, rest, held, settings))
     return train(FoldsRunner(runners), [state] * folds, settings, prior=settings.prior(judged=True))
 
 
@@ -81,8 +104,10 @@ def refit(
     """Train for the chosen number of epochs, with the chosen priors; the history stays that of the choice."""
     limited = replace(settings, max_epochs=chosen.best_epoch, tol=-np.inf)
     final = train(runner, state, limited, prior=chosen.prior)
+    return _outcome(final.state, chosen, chosen.rollbacks + final.rollbacks)
+
+
+def _outcome(state: Parameters, chosen: Outcome[list[Parameters]], rollbacks: int) -> Outcome[Parameters]:
+    """Parameters with the story of the choice."""
     history: list[Epoch] = chosen.history
-    return Outcome(
-        final.state, chosen.best_epoch, history, chosen.stop_reason,
-        chosen.rollbacks + final.rollbacks, final.prior,
-    )  # fmt: skip
+    return Outcome(state, chosen.best_epoch, history, chosen.stop_reason, rollbacks, chosen.prior)

@@ -13,6 +13,7 @@ from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan, Result, Totals
 
 START_SAMPLE = 4096
+ROWS_A_WINDOW = 8192
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
 
@@ -45,6 +46,18 @@ def measure(table: FloatArray, intercept: float, block: Block, rows: IntArray, l
     return Totals(total, float(weight.sum(dtype=np.float64)) if weight.size else rows.size, rows.size)
 
 
+def shuffled(rows: IntArray, random: np.random.Generator) -> IntArray:
+    """Rows in a random order in which rows near each other stay near each other.
+
+    Windows of 8192 rows follow each other at random, and so do the rows within each: what rows are made of is then
+    found in the processor's caches. It is for rows that lie in a random order already.
+    """
+    windows = [rows[first : first + ROWS_A_WINDOW] for first in range(0, rows.size, ROWS_A_WINDOW)]
+    if len(windows) < 2:
+        return random.permutation(rows)
+    return np.concatenate([random.permutation(windows[w]) for w in random.permutation(len(windows))])
+
+
 def train_pass(
     table: FloatArray,
     intercept: npt.NDArray[np.float64],
@@ -55,7 +68,7 @@ def train_pass(
     random: np.random.Generator,
 ) -> Totals:
     """Train on some rows of a block in random order; changes ``table`` and ``intercept``."""
-    order = random.permutation(rows)
+    order = shuffled(rows, random)
     if settings.mini_batch_fraction < 1.0:
         order = order[: max(1, round(settings.mini_batch_fraction * rows.size))]
     step = plan.step_size

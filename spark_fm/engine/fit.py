@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from spark_fm.core.fit import REFIT_ABOVE, held_out_fraction
 from spark_fm.core.loss import Loss
 from spark_fm.core.parameters import Parameters, padded
 from spark_fm.core.settings import Prior, Scale, Settings
@@ -28,8 +29,6 @@ LARGEST_IN_MEMORY = 2 * 2**30
 WARM_UP_ROWS = 40_000
 FEWEST_ROWS_A_ROUND = 100
 MOST_ROUNDS = 8
-ENOUGH_HELD_OUT = 20_000
-REFIT_ABOVE = 0.05
 
 Report = Callable[["FitEpoch"], None]
 
@@ -165,18 +164,13 @@ def _fit_in_one_task(
     return outcome, start.finish(outcome.state, inverse_scale)
 
 
-def held_out_fraction(statistics: Statistics, fraction: float) -> float:
-    """Part of the rows to hold out: what was asked for, less on large data, none with validation rows."""
-    if statistics.validation_rows or fraction <= 0.0:
-        return 0.0
-    return min(fraction, max(ENOUGH_HELD_OUT / statistics.rows, 0.02))
-
-
 def _fit_in_rounds(
     packed: PackedData, start: Start, division: Division, report: Report
 ) -> tuple[Outcome[Parameters], Weights]:
     settings, statistics = start.settings, packed.statistics
-    held_out = held_out_fraction(statistics, division.validation_fraction)
+    held_out = 0.0
+    if not statistics.validation_rows:
+        held_out = held_out_fraction(statistics.rows, division.validation_fraction)
     units = packed.units(division.partitions, division.rounds_per_epoch, held_out, settings.seed)
     features = packed.features
     check_model_size(driver_limits(packed.spark), features.ids.size, settings.factor_size)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spark_fm.core.fit import choose_epochs, fit_in_memory, folds_of
+from spark_fm.core.fit import choose_epochs, fit_in_memory, folds_of, held_out_fraction, in_random_order
 from spark_fm.core.loss import Loss
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.weights import Start
@@ -49,6 +49,14 @@ def predictions(model, block):
 )
 def test_folds(rows, fraction, expected):
     assert folds_of(rows, fraction) == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "fraction", "expected"),
+    [(1000, 0.1, 0.1), (1000, 0.5, 0.5), (1000, 0.0, 0.0), (10**6, 0.1, 0.02), (400_000, 0.3, 0.05)],
+)
+def test_less_is_held_out_of_large_data(rows, fraction, expected):
+    assert held_out_fraction(rows, fraction) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("validation", [0, 300])
@@ -103,19 +111,39 @@ def test_validation_rows_are_not_trained_on():
     assert [e.validation_loss for e in first.history] != [e.validation_loss for e in second.history]
 
 
+def chosen_epochs(block, settings, fraction, folds):
+    start = start_of(block)
+    ordered = in_random_order(block, settings.seed)
+    label = (ordered.label - start.scale.label_mean) / start.scale.label_deviation
+    return choose_epochs(
+        replace(ordered, label=label), start.at(block.features, None), settings, fraction, folds
+    )
+
+
+def test_where_almost_all_rows_have_trained_the_model_is_not_trained_again(monkeypatch):
+    monkeypatch.setattr("spark_fm.core.fit.ENOUGH_HELD_OUT", 20)
+    monkeypatch.setattr("spark_fm.core.fit.ENOUGH_VALIDATION_ROWS", 20)
+    block = planted_block(400)
+    outcome, _ = fit(block, replace(SETTINGS, patience=3))
+    chosen = chosen_epochs(block, replace(SETTINGS, patience=3), 0.05, 1)
+    np.testing.assert_array_equal(outcome.state.table, chosen.state[0].table)
+    assert (outcome.best_epoch, outcome.history) == (chosen.best_epoch, chosen.history)
+
+
+def test_rows_in_random_order_are_the_same_rows():
+    block = planted_block(50)
+    found = in_random_order(block, 3)
+    assert sorted(found.label) == sorted(block.label)
+    assert (found.label != block.label).any()
+    np.testing.assert_array_equal(found.label, in_random_order(block, 3).label)
+
+
 def test_without_validation_rows_some_are_held_out_to_choose_the_epochs_and_all_are_trained_on():
     block = planted_block(400)
     outcome, _ = fit(block, replace(SETTINGS, patience=3))
     losses = [e.validation_loss for e in outcome.history]
     assert outcome.best_epoch == 1 + int(np.argmin(losses))
-    start = start_of(block)
-    chosen = choose_epochs(
-        replace(block, label=(block.label - start.scale.label_mean) / start.scale.label_deviation),
-        start.at(block.features, None),
-        replace(SETTINGS, patience=3),
-        0.1,
-        5,
-    )
+    chosen = chosen_epochs(block, replace(SETTINGS, patience=3), 0.1, 5)
     assert chosen.best_epoch == outcome.best_epoch
     assert chosen.history == outcome.history
     # The same as training that many epochs on everything without holding out.

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from spark_fm.core.block import NO_FLOATS
-from spark_fm.core.local import FoldsRunner, MemoryRunner, measure, scaled, train_pass
+from spark_fm.core.local import (
+    ROWS_A_WINDOW,
+    FoldsRunner,
+    MemoryRunner,
+    measure,
+    scaled,
+    shuffled,
+    train_pass,
+)
 from spark_fm.core.loss import Loss
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan, Totals
@@ -64,6 +72,18 @@ def test_measure_of_no_rows_is_nothing():
     oracle = Oracle.random(1, 5, 4)
     block = block_of([([0], [1.0])])
     assert measure(oracle.table, oracle.w0, block, rows(), Loss.SQUARED) == Totals()
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, ROWS_A_WINDOW + 1, 3 * ROWS_A_WINDOW + 7])
+def test_shuffled_rows_are_all_rows_and_near_each_other(size):
+    given = 5 + np.arange(size, dtype=np.int32)
+    found = shuffled(given, np.random.default_rng(1))
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(np.sort(found), given)
+    jumps = np.abs(np.diff(found)) >= ROWS_A_WINDOW
+    assert jumps.sum() <= size // ROWS_A_WINDOW
+    if size >= 100:
+        assert (found != given).mean() > 0.9
 
 
 def one_pass(settings, plan=PLAN, seed=0, block=None, training=None):

@@ -10,7 +10,6 @@ from spark_fm.engine.fit import (
     _in_memory,
     decide_partitions,
     decide_rounds,
-    held_out_fraction,
     in_data_units,
 )
 
@@ -46,19 +45,6 @@ def test_rounds_are_more_than_one_where_there_are_rows():
     assert decide_rounds(DATA, 1) == decide_rounds(DATA, 2) == 1
     assert decide_rounds(DATA, 8) > 1
     assert decide_rounds(replace(DATA, training_rows=800), 8) == 1
-
-
-@pytest.mark.parametrize(
-    ("rows", "fraction", "expected"),
-    [(1000, 0.1, 0.1), (1000, 0.5, 0.5), (1000, 0.0, 0.0), (10**6, 0.1, 0.02), (400_000, 0.3, 0.05)],
-)
-def test_less_is_held_out_of_large_data(rows, fraction, expected):
-    data = replace(DATA, rows=rows, training_rows=rows)
-    assert held_out_fraction(data, fraction) == pytest.approx(expected)
-
-
-def test_nothing_is_held_out_where_there_are_validation_rows():
-    assert held_out_fraction(replace(DATA, training_rows=99_999), 0.1) == 0.0
 
 
 def test_only_data_that_fit_are_trained_in_memory():
