@@ -161,6 +161,11 @@ def test_reg_param_takes_the_place_of_the_prior_too(given, expected):
     assert estimator.getRegParamPrior() == estimator._settings().reg_prior == expected
 
 
+@pytest.mark.parametrize(("given", "adapts"), [({}, True), ({"regParamPrior": 0.3}, False)])
+def test_prior_adapts_unless_it_is_set(given, adapts):
+    assert FMRegressor(**given)._settings().adapt_prior is adapts
+
+
 def test_settings_are_the_params():
     settings = FMRegressor(**VALUES)._settings()
     assert (settings.factor_size, settings.fit_intercept, settings.fit_linear) == (5, False, False)
