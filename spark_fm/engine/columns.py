@@ -74,8 +74,6 @@ def training_columns(dataset: DataFrame, columns: Columns) -> tuple[DataFrame, F
     """
     kind = features_kind(field_of(dataset, columns.features, "featuresCol").dataType, columns.features)
     features = dataset[quoted(columns.features)]
-    if kind == "ids":
-        features = features.cast("array<bigint>")
     label = _number(dataset, columns.label, "labelCol")
     weight = _number(dataset, columns.weight, "weightCol") if columns.weight else F.lit(1.0)
     validation = F.lit(False)

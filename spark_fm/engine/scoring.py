@@ -85,8 +85,6 @@ def _score(features: pa.Array, scorer: Shipped[Scorer], kind: FeaturesKind, name
 
 def raw_score(features: Column, scorer: Shipped[Scorer], kind: FeaturesKind, name: str) -> Column:
     """The column z of raw predictions, double; a bad row raises its sentence when it is computed."""
-    if kind == "ids":
-        features = features.cast("array<bigint>")
 
     def score(array: pa.Array) -> pa.Array:
         return _score(array, scorer, kind, name)
