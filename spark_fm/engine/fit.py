@@ -75,10 +75,9 @@ def decide_partitions(statistics: Statistics, factor_size: int, most: int) -> in
     return max(1, min(most, round(seconds / SECONDS_A_TASK)))
 
 
-def decide_rounds(statistics: Statistics, partitions: int) -> int:
+def decide_rounds(rows: int, partitions: int) -> int:
     """One merge per epoch less than partitions, up to eight, as long as a partition's part has 100 rows."""
-    rows = statistics.training_rows // partitions
-    return max(1, min(MOST_ROUNDS, partitions - 1, rows // FEWEST_ROWS_A_ROUND))
+    return max(1, min(MOST_ROUNDS, partitions - 1, rows // partitions // FEWEST_ROWS_A_ROUND))
 
 
 def _in_memory(statistics: Statistics) -> bool:
@@ -118,7 +117,7 @@ def fit_packed(
         for epoch in outcome.history:
             report(in_data_units(epoch, settings, start.scale))
     else:
-        rounds = division.rounds_per_epoch or decide_rounds(statistics, partitions)
+        rounds = division.rounds_per_epoch or decide_rounds(statistics.training_rows, partitions)
         outcome, weights = _fit_in_rounds(
             packed, start, replace(division, partitions=partitions, rounds_per_epoch=rounds), report
         )

@@ -69,7 +69,7 @@ def test_columns_that_are_not_asked_for_are_filled_in(frame):
     selected, kind = training_columns(frame, Columns("ids", "y"))
     row = selected.first()
     assert kind == "ids"
-    assert selected.schema["features"].dataType == ArrayType(LongType(), True)
+    assert selected.schema["features"].dataType == frame.schema["ids"].dataType
     assert (row.features, row.weight, row.validation) == ([1, 2], 1.0, False)
 
 

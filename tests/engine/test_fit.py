@@ -36,15 +36,15 @@ def test_partitions_grow_with_the_factor_size():
 
 @pytest.mark.parametrize("partitions", [1, 2, 8, 64, 1000, 10**6])
 def test_rounds_leave_each_partition_a_hundred_rows_a_round(partitions):
-    rounds = decide_rounds(DATA, partitions)
+    rounds = decide_rounds(DATA.training_rows, partitions)
     assert 1 <= rounds <= partitions
     assert rounds == 1 or DATA.training_rows / partitions / rounds >= 100
 
 
 def test_rounds_are_more_than_one_where_there_are_rows():
-    assert decide_rounds(DATA, 1) == decide_rounds(DATA, 2) == 1
-    assert decide_rounds(DATA, 8) > 1
-    assert decide_rounds(replace(DATA, training_rows=800), 8) == 1
+    assert decide_rounds(DATA.training_rows, 1) == decide_rounds(DATA.training_rows, 2) == 1
+    assert decide_rounds(DATA.training_rows, 8) > 1
+    assert decide_rounds(800, 8) == 1
 
 
 def test_only_data_that_fit_are_trained_in_memory():

@@ -1,0 +1,192 @@
+"""Training over many partitions in one process: the package's kernel, merge and training loop without Spark.
+
+Partitions take turns on one table, so hundreds of them need no more memory than one.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.data import Rows
+from benchmarks.sets import DataSet
+from spark_fm.core.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
+from spark_fm.core.local import START_SAMPLE, measure, scaled, train_pass
+from spark_fm.core.loss import Loss
+from spark_fm.core.merge import (
+    Coupling,
+    add_rows,
+    apply_centre,
+    apply_intercept_merge,
+    apply_merge,
+    contributions,
+    intercept_contributions,
+)
+from spark_fm.core.parameters import Parameters
+from spark_fm.core.settings import Scale, Settings
+from spark_fm.core.training import Plan, Result, Totals, train
+from spark_fm.core.weights import Start
+from spark_fm.engine.fit import WARM_UP_ROWS, decide_rounds
+
+Rule = Literal["this merge", "plain mean", "count-weighted mean"]
+DoubleArray = npt.NDArray[np.float64]
+
+
+def everything(block: Block) -> npt.NDArray[np.int32]:
+    """All rows of a block."""
+    return np.arange(block.rows, dtype=np.int32)
+
+
+def block_of(rows: Rows, features: npt.NDArray[np.int64], rank: npt.NDArray[np.int32]) -> Block:
+    """All rows as one block; ``rank`` has the positions of ``features`` (ascending); others are left out."""
+    positions = np.minimum(np.searchsorted(features, rows.ids), features.size - 1)
+    known = features[positions] == rows.ids
+    indptr = np.concatenate([[0], np.cumsum(known)])[rows.indptr].astype(np.int32)
+    return Block(indptr, rank[positions[known]], NO_FLOATS, rows.label, NO_FLOATS, NO_FLAGS, NO_FEATURES)
+
+
+@dataclass
+class Simulation:
+    """Rounds over units in turn (a :class:`spark_fm.core.training.Runner`), merged by a rule."""
+
+    units: list[Block]
+    test: Block
+    settings: Settings
+    partitions: int
+    rounds_per_epoch: int
+    active: float
+    rule: Rule
+    merges: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.merges = self.partitions > 1
+
+    def warm_up(self, state: Parameters, plan: Plan) -> Parameters:
+        """The parameters after the first rows of one partition."""
+        after = replace(state, table=state.table.copy(), intercept=state.intercept.copy())
+        rows = everything(self.units[0])[:WARM_UP_ROWS]
+        train_pass(
+            after.table, after.intercept, self.units[0], rows, plan, self.settings, np.random.default_rng(1)
+        )
+        return after
+
+    def run(self, state: Parameters, plan: Plan) -> Result[Parameters]:
+        """One round of each partition, and the merge."""
+        w0, loss = float(state.intercept[0]), self.settings.loss
+        start, validation, visited = Totals(), Totals(), Totals()
+        units = self.units[plan.part :: self.rounds_per_epoch]
+        for unit in units:
+            start += measure(state.table, w0, unit, everything(unit)[:START_SAMPLE], loss)
+        if plan.part == 0:
+            validation = measure(state.table, w0, self.test, everything(self.test), loss)
+        if not plan.train:
+            return Result(state, start, Totals(), validation, finite=True)
+        merge = _Merge(self, state, plan) if self.rule == "this merge" else _Mean(self, state)
+        table = state.table.copy()
+        for number, unit in enumerate(units):
+            intercept = state.intercept.copy()
+            random = np.random.default_rng([self.settings.seed, plan.number, number])
+            visited += train_pass(table, intercept, unit, everything(unit), plan, self.settings, random)
+            if self.partitions == 1:
+                after = replace(state, table=table, intercept=intercept)
+                return Result(after, start, visited, validation, after.is_finite())
+            changed = merge.add(table, intercept, unit)
+            table[changed] = state.table[changed]
+        after = merge.merged()
+        return Result(after, start, visited, validation, after.is_finite())
+
+
+class _Merge:
+    """The package's rule."""
+
+    def __init__(self, simulation: Simulation, state: Parameters, plan: Plan) -> None:
+        settings = simulation.settings
+        scale = plan.scale if settings.loss is Loss.SQUARED else 1.0
+        self.state, self.coupling = (
+            state,
+            Coupling.of(
+                plan.step_size, simulation.active, settings.factor_size, scale, plan.epochs, plan.raised
+            ),
+        )
+        width = state.table.shape[1] - 1
+        self.sums, self.centre = np.zeros((state.table.shape[0], width)), np.zeros(width)
+        self.intercept = np.zeros(2)
+
+    def add(
+        self, table: npt.NDArray[np.float32], intercept: DoubleArray, unit: Block
+    ) -> npt.NDArray[np.int32]:
+        """Add a partition's updates; returns the rows that it has changed."""
+        changed, packed, centre = contributions(self.state.table, table, self.coupling)
+        add_rows(self.sums, changed, 0, packed)
+        self.centre += centre
+        self.intercept += intercept_contributions(self.state.intercept, intercept, self.coupling)
+        return changed
+
+    def merged(self) -> Parameters:
+        """The new parameters."""
+        table = self.state.table.copy()
+        moved = apply_merge(table, self.sums, self.coupling)
+        apply_centre(self.state.table, table, self.centre, moved)
+        intercept = apply_intercept_merge(self.state.intercept, self.intercept, self.coupling)
+        return replace(self.state, table=table, intercept=intercept)
+
+
+class _Mean:
+    """The mean of the partitions' parameters and accumulators: plain, or weighted by how often each met a feature."""
+
+    def __init__(self, simulation: Simulation, state: Parameters) -> None:
+        self.state, self.partitions = state, simulation.partitions
+        self.counted = simulation.rule == "count-weighted mean"
+        self.changes, self.counts = np.zeros(state.table.shape), np.zeros(state.table.shape[0])
+        self.intercept = np.zeros(2)
+
+    def add(
+        self, table: npt.NDArray[np.float32], intercept: DoubleArray, unit: Block
+    ) -> npt.NDArray[np.int32]:
+        """Add a partition's changes; returns the rows that it has changed."""
+        met, times = np.unique(unit.indices, return_counts=True)
+        change = table[met] - self.state.table[met]
+        self.changes[met] += change * times[:, None] if self.counted else change
+        self.counts[met] += times
+        self.intercept += intercept - self.state.intercept
+        changed: npt.NDArray[np.int32] = met
+        return changed
+
+    def merged(self) -> Parameters:
+        """The new parameters."""
+        by = np.maximum(self.counts, 1.0)[:, None] if self.counted else float(self.partitions)
+        table = (self.state.table + self.changes / by).astype(np.float32)
+        return replace(
+            self.state, table=table, intercept=self.state.intercept + self.intercept / self.partitions
+        )
+
+
+def curve(data: DataSet, partitions: int, epochs: int, rule: Rule) -> list[float]:
+    """The test metric by epoch with the estimators' defaults. The means merge once per epoch."""
+    settings = Settings(
+        Loss.LOGISTIC if data.binary else Loss.SQUARED, factor_size=data.factor_size, adapt_prior=True,
+        max_epochs=epochs, patience=epochs,
+    )  # fmt: skip
+    rows = data.read("train")
+    features, counts = np.unique(rows.ids, return_counts=True)
+    popular = np.argsort(-counts, kind="stable")
+    rank = np.empty(popular.size, np.int32)
+    rank[popular] = np.arange(popular.size)
+    active = data.nonzeros / data.rows
+    scale = Scale.of(settings, 1.0, float(rows.label.mean()), float(rows.label.var()), active)
+    whole = scaled(block_of(rows, features, rank), scale, None)
+    order = np.random.default_rng(0).permutation(whole.rows)
+    rounds = decide_rounds(whole.rows, partitions) if rule == "this merge" else 1
+    units = [whole.take(unit) for unit in np.array_split(order, partitions * rounds)]
+    test = scaled(block_of(data.read("test"), features, rank), scale, None)
+    simulation = Simulation(units, test, settings, partitions, rounds, active, rule)
+    state = Start(settings, scale).at(features[popular], None, counts[popular].astype(np.float64))
+    prior = settings.prior(judged=True)
+    if partitions > 1 and rule == "this merge":
+        plan = Plan(0, 0, True, settings.step_size, 1.0, 1.0, prior=prior.first)
+        state = simulation.warm_up(state, plan)
+    outcome = train(simulation, state, settings, first_number=1, prior=prior)
+    by = 1.0 if data.binary else 2.0 * scale.label_deviation**2
+    losses = [epoch.validation_loss * by for epoch in outcome.history]
+    return losses if data.binary else [loss**0.5 for loss in losses]
