@@ -156,7 +156,7 @@ def test_warm_start_is_no_worse_and_knows_new_features(spark, planted_model, fre
     )
     warm = FMRegressor(
         factorSize=4, maxIter=2, initialModel=planted_model, numPartitions=partitions, regParamLinear=0.0,
-        regParamFactors=0.002, regParamPrior=0.0, stepSize=0.02,
+        regParamFactors=0.002, regParamPrior=0.0, stepSize=0.02, validationFraction=0.0,
     ).fit(more)  # fmt: skip
     assert set(warm.weights.features) == {*planted_model.weights.features, 1000}
     assert warm.numFeatures == 1001
@@ -232,14 +232,14 @@ def test_same_data_and_seed_give_the_same_model_to_the_last_bit(planted, partiti
 
 def test_many_partitions_are_about_as_good_as_one(planted, fresh, planted_model):
     settings = {"factorSize": 4, "regParamLinear": 0.0, "regParamFactors": 0.002, "seed": 1}
-    model = FMRegressor(numPartitions=4, maxIter=6, validationFraction=0.05, **settings).fit(planted)
-    alone = FMRegressor(numPartitions=1, maxIter=6, validationFraction=0.05, **settings).fit(planted)
+    model = FMRegressor(numPartitions=4, maxIter=12, validationFraction=0.05, **settings).fit(planted)
+    alone = FMRegressor(numPartitions=1, maxIter=12, validationFraction=0.05, **settings).fit(planted)
     assert model.summary.partitions == 4
     assert model.summary.roundsPerEpoch == 3
     variance = fresh.select(F.var_pop("label")).first()[0]
     together, single = (mean_squared_error(m.transform(fresh)) for m in (model, alone))
     assert together < 0.5 * variance
-    assert together < 2.5 * single
+    assert together < 1.5 * single
 
 
 @pytest.mark.parametrize("partitions", [1, 4])
