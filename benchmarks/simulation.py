@@ -4,6 +4,7 @@ Partitions take turns on one table, so hundreds of them need no more memory than
 """
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from benchmarks.data import Rows
 from benchmarks.sets import DataSet
 from spark_fm.core.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
+from spark_fm.core.fit import fit_in_memory
 from spark_fm.core.local import START_SAMPLE, measure, scaled, train_pass
 from spark_fm.core.loss import Loss
 from spark_fm.core.merge import (
@@ -30,6 +32,7 @@ from spark_fm.core.weights import Start
 from spark_fm.engine.fit import WARM_UP_ROWS, decide_rounds
 
 Rule = Literal["this merge", "plain mean", "count-weighted mean"]
+VALIDATION_FRACTION = 0.1
 DoubleArray = npt.NDArray[np.float64]
 
 
@@ -162,31 +165,77 @@ class _Mean:
         )
 
 
-def curve(data: DataSet, partitions: int, epochs: int, rule: Rule) -> list[float]:
-    """The test metric by epoch with the estimators' defaults. The means merge once per epoch."""
-    settings = Settings(
-        Loss.LOGISTIC if data.binary else Loss.SQUARED, factor_size=data.factor_size, adapt_prior=True,
-        max_epochs=epochs, patience=epochs,
-    )  # fmt: skip
-    rows = data.read("train")
-    features, counts = np.unique(rows.ids, return_counts=True)
-    popular = np.argsort(-counts, kind="stable")
-    rank = np.empty(popular.size, np.int32)
-    rank[popular] = np.arange(popular.size)
-    active = data.nonzeros / data.rows
-    scale = Scale.of(settings, 1.0, float(rows.label.mean()), float(rows.label.var()), active)
-    whole = scaled(block_of(rows, features, rank), scale, None)
+@dataclass(frozen=True)
+class Prepared:
+    """A set in memory, popular features first, in the units of the data."""
+
+    data: DataSet
+    train: Block
+    test: Block
+    counts: npt.NDArray[np.float64]
+
+    @classmethod
+    @lru_cache(maxsize=1)
+    def of(cls, data: DataSet) -> "Prepared":
+        """Read a set; the last one is kept."""
+        rows = data.read("train")
+        features, counts = np.unique(rows.ids, return_counts=True)
+        popular = np.argsort(-counts, kind="stable")
+        rank = np.empty(popular.size, np.int32)
+        rank[popular] = np.arange(popular.size)
+        train = replace(block_of(rows, features, rank), features=features[popular])
+        test = block_of(data.read("test"), features, rank)
+        return cls(data, train, test, counts[popular].astype(np.float64))
+
+    @property
+    def active(self) -> float:
+        """Mean number of non-zeros of a row."""
+        return self.data.nonzeros / self.data.rows
+
+    def settings(self, **params: float) -> Settings:
+        """The estimators' defaults with some changed; a prior that is given does not adapt."""
+        loss = Loss.LOGISTIC if self.data.binary else Loss.SQUARED
+        made = Settings(loss, factor_size=self.data.factor_size, adapt_prior="reg_prior" not in params)
+        return replace(made, **params)
+
+    def start(self, settings: Settings) -> Start:
+        """Where training starts from."""
+        label = self.train.label
+        scale = Scale.of(settings, 1.0, float(label.mean()), float(label.var()), self.active)
+        return Start(settings, scale)
+
+    def metric(self, loss: float, scale: Scale) -> float:
+        """The deciding metric from a mean loss in the units of training."""
+        return loss if self.data.binary else (2.0 * loss) ** 0.5 * scale.label_deviation
+
+
+def curve(
+    data: DataSet, partitions: int, epochs: int, rule: Rule = "this merge", **params: float
+) -> list[float]:
+    """The test metric by epoch; the test rows are the validation rows. The means merge once per epoch."""
+    prepared = Prepared.of(data)
+    settings = prepared.settings(max_epochs=epochs, **{"patience": epochs} | params)
+    start = prepared.start(settings)
+    whole = scaled(prepared.train, start.scale, None)
     order = np.random.default_rng(0).permutation(whole.rows)
     rounds = decide_rounds(whole.rows, partitions) if rule == "this merge" else 1
     units = [whole.take(unit) for unit in np.array_split(order, partitions * rounds)]
-    test = scaled(block_of(data.read("test"), features, rank), scale, None)
-    simulation = Simulation(units, test, settings, partitions, rounds, active, rule)
-    state = Start(settings, scale).at(features[popular], None, counts[popular].astype(np.float64))
+    test = scaled(prepared.test, start.scale, None)
+    simulation = Simulation(units, test, settings, partitions, rounds, prepared.active, rule)
+    state = start.at(whole.features, None, prepared.counts)
     prior = settings.prior(judged=True)
     if partitions > 1 and rule == "this merge":
         plan = Plan(0, 0, True, settings.step_size, 1.0, 1.0, prior=prior.first)
         state = simulation.warm_up(state, plan)
     outcome = train(simulation, state, settings, first_number=1, prior=prior)
-    by = 1.0 if data.binary else 2.0 * scale.label_deviation**2
-    losses = [epoch.validation_loss * by for epoch in outcome.history]
-    return losses if data.binary else [loss**0.5 for loss in losses]
+    return [prepared.metric(epoch.validation_loss, start.scale) for epoch in outcome.history]
+
+
+def fitted(data: DataSet, **params: float) -> tuple[float, int]:
+    """The test metric of a model fitted as one partition is, the test rows unseen, and its number of epochs."""
+    prepared = Prepared.of(data)
+    start = prepared.start(prepared.settings(**params))
+    outcome = fit_in_memory(prepared.train, start, None, VALIDATION_FRACTION, prepared.counts)
+    test, state = scaled(prepared.test, start.scale, None), outcome.state
+    loss = measure(state.table, float(state.intercept[0]), test, everything(test), start.settings.loss)
+    return prepared.metric(loss.mean, start.scale), outcome.best_epoch
