@@ -4,7 +4,8 @@ python -m benchmarks.scale --rows 0.4M 2M 10M
 
 The first value of each option is the base; the others vary one at a time. An epoch's seconds are wall-clock: the
 median of the epochs between the first and the last, Spark included, split into the phases of summary.epochSeconds.
-Beside it the kernel alone passes over the same rows in as many processes as cores, each with its share, at once.
+Beside it the kernel alone passes over the same rows in as many processes as cores, each with its share, at once, and in
+the same random order; its seconds too are a median.
 
 --model-size fits and scores one model of 2^24 hashed features instead, and reports the memory of all processes.
 """
@@ -24,18 +25,19 @@ from benchmarks.kernel import one_pass
 from benchmarks.memory import PeakMemory
 from benchmarks.sets import DataSet, open_set
 from spark_fm.core.dictionary import Dictionary
+from spark_fm.core.local import shuffled
 from spark_fm.core.parameters import initial_parameters
 
-EPOCHS = 5
+EPOCHS = 8
 EPOCHS_OF_LARGE_MODELS = 3
-KERNEL_PASSES = 2
+KERNEL_PASSES = 5
 DEFAULT_BITS = 20
 MODEL_SIZE_SETS = ["ctr-2M-24", "ctr-2M-24-1.1"]
 
 
 @cache
 def kernel_seconds(data: DataSet, factor_size: int) -> float:
-    """Seconds of a pass of the kernel alone on all cores: the slowest process's, each taking the best of its passes."""
+    """Seconds of a pass of the kernel alone on all cores: of the slowest process, the median of its passes."""
     spawn, shares = multiprocessing.get_context("spawn"), min(os.cpu_count() or 1, len(data.files("train")))
     with spawn.Manager() as manager, ProcessPoolExecutor(shares, spawn) as pool:
         barrier = manager.Barrier(shares)
@@ -50,14 +52,14 @@ def _share(data: DataSet, factor_size: int, share: int, shares: int, barrier: An
     rank = np.empty(len(dictionary), np.int32)
     rank[np.argsort(-np.bincount(positions), kind="stable")] = np.arange(len(dictionary))
     indices, indptr = rank[positions], rows.indptr.astype(np.int32)
-    order = np.arange(rows.size, dtype=np.int32)
+    order = shuffled(np.arange(rows.size, dtype=np.int32), np.random.default_rng(share))
     start = initial_parameters(np.arange(len(dictionary)), factor_size, 0.0, 0.01, 0)
     one_pass(start, indptr, indices, rows.label, order[:1])
     seconds = []
     for _ in range(KERNEL_PASSES):
         barrier.wait()
         seconds.append(one_pass(start, indptr, indices, rows.label, order))
-    return min(seconds)
+    return float(np.median(seconds))
 
 
 def epoch_seconds(summary: Any) -> dict[str, float]:
