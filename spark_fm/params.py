@@ -238,7 +238,7 @@ class FMParams(
             tol=1e-6,
             solver="adagrad",
             seed=0,
-            patience=5,
+            patience=7,
             validationFraction=0.1,
             numPartitions=0,
             roundsPerEpoch=0,

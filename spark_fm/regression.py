@@ -68,7 +68,7 @@ class FMRegressor(FMEstimator[FMRegressionModel]):
         seed: int | None = None,
         weightCol: str | None = None,
         validationIndicatorCol: str | None = None,
-        patience: int = 5,
+        patience: int = 7,
         validationFraction: float = 0.1,
         numPartitions: int = 0,
         roundsPerEpoch: int = 0,

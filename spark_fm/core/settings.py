@@ -45,7 +45,7 @@ class Settings:
     init_std: float = 0.01
     max_epochs: int = 100
     tol: float = 1e-6
-    patience: int = 10
+    patience: int = 7
     mini_batch_fraction: float = 1.0
     seed: int = 0
 
