@@ -1,6 +1,9 @@
 """The kernel alone, on one thread: nanoseconds per non-zero and factor of one training pass.
 
 python -m benchmarks.kernel
+
+"memory" is a pass that only fetches the same rows of the table in the same order, with the same prefetches, and adds
+one number of each cache line: what no kernel over this table can be faster than.
 """
 
 from time import perf_counter
@@ -8,11 +11,13 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.common import parser, publish, show
+from benchmarks.common import parser, publish, show, timed
 from benchmarks.data import zipf_ids
+from spark_fm.core.compile import compiled
 from spark_fm.core.dictionary import Dictionary
-from spark_fm.core.kernel import train_rows
+from spark_fm.core.kernel import CACHE_LINE, train_rows
 from spark_fm.core.parameters import Parameters, initial_parameters
+from spark_fm.core.simd import prefetch
 
 
 def one_pass(
@@ -33,8 +38,29 @@ def one_pass(
     return perf_counter() - begun
 
 
-def nanoseconds(ids: npt.NDArray[np.int64], factor_size: int, repeats: int) -> tuple[float, int]:
-    """Best of some passes over binary rows (rows, non-zeros a row), and how many features occur."""
+@compiled
+def fetch_rows(
+    table: npt.NDArray[np.float32],
+    indptr: npt.NDArray[np.int32],
+    indices: npt.NDArray[np.int32],
+    order: npt.NDArray[np.int32],
+) -> float:
+    """The sum of one number of each cache line that a training pass in this order touches."""
+    total = np.float32(0.0)
+    for r in range(order.size):
+        if r + 1 < order.size:
+            following = order[r + 1]
+            for j in range(indptr[following], indptr[following + 1]):
+                for f in range(0, table.shape[1], CACHE_LINE):
+                    prefetch(table, indices[j], f)
+        for j in range(indptr[order[r]], indptr[order[r] + 1]):
+            for f in range(0, table.shape[1], CACHE_LINE):
+                total += table[indices[j], f]
+    return float(total)
+
+
+def nanoseconds(ids: npt.NDArray[np.int64], factor_size: int, repeats: int) -> tuple[float, float, int]:
+    """Best of some passes over binary rows, the same of memory alone, and how many features occur."""
     dictionary = Dictionary()
     indices = dictionary.encode(ids.ravel())
     rows, fields = ids.shape
@@ -45,7 +71,11 @@ def nanoseconds(ids: npt.NDArray[np.int64], factor_size: int, repeats: int) -> t
     orders = [random.permutation(rows).astype(np.int32) for _ in range(repeats + 1)]
     # The first pass compiles.
     seconds = [one_pass(start, indptr, indices, label, order) for order in orders][1:]
-    return min(seconds) / (ids.size * factor_size) * 1e9, len(dictionary)
+    fetching = [
+        timed(lambda order=order: fetch_rows(start.table, indptr, indices, order))[1] for order in orders
+    ]
+    by = 1e9 / (ids.size * factor_size)
+    return min(seconds) * by, min(fetching[1:]) * by, len(dictionary)
 
 
 def main() -> None:
@@ -64,7 +94,8 @@ def main() -> None:
     for name, ids in sets.items():
         row: dict[str, object] = {"data": name}
         for size in args.factors:
-            row[f"k={size}"], row["features that occur"] = nanoseconds(ids, size, args.repeats)
+            found = nanoseconds(ids, size, args.repeats)
+            row[f"k={size}"], row[f"memory, k={size}"], row["features that occur"] = found
         show(str(row))
         table.append(row)
     publish("kernel", [("ns per non-zero and factor, one thread", table)], args.output)
