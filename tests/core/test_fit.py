@@ -53,7 +53,7 @@ def test_folds(rows, fraction, expected):
 
 @pytest.mark.parametrize(
     ("rows", "fraction", "expected"),
-    [(1000, 0.1, 0.1), (1000, 0.5, 0.5), (1000, 0.0, 0.0), (10**6, 0.1, 0.02), (400_000, 0.3, 0.05)],
+    [(1000, 0.1, 0.1), (1000, 0.5, 0.5), (1000, 0.0, 0.0), (10**7, 0.1, 0.01), (400_000, 0.3, 0.025)],
 )
 def test_less_is_held_out_of_large_data(rows, fraction, expected):
     assert held_out_fraction(rows, fraction) == pytest.approx(expected)
@@ -121,11 +121,11 @@ def chosen_epochs(block, settings, fraction, folds):
 
 
 def test_where_almost_all_rows_have_trained_the_model_is_not_trained_again(monkeypatch):
-    monkeypatch.setattr("spark_fm.core.fit.ENOUGH_HELD_OUT", 20)
-    monkeypatch.setattr("spark_fm.core.fit.ENOUGH_VALIDATION_ROWS", 20)
+    monkeypatch.setattr("spark_fm.core.fit.ENOUGH_HELD_OUT", 10)
+    monkeypatch.setattr("spark_fm.core.fit.ENOUGH_VALIDATION_ROWS", 10)
     block = planted_block(400)
     outcome, _ = fit(block, replace(SETTINGS, patience=3))
-    chosen = chosen_epochs(block, replace(SETTINGS, patience=3), 0.05, 1)
+    chosen = chosen_epochs(block, replace(SETTINGS, patience=3), 0.025, 1)
     np.testing.assert_array_equal(outcome.state.table, chosen.state[0].table)
     assert (outcome.best_epoch, outcome.history) == (chosen.best_epoch, chosen.history)
 
