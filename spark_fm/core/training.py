@@ -19,6 +19,7 @@ logger = logging.getLogger("spark_fm")
 MAX_ROLLBACKS = 12
 PATIENCE_AT_THE_START = 3
 NOT_WORSE = 0.002
+NO_RISE = 0.1
 State = TypeVar("State")
 
 
@@ -123,12 +124,14 @@ class _Rise:
     """Tells whether a loss has clearly risen.
 
     Each part is compared with itself, because rows that were trained on lose their loss before others do; a part
-    that is met for the first time is compared with the untrained parameters.
+    that is met for the first time is compared with the untrained parameters. Next to nothing is left of the loss of
+    rows that are known by heart: what rises by less than a tenth of a part's first loss has not risen.
     """
 
     def __init__(self, untrained: Totals | None) -> None:
         self.untrained = untrained.mean if untrained else math.inf
         self.lowest: dict[int, float] = {}
+        self._first: dict[int, float] = {}
         self._remembers = True
 
     def forget(self) -> None:
@@ -146,12 +149,15 @@ class _Rise:
         slack = 1.0 if part in self.lowest else 4.0
         allowed = 1.0 + slack * (0.25 + 4.0 / math.sqrt(start.rows))
         lowest = self.lowest.get(part, self.untrained)
-        risen = not good and not start.mean <= lowest * allowed + 1e-9
+        most = max(lowest * allowed, lowest + NO_RISE * self._first.get(part, 0.0))
+        risen = not good and not start.mean <= most + 1e-9
         if not risen:
             if not self.lowest:
                 # The untrained loss may come from fewer rows than a round's.
                 known = self.untrained if self.untrained < math.inf else start.mean
                 self.untrained = max(known, start.mean)
+            if math.isfinite(start.mean):
+                self._first.setdefault(part, start.mean)
             if self._remembers:
                 self.lowest[part] = min(self.lowest.get(part, math.inf), start.mean)
         return risen

@@ -239,6 +239,12 @@ def test_small_rises_are_no_reason_to_go_back():
     assert outcome.rollbacks == 0
 
 
+def test_rows_known_by_heart_may_rise_more_because_nothing_is_left_of_their_loss():
+    settings = replace(SETTINGS, tol=-10.0, max_epochs=4)
+    assert train(FakeRunner([1.0, 0.1, 0.01, 0.09, 0.08], validated=False), 0, settings).rollbacks == 0
+    assert train(FakeRunner([1.0, 0.1, 0.01, 0.13, 0.08], validated=False), 0, settings).rollbacks > 0
+
+
 def test_few_rows_may_rise_more_because_they_say_less():
     class Few(FakeRunner):
         def run(self, state, plan):
@@ -285,6 +291,11 @@ def test_parameters_to_begin_with_are_not_taken_back():
 def test_loss_to_begin_with_may_be_anything(start):
     outcome = train(FakeRunner([start, 0.5, 0.4, 0.3]), 0, replace(SETTINGS, max_epochs=3))
     assert (outcome.state, outcome.rollbacks, outcome.stop_reason) == (3, 0, "maxIter")
+
+
+def test_guard_watches_on_after_a_loss_to_begin_with_that_is_not_finite():
+    settings = replace(SETTINGS, tol=-10.0, max_epochs=3)
+    assert train(FakeRunner([math.inf, 0.5, 0.4, 5.0], validated=False), 0, settings).rollbacks > 0
 
 
 def test_squared_losses_scale_follows_the_mean_squared_residual():
