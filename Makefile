@@ -41,6 +41,7 @@ bench: check-java $(BENCH_STAMP)
 	$(BIN)/python -m benchmarks.kernel
 	$(BIN)/python -m benchmarks.quality --sets $(SETS) $(if $(DATA),--data $(DATA))
 	$(BIN)/python -m benchmarks.partitions --sets $(SETS) $(if $(DATA),--data $(DATA)) --partitions 1 4 16 --epochs 10
+	$(BIN)/python -m benchmarks.defaults --sets $(SETS) $(if $(DATA),--data $(DATA))
 	$(BIN)/python -m benchmarks.scale --rows $(ROWS) --features 20 16 24 --factors 16 8 32 --partitions 0 4 16
 
 $(BENCH_STAMP): $(STAMP)
