@@ -15,7 +15,7 @@ from spark_fm.core.weights import Start
 ENOUGH_VALIDATION_ROWS = 8000
 ENOUGH_HELD_OUT = 10_000
 LEAST_HELD_OUT = 0.01
-REFIT_ABOVE = 0.03
+REFIT_ABOVE = 0.02
 FEWEST_ROWS_TO_HOLD_OUT_FROM = 20
 MOST_FOLDS = 5
 
@@ -25,7 +25,7 @@ IntArray = npt.NDArray[np.int32]
 def held_out_fraction(rows: int, fraction: float) -> float:
     """Part of so many rows to hold out when ``fraction`` was asked for: less on large data.
 
-    Only where it is more than 3 % is the model trained again on all rows.
+    Only where it is more than 2 % is the model trained again on all rows.
     """
     return min(fraction, max(ENOUGH_HELD_OUT / rows, LEAST_HELD_OUT)) if fraction > 0.0 else 0.0
 

@@ -123,6 +123,7 @@ def chosen_epochs(block, settings, fraction, folds):
 def test_where_almost_all_rows_have_trained_the_model_is_not_trained_again(monkeypatch):
     monkeypatch.setattr("spark_fm.core.fit.ENOUGH_HELD_OUT", 10)
     monkeypatch.setattr("spark_fm.core.fit.ENOUGH_VALIDATION_ROWS", 10)
+    monkeypatch.setattr("spark_fm.core.fit.REFIT_ABOVE", 0.03)
     block = planted_block(400)
     outcome, _ = fit(block, replace(SETTINGS, patience=3))
     chosen = chosen_epochs(block, replace(SETTINGS, patience=3), 0.025, 1)
