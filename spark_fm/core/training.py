@@ -152,7 +152,7 @@ class _Rise:
         most = max(lowest * allowed, lowest + NO_RISE * self._first.get(part, 0.0))
         risen = not good and not start.mean <= most + 1e-9
         if not risen:
-            if not self.lowest:
+            if self._remembers and not self.lowest:
                 # The untrained loss may come from fewer rows than a round's.
                 known = self.untrained if self.untrained < math.inf else start.mean
                 self.untrained = max(known, start.mean)

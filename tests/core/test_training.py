@@ -408,3 +408,9 @@ def test_loss_of_trained_rows_may_rise_under_a_stronger_prior_but_not_above_the_
     assert train(FakeRunner(list(curve.values()), validated=False), 0, settings, prior=prior).rollbacks == 0
     curve[4] = 9.0
     assert train(FakeRunner(list(curve.values()), validated=False), 0, settings, prior=prior).rollbacks > 0
+
+
+def test_guard_does_not_give_way_step_by_step_under_a_stronger_prior():
+    settings, prior = replace(SETTINGS, max_epochs=5, tol=-10.0), Prior(WEAK, STRONG, 2)
+    runner = FakeRunner([1.0, 0.4, 0.1, 1.5, 2.8, 5.2], validated=False)
+    assert train(runner, 0, settings, prior=prior).rollbacks > 0
