@@ -15,9 +15,10 @@ from spark_fm.engine.columns import training_columns
 from spark_fm.engine.features import FeatureCounts, occurring_features
 from spark_fm.engine.jobs import collect, persist
 from spark_fm.engine.pack import COUNTS_ROW, NOT_STATISTICS, PACKED_DDL, pack
-from spark_fm.engine.partition import Deal, Union, into_units, partition_keys
+from spark_fm.engine.partition import Deal, Union, dealt_rows, partition_keys
 from spark_fm.engine.request import Columns, FeaturesKind
-from spark_fm.engine.transport import Shipped, ship
+from spark_fm.engine.transport import Shipped, is_connect, ship
+from spark_fm.engine.units import FrameUnits, RddUnits, Units
 
 # With this many non-zeros for each feature that occurs, a unit uses most of them: it needs no dictionary of its own.
 NONZEROS_OF_THE_WHOLE_UNION = 2.0
@@ -64,7 +65,7 @@ class PackedData:
     blocks: DataFrame
     kind: FeaturesKind
     statistics: Statistics
-    _units: dict[tuple[int, int, float, int], DataFrame] = field(default_factory=dict)
+    _units: dict[tuple[int, int, float, int, bool], Units] = field(default_factory=dict)
     _shipped: list[Shipped[Union]] = field(default_factory=list)
 
     @classmethod
@@ -92,23 +93,37 @@ class PackedData:
         """The features that occur, popular ones first."""
         return occurring_features(self.blocks, self.statistics.sources, self.statistics.features)
 
-    def units(self, partitions: int, parts: int, held_out: float, seed: int) -> DataFrame:
-        """The rows dealt to ``partitions`` x ``parts`` units, persisted until :meth:`release`."""
-        key = (partitions, parts, held_out, seed)
+    def units(
+        self, partitions: int, parts: int, held_out: float, seed: int, on_executors: bool = False
+    ) -> Units:
+        """The rows dealt to ``partitions`` x ``parts`` units, persisted until :meth:`release`.
+
+        ``on_executors`` asks for the updates to be summed there.
+        """
+        key = (partitions, parts, held_out, seed, on_executors)
         if key not in self._units:
-            if not self._shipped:
-                self._shipped.append(ship(self.spark, Union(uuid.uuid4().hex, self.features.ids)))
-            keys = partition_keys(self.spark, partitions)
-            orders = Deal(keys, parts, held_out, seed, self._shipped[0])
-            each = self.statistics.nonzeros / (partitions * parts)
-            own_dictionaries = each < self.features.ids.size * NONZEROS_OF_THE_WHOLE_UNION
-            self._units[key] = persist(into_units(self.blocks, orders, own_dictionaries))
+            self._units[key] = self._dealt(*key)
         return self._units[key]
+
+    def _dealt(self, partitions: int, parts: int, held_out: float, seed: int, on_executors: bool) -> Units:
+        if not self._shipped:
+            self._shipped.append(ship(self.spark, Union(uuid.uuid4().hex, self.features.ids)))
+        as_frame = on_executors or is_connect(self.spark)
+        if as_frame:
+            keys = [key for key in partition_keys(self.spark, partitions) for _ in range(parts)]
+        else:
+            keys = partition_keys(self.spark, partitions * parts)
+        dealt = dealt_rows(self.blocks, Deal(keys, parts, held_out, seed, self._shipped[0]))
+        each = self.statistics.nonzeros / (partitions * parts)
+        own_dictionaries = each < self.features.ids.size * NONZEROS_OF_THE_WHOLE_UNION
+        if as_frame:
+            return FrameUnits.of(dealt, own_dictionaries, on_executors)
+        return RddUnits.of(dealt, partitions, parts, own_dictionaries)
 
     def release(self) -> None:
         """Give back the memory of everything persisted."""
         for units in self._units.values():
-            units.unpersist()
+            units.release()
         self._units.clear()
         for shipped in self._shipped:
             shipped.release()

@@ -29,6 +29,7 @@ LARGEST_IN_MEMORY = 2 * 2**30
 WARM_UP_ROWS = 40_000
 FEWEST_ROWS_A_ROUND = 100
 MOST_ROUNDS = 8
+DRIVER_COLLECTS_BYTES = 256 * 2**20
 
 Report = Callable[["FitEpoch"], None]
 
@@ -170,9 +171,13 @@ def _fit_in_rounds(
     held_out = 0.0
     if not statistics.validation_rows:
         held_out = held_out_fraction(statistics.rows, division.validation_fraction)
-    units = packed.units(division.partitions, division.rounds_per_epoch, held_out, settings.seed)
     features = packed.features
     check_model_size(driver_limits(packed.spark), features.ids.size, settings.factor_size)
+    row_bytes = (padded(settings.factor_size) + 3) * 4
+    on_executors = division.partitions * features.ids.size * row_bytes > DRIVER_COLLECTS_BYTES
+    units = packed.units(
+        division.partitions, division.rounds_per_epoch, held_out, settings.seed, on_executors
+    )
     inverse_scale = features.inverse_scale if statistics.has_values else None
     fixed = Fixed(inverse_scale)
     state = start.at(features.ids, inverse_scale, features.counts)

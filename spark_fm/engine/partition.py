@@ -36,6 +36,7 @@ DEALT = pa.schema(
         ("data", pa.binary()),
     ]
 )
+PIECES = pa.schema([("partition", pa.int32()), ("part", pa.int32()), ("data", pa.binary())])
 UNITS_DDL = "partition int, part int, number int, data binary"
 UNITS = pa.schema(
     [
@@ -57,7 +58,7 @@ class Union:
 
 @dataclass(frozen=True)
 class Deal:
-    """How rows are dealt to ``len(keys)`` partitions of ``parts`` units each."""
+    """How rows are dealt to partitions of ``parts`` units each; ``keys`` has each unit's shuffle key, by partition."""
 
     keys: list[int]
     parts: int
@@ -78,7 +79,7 @@ def _dictionary(union: Union) -> Dictionary:
 
 
 def partition_keys(spark: SparkSession, partitions: int) -> list[int]:
-    """For each partition an integer that Spark's hash partitioning sends there."""
+    """For each Spark partition an integer that hash partitioning sends there."""
     keys: dict[int, int] = {}
     tried = 16 * partitions
     while len(keys) < partitions:
@@ -129,8 +130,8 @@ def _dealt(block: Block, source: int, number: int, orders: Deal) -> pa.RecordBat
     if held_out > 0.0 and not block.validation.size:
         flags[order[: round(held_out * block.rows)]] = True
         block = replace(block, validation=flags)
-    training = np.array_split(order[~flags[order]], len(keys) * parts)
-    validation = np.array_split(order[flags[order]], len(keys))
+    training = np.array_split(order[~flags[order]], len(keys))
+    validation = np.array_split(order[flags[order]], len(keys) // parts)
     # Which unit gets the odd row must not be the same for every block.
     first = int(random.integers(len(training)))
     rows: list[dict[str, object]] = []
@@ -142,7 +143,7 @@ def _dealt(block: Block, source: int, number: int, orders: Deal) -> pa.RecordBat
         if chosen.size:
             rows.append(
                 {
-                    "key": keys[partition],
+                    "key": keys[partition * parts + part],
                     "partition": partition,
                     "part": part,
                     "source": source,
@@ -195,13 +196,11 @@ def _unit(
         number += 1
 
 
-def into_units(packed: DataFrame, orders: Deal, own_dictionaries: bool) -> DataFrame:
-    """The units of a packed DataFrame, hash-partitioned by ``key`` and in a fixed order."""
+def dealt_rows(packed: DataFrame, orders: Deal) -> DataFrame:
+    """The pieces of all units (partition, part, data), hash-partitioned by their keys and in a fixed order."""
     blocks = packed.where(F.col("data").isNotNull()).select("source", "number", "data")
     dealt = blocks.mapInArrow(partial(deal, orders=orders), DEALT_DDL)
-    ordered = dealt.repartition(len(orders.keys), "key").sortWithinPartitions(
+    ordered = dealt.repartition(len(set(orders.keys)), "key").sortWithinPartitions(
         "partition", "part", "source", "number"
     )
-    return ordered.select("partition", "part", "data").mapInArrow(
-        partial(join, own_dictionaries=own_dictionaries), UNITS_DDL
-    )
+    return ordered.select("partition", "part", "data")

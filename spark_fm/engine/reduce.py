@@ -84,10 +84,9 @@ def _reduce(
         yield updates_batch(0, shard, touched + np.int32(first), sums[touched].astype(np.float32))
 
 
-def reduce_on_executors(
-    updates: DataFrame, shards: int, features: int, shard_size: int, width: int
-) -> DataFrame:
+def reduce_on_executors(updates: DataFrame, features: int, shard_size: int, width: int) -> DataFrame:
     """Updates with one row per shard instead of one per shard and partition; totals pass through."""
+    shards = -(-features // shard_size)
     return updates.repartition(shards, "shard").mapInArrow(
         partial(_reduce, features=features, shard_size=shard_size, width=width), UPDATES_DDL
     )

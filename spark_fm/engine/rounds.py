@@ -3,24 +3,22 @@
 import os
 import time
 from dataclasses import replace
-from functools import partial
 from types import TracebackType
 
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
 
 from spark_fm.core.loss import Loss
 from spark_fm.core.merge import Coupling, apply_intercept_merge
 from spark_fm.core.parameters import Parameters
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan, Result
-from spark_fm.engine.jobs import collect_batches, parallelism, small_batches
-from spark_fm.engine.reduce import Updates, merged, reduce_on_executors
+from spark_fm.engine.jobs import parallelism
+from spark_fm.engine.reduce import Updates, merged
 from spark_fm.engine.transport import ship
-from spark_fm.engine.worker import PHASES, UPDATES_DDL, Fixed, Moving, Round, UnitTotals, run_round
+from spark_fm.engine.units import Units
+from spark_fm.engine.worker import PHASES, Fixed, Moving, Round, UnitTotals
 
 SHARD_BYTES = 8 * 2**20
-DRIVER_COLLECTS_BYTES = 256 * 2**20
 
 
 class RoundsRunner:
@@ -33,7 +31,7 @@ class RoundsRunner:
     def __init__(
         self,
         spark: SparkSession,
-        units: DataFrame,
+        units: Units,
         partitions: int,
         rounds_per_epoch: int,
         settings: Settings,
@@ -44,7 +42,7 @@ class RoundsRunner:
         self.rounds_per_epoch = rounds_per_epoch
         self.merges = partitions > 1
         self.all_rows = False
-        self._spark, self._units, self._partitions = spark, units, partitions
+        self._spark, self._units = spark, units
         self._settings, self._scale, self._active = settings, scale, active
         self._fixed = ship(spark, fixed)
 
@@ -61,15 +59,13 @@ class RoundsRunner:
 
     def warm_up(self, state: Parameters, plan: Plan, rows: int) -> Result[Parameters]:
         """A round over one partition's first rows: all move the common directions only once."""
-        return self._round(state, plan, F.col("partition") == 0, most_rows=rows)
+        return self._round(state, plan, most_rows=rows)
 
     def run(self, state: Parameters, plan: Plan) -> Result[Parameters]:
         """A round over one part of every partition."""
-        return self._round(state, plan, F.lit(True), most_rows=None)
+        return self._round(state, plan, most_rows=None)
 
-    def _round(
-        self, state: Parameters, plan: Plan, where: Column, most_rows: int | None
-    ) -> Result[Parameters]:
+    def _round(self, state: Parameters, plan: Plan, most_rows: int | None) -> Result[Parameters]:
         begun = time.perf_counter()
         settings = self._settings
         scale = plan.scale if settings.loss is Loss.SQUARED else 1.0
@@ -79,22 +75,14 @@ class RoundsRunner:
         features, width = state.table.shape[0], state.table.shape[1] - 1
         shards = max(1, -(-features * width * 4 // SHARD_BYTES))
         shard_size = max(1, -(-features // shards))
-        on_executors = self._partitions * features * width * 4 > DRIVER_COLLECTS_BYTES
         moving = ship(self._spark, Moving(state.table, state.intercept))
         shipped = time.perf_counter()
         try:
             orders = Round(
-                self._fixed, moving, plan, settings, self._scale, coupling, shard_size,
-                self.all_rows, most_rows,
+                self._fixed, moving, plan, settings, self._scale, coupling,
+                features, width, shard_size, self.all_rows, most_rows,
             )  # fmt: skip
-            chosen = self._units.where((F.col("part") == plan.part) & where)
-            updates = chosen.select("partition", "number", "data").mapInArrow(
-                partial(run_round, orders=orders), UPDATES_DDL
-            )
-            if on_executors and plan.train:
-                updates = reduce_on_executors(updates, shards, features, shard_size, width)
-            with small_batches(self._spark):
-                found = Updates.of(collect_batches(updates))
+            found = Updates.of(self._units.updates(orders))
         finally:
             moving.release()
         collected = time.perf_counter()

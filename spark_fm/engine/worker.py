@@ -53,7 +53,10 @@ class Moving:
 
 @dataclass(frozen=True)
 class Round:
-    """One round's orders, small enough to travel with the task."""
+    """One round's orders, small enough to travel with the task.
+
+    The table has so many ``features``, the sums of one so many numbers (``width``), a shard the rows of ``shard_size``.
+    """
 
     fixed: Shipped[Fixed]
     moving: Shipped[Moving]
@@ -61,9 +64,16 @@ class Round:
     settings: Settings
     scale: Scale
     coupling: Coupling
+    features: int
+    width: int
     shard_size: int
     all_rows: bool
     most_rows: int | None = None
+
+    @property
+    def is_warm_up(self) -> bool:
+        """Whether one partition alone trains, on its first ``most_rows`` rows."""
+        return self.most_rows is not None
 
 
 class Clock:

@@ -49,6 +49,11 @@ def test_collect_translates_errors(spark):
         collect(spark.range(1).mapInArrow(missing, "id long"))
 
 
+def test_errors_of_rdds_are_translated(spark):
+    with pytest.raises(RuntimeError, match="has no package 'a_package_that_nobody_has'"), plain_errors():
+        spark.sparkContext.parallelize([1]).map(lambda _: __import__("a_package_that_nobody_has")).collect()
+
+
 class Frame:
     def __init__(self, error=None):
         self.error = error

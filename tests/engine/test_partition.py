@@ -58,10 +58,10 @@ def many_blocks(draw):
 
 
 def dealt(blocks, partitions, parts, held_out=0.0, seed=0):
-    keys = list(range(100, 100 + partitions))
+    keys = list(range(100, 100 + partitions * parts))
     orders = Deal(keys, parts, held_out, seed, Shipped(None, Union("test run", np.arange(50))))
     rows = [r for b in deal(iter(packed(*blocks)), orders) for r in b.to_pylist()]
-    assert all(row["key"] == keys[row["partition"]] for row in rows)
+    assert all(row["key"] == keys[row["partition"] * parts + row["part"]] for row in rows)
     return rows
 
 

@@ -95,7 +95,7 @@ def test_executors_leave_out_rows_that_nobody_touched():
 def test_reduction_as_a_spark_job(spark):
     updates = [FIRST, SECOND, OTHER, totals(0, 1.0), totals(1, 2.0)]
     frame = spark.createDataFrame([tuple(u.values()) for u in updates], UPDATES_DDL).repartition(2)
-    found = Updates.of(collect_batches(reduce_on_executors(frame, 2, 8, 4, WIDTH)))
+    found = Updates.of(collect_batches(reduce_on_executors(frame, 8, 4, WIDTH)))
     assert {p: t.tolist() for p, t in found.totals.items()} == {0: [1.0], 1: [2.0]}
     np.testing.assert_array_equal(sum_shard(found.shards[1], 4, 4, WIDTH), EXPECTED)
 

@@ -1,8 +1,8 @@
 from dataclasses import astuple, replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from pyspark.sql import functions as F
 
 from spark_fm.core.loss import Loss
 from spark_fm.core.merge import Coupling, apply_centre, apply_intercept_merge, apply_merge
@@ -10,8 +10,9 @@ from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan
 from spark_fm.core.weights import Start
 from spark_fm.engine import rounds
-from spark_fm.engine.partition import UNITS_DDL, partition_keys
+from spark_fm.engine.partition import UNITS, UNITS_DDL
 from spark_fm.engine.rounds import RoundsRunner
+from spark_fm.engine.units import FrameUnits, RddUnits
 from spark_fm.engine.worker import PHASES, Fixed, UnitTotals
 from tests.core.planted import planted_block
 from tests.engine.test_partition import dealt, units_of, with_all_features
@@ -25,15 +26,26 @@ BLOCK = replace(planted_block(300, validation=60), features=np.empty(0, np.int64
 PLACES = units_of(dealt([with_all_features(BLOCK)], 2, 2))
 
 
-@pytest.fixture(scope="module")
-def units(spark):
-    rows = [
-        (p, q, n, bytearray(b.to_bytes())) for (p, q), blocks in PLACES.items() for n, b in enumerate(blocks)
-    ]
-    keys = F.array(*map(F.lit, partition_keys(spark, 2)))
-    frame = spark.createDataFrame(rows, UNITS_DDL).repartition(2, keys[F.col("partition")]).persist()
-    yield frame
-    frame.unpersist()
+ROWS = [
+    {"partition": p, "part": q, "number": n, "data": b.to_bytes()}
+    for (p, q), blocks in sorted(PLACES.items())
+    for n, b in enumerate(blocks)
+]
+
+
+def frame_units(spark, on_executors=False):
+    frame = spark.createDataFrame([tuple(row.values()) for row in ROWS], UNITS_DDL)
+    return FrameUnits(frame.repartitionByRange(2, "partition"), on_executors)
+
+
+def rdd_units(spark):
+    batches = [pa.RecordBatch.from_pylist([row], UNITS) for row in ROWS]
+    return RddUnits(spark.sparkContext.parallelize(batches, 4), 2, 2)
+
+
+@pytest.fixture(params=[rdd_units, frame_units])
+def units(spark, request):
+    return request.param(spark)
 
 
 @pytest.fixture
@@ -47,16 +59,9 @@ def runner(spark, units):
 
 def by_hand(state, part=0, partitions=(0, 1), **changes):
     """The round that the workers' functions make without Spark: (table, intercept, totals)."""
-    import pyarrow as pa
-
-    from spark_fm.engine.partition import UNITS
-
     found = []
     for partition in partitions:
-        rows = [
-            {"partition": partition, "part": part, "number": n, "data": b.to_bytes()}
-            for n, b in enumerate(PLACES[partition, part])
-        ]
+        rows = [row for row in ROWS if (row["partition"], row["part"]) == (partition, part)]
         asked = worker_orders(state, plan=replace(PLAN, part=part), **changes)
         found.append(worker_run([pa.RecordBatch.from_pylist(rows, UNITS)], asked))
     totals = sum((t for t, _ in found), UnitTotals.none(state.table.shape[1] - 1))
@@ -89,10 +94,9 @@ def test_round_is_what_the_workers_make_of_it(spark, units, state, part):
     assert all(spent > 0.0 for spent in result.seconds.values())
 
 
-def test_round_reduced_on_the_executors_is_the_same(spark, units, state, monkeypatch):
-    monkeypatch.setattr(rounds, "DRIVER_COLLECTS_BYTES", 0)
+def test_round_reduced_on_the_executors_is_the_same(spark, state, monkeypatch):
     monkeypatch.setattr(rounds, "SHARD_BYTES", 300)
-    with runner(spark, units) as rounds_of:
+    with runner(spark, frame_units(spark, on_executors=True)) as rounds_of:
         assert_is(rounds_of.run(state, PLAN), by_hand(state))
 
 

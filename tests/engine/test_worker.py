@@ -49,7 +49,7 @@ def orders(state, shards=1, most_rows=None, all_rows=False, plan=PLAN, settings=
     return Round(
         Shipped(None, Fixed(None)),
         Shipped(None, Moving(state.table, state.intercept)),
-        plan, settings, Scale(), COUPLING, -(-45 // shards), all_rows, most_rows,
+        plan, settings, Scale(), COUPLING, *state.table.shape, -(-45 // shards), all_rows, most_rows,
     )  # fmt: skip
 
 
