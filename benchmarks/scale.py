@@ -182,7 +182,7 @@ def main() -> None:
     try:
         if args.model_size is None:
             base = open_set(cases(args)[0][0], None, args.cache)
-            fit(base.frame(spark, "test", "ids"), args.factors[0], 2, 1)  # warms the session up
+            fit(base.frame(spark, "train", "ids"), args.factors[0], 0, EPOCHS)  # warms the session up
             for name, factors, partitions in cases(args):
                 add(name, factor_size=factors, partitions=partitions)
         else:

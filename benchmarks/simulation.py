@@ -121,7 +121,7 @@ class _Merge:
     ) -> npt.NDArray[np.int32]:
         """Add a partition's updates; returns the rows that it has changed."""
         changed, packed, centre = contributions(self.state.table, table, self.coupling)
-        add_rows(self.sums, changed, 0, packed)
+        add_rows(self.sums, changed, packed)
         self.centre += centre
         self.intercept += intercept_contributions(self.state.intercept, intercept, self.coupling)
         return changed

@@ -9,8 +9,9 @@ import numpy.typing as npt
 from spark_fm.core.csr import lengthen, shorten, take_rows
 
 _MAGIC = 0x314B434F4C424D46  # "FMBLOCK1", little-endian
-_HAS_VALUES, _HAS_WEIGHT, _HAS_VALIDATION, _SHORT_INDICES = 1, 2, 4, 8
+_HAS_VALUES, _HAS_WEIGHT, _HAS_VALIDATION, _SHORT_INDICES, _SHORT_LABELS, _SHORT_ROWS = 1, 2, 4, 8, 16, 32
 
+LARGEST_BYTE = 255
 NO_FLOATS: npt.NDArray[np.float32] = np.empty(0, np.float32)
 NO_FLAGS: npt.NDArray[np.bool_] = np.empty(0, np.bool_)
 _NO_ESCAPES = np.empty(0, np.int32)
@@ -72,7 +73,17 @@ class Block:
         )
 
     def to_bytes(self) -> bytes:
-        """The block as bytes: a header of eight int64, then the arrays, each padded to eight bytes."""
+        """The block as bytes: a header of eight int64, then the arrays, each padded to eight bytes.
+
+        Labels that are small integers take a byte, and so does the length of a row, where all rows are short.
+        """
+        label, rows = self.label, self.indptr
+        has_short_labels = bool(((label >= 0) & (label <= LARGEST_BYTE) & (label == np.floor(label))).all())
+        has_short_rows = np.diff(rows).max(initial=0) <= LARGEST_BYTE
+        if has_short_labels:
+            label = label.astype(np.uint8)
+        if has_short_rows:
+            rows = np.diff(rows).astype(np.uint8)
         short = shorten(self.indices)
         indices = (self.indices, _NO_ESCAPES) if short is None else short
         flags = (
@@ -80,10 +91,12 @@ class Block:
             + _HAS_WEIGHT * (self.weight.size > 0)
             + _HAS_VALIDATION * (self.validation.size > 0)
             + _SHORT_INDICES * (short is not None)
+            + _SHORT_LABELS * has_short_labels
+            + _SHORT_ROWS * has_short_rows
         )
         header = [_MAGIC, flags, self.rows, self.nonzeros, self.features.size, indices[1].size, 0, 0]
         arrays = (
-            np.array(header, np.int64), self.label, self.features, self.indptr, *indices,
+            np.array(header, np.int64), label, self.features, rows, *indices,
             self.values, self.weight, self.validation,
         )  # fmt: skip
         parts = []
@@ -93,7 +106,7 @@ class Block:
 
     @classmethod
     def from_buffer(cls, buffer: bytes | memoryview) -> "Block":
-        """Views into the bytes of :meth:`to_bytes`: only the indices may be a copy; nothing may be written.
+        """Views into the bytes of :meth:`to_bytes`, or copies of what is shorter there; nothing may be written.
 
         Raises
         ------
@@ -112,9 +125,13 @@ class Block:
             offset += array.nbytes + -array.nbytes % 8
             return array
 
-        label = read(np.float64, rows)
+        label = read(np.uint8 if flags & _SHORT_LABELS else np.float64, rows).astype(np.float64, copy=False)
         dictionary = read(np.int64, features)
-        indptr = read(np.int32, rows + 1)
+        if flags & _SHORT_ROWS:
+            indptr = np.zeros(rows + 1, np.int32)
+            np.cumsum(read(np.uint8, rows), dtype=np.int32, out=indptr[1:])
+        else:
+            indptr = read(np.int32, rows + 1)
         indices = read(np.uint16 if flags & _SHORT_INDICES else np.int32, nonzeros)
         escapes = read(np.int32, escaped)
         if flags & _SHORT_INDICES:

@@ -21,9 +21,9 @@ changes, their mean over the features weighted by information, is that of the pa
 With one partition both rules are the identity. ``docs/merge.md`` has the derivation and the measurements.
 
 What adds up over the partitions is N1 = dG_p d_p / f_p and N2 = dG_p. The *sums* lie in one row per
-feature: ``[N1 of v (K'), N1 of w, N2 of w, N2 of v]``. What one partition sends is shorter by half, a
-*packed* row: ``[unit, N1 of w, N2 of w, N2 of v, N1 of v / unit as int16 (K')]``, where the unit makes the largest
-of them 32767; the rounding is far below the noise of a step. A *centre* is summed up likewise:
+feature: ``[N1 of v (K'), N1 of w, N2 of w, N2 of v]``. What one partition sends is shorter by more than half, a
+*packed* row: ``[unit, N1 of w, N2 of w, N2 of v, N1 of v / unit as int8 (K')]``, where the unit makes the largest
+of them 127; the rounding is far below the noise of a step. A *centre* is summed up likewise:
 ``[sum dG d of v (K'), of w, sum dG of w, of v]``.
 """
 
@@ -37,10 +37,11 @@ from spark_fm.core.compile import compiled
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
-ShortArray = npt.NDArray[np.int16]
+ByteArray = npt.NDArray[np.int8]
+RowArray = npt.NDArray[np.uint16] | npt.NDArray[np.int32]
 
-STEPS = 32767.0
-PACKED_SHORTS = 8  # int16 values that the four float32 at the start of a packed row take
+STEPS = 127.0
+HEAD = 16  # bytes of the four float32 at the start of a packed row
 
 
 BETA_AT_THE_START = 2.0
@@ -109,7 +110,7 @@ def _contributions(
     factors: float,
     positions: IntArray,
     packed: FloatArray,
-    shorts: ShortArray,
+    bytes_: ByteArray,
     centre: DoubleArray,
 ) -> int:
     width = before.shape[1] - 4
@@ -136,7 +137,7 @@ def _contributions(
         steps = STEPS / largest if largest > 0.0 else 0.0
         for f in range(width):
             step = np.rint((float(after[i, f]) - float(before[i, f])) * steps)
-            shorts[count, PACKED_SHORTS + f] = np.int16(step)
+            bytes_[count, HEAD + f] = np.int8(step)
         count += 1
     return count
 
@@ -184,61 +185,58 @@ def contributions(
 
     Returns
     -------
-    int32 (touched,), which rows; float32 (touched, 4 + K' / 2), packed rows as in the module's docstring;
+    int32 (touched,), which rows; float32 (touched, 4 + K' / 4), packed rows as in the module's docstring;
     float64 (K' + 3,), their centre.
     """
     rows, width = before.shape[0], before.shape[1] - 4
     positions = np.empty(rows, np.int32)
     packed = np.empty((rows, packed_width(width)), np.float32)
-    shorts = packed.view(np.int16)
     centre = np.zeros(width + 3)
     count = _contributions(
-        before, after, coupling.linear, coupling.factors, positions, packed, shorts, centre
+        before, after, coupling.linear, coupling.factors, positions, packed, packed.view(np.int8), centre
     )
     return positions[:count], packed[:count], centre
 
 
 def packed_width(width: int) -> int:
-    """How many float32 a packed row has room for: three sums, the unit, and two factors each."""
-    return (PACKED_SHORTS + width) // 2
+    """How many float32 a packed row has room for: three sums, the unit, and four factors each."""
+    return (HEAD + width) // 4
 
 
 @compiled
-def _add_packed(
-    sums: DoubleArray, positions: IntArray, first: int, packed: FloatArray, shorts: ShortArray
-) -> None:
+def _add_packed(sums: DoubleArray, positions: RowArray, packed: FloatArray, bytes_: ByteArray) -> None:
     width = sums.shape[1] - 3
     for i in range(positions.size):
-        row = positions[i] - first
+        row = positions[i]
         unit, added_w, added_v = float(packed[i, 0]), float(packed[i, 2]), float(packed[i, 3])
         for f in range(width):
-            sums[row, f] += unit * float(shorts[i, PACKED_SHORTS + f])
+            sums[row, f] += unit * float(bytes_[i, HEAD + f])
         sums[row, width] += float(packed[i, 1])
         sums[row, width + 1] += added_w
         sums[row, width + 2] += added_v
 
 
 @compiled
-def _add_sums(sums: DoubleArray, positions: IntArray, first: int, more: FloatArray) -> None:
+def _add_sums(sums: DoubleArray, positions: RowArray, more: FloatArray) -> None:
     for i in range(positions.size):
-        row = positions[i] - first
+        row = positions[i]
         for f in range(sums.shape[1]):
             sums[row, f] += float(more[i, f])
 
 
-def add_rows(sums: DoubleArray, positions: IntArray, first: int, more: FloatArray) -> None:
+def add_rows(sums: DoubleArray, positions: RowArray, more: FloatArray) -> None:
     """Add rows to ``sums``, in place.
 
     Parameters
     ----------
-    sums : float64 (rows, K' + 3), the sums of the table's rows from ``first`` on
-    positions : int32 (n,), which rows of the table
-    more : float32 (n, 4 + K' / 2) packed rows, or (n, K' + 3) sums
+    sums : float64 (rows, K' + 3)
+    positions : int32 or uint16 (n,), which rows of ``sums``
+    more : float32 (n, 4 + K' / 4) packed rows, or (n, K' + 3) sums
     """
     if more.shape[1] == sums.shape[1]:
-        _add_sums(sums, positions, first, more)
+        _add_sums(sums, positions, more)
     else:
-        _add_packed(sums, positions, first, more, more.view(np.int16))
+        _add_packed(sums, positions, more, more.view(np.int8))
 
 
 def intercept_contributions(before: DoubleArray, after: DoubleArray, coupling: Coupling) -> DoubleArray:

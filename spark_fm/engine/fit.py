@@ -179,8 +179,8 @@ def _fit_in_rounds(
         division.partitions, division.rounds_per_epoch, held_out, settings.seed, on_executors
     )
     inverse_scale = features.inverse_scale if statistics.has_values else None
-    fixed = Fixed(inverse_scale)
     state = start.at(features.ids, inverse_scale, features.counts)
+    fixed = Fixed(inverse_scale, state.table[:, -1].copy())
     runner = RoundsRunner(
         packed.spark,
         units,

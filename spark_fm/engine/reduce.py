@@ -25,12 +25,12 @@ class Piece:
     Attributes
     ----------
     partition : where they come from
-    positions : int32 (n,), rows of the whole table
-    sums : float32 (n, 4 + K' / 2) or (n, K' + 3), packed rows or sums of :mod:`spark_fm.core.merge`
+    positions : uint16 (n,), rows of the shard
+    sums : float32 (n, 4 + K' / 4) or (n, K' + 3), packed rows or sums of :mod:`spark_fm.core.merge`
     """
 
     partition: int
-    positions: npt.NDArray[np.int32]
+    positions: npt.NDArray[np.uint16]
     sums: FloatArray
 
 
@@ -53,7 +53,7 @@ class Updates:
                 if shard == TOTALS_SHARD:
                     totals[partition] = np.frombuffer(total[i].as_buffer())
                 else:
-                    rows = np.frombuffer(positions[i].as_buffer(), np.int32)
+                    rows = np.frombuffer(positions[i].as_buffer(), np.uint16)
                     changes = np.frombuffer(sums[i].as_buffer(), np.float32).reshape(rows.size, -1)
                     shards.setdefault(shard, []).append(Piece(partition, rows, changes))
         for pieces in shards.values():
@@ -61,11 +61,11 @@ class Updates:
         return cls(dict(sorted(totals.items())), dict(sorted(shards.items())))
 
 
-def sum_shard(pieces: Iterable[Piece], first: int, rows: int, width: int) -> DoubleArray:
-    """The sums of the table's rows from ``first`` on: float64 (rows, width)."""
+def sum_shard(pieces: Iterable[Piece], rows: int, width: int) -> DoubleArray:
+    """The sums of a shard's rows: float64 (rows, width)."""
     sums = np.zeros((rows, width))
     for piece in pieces:
-        add_rows(sums, piece.positions, first, piece.sums)
+        add_rows(sums, piece.positions, piece.sums)
     return sums
 
 
@@ -78,10 +78,9 @@ def _reduce(
         row = {"partition": partition, "shard": TOTALS_SHARD, "totals": totals.tobytes()}
         yield pa.RecordBatch.from_pylist([row], schema=UPDATES)
     for shard, pieces in found.shards.items():
-        first = shard * shard_size
-        sums = sum_shard(pieces, first, min(shard_size, features - first), width)
-        touched = np.flatnonzero((sums != 0.0).any(axis=1)).astype(np.int32)
-        yield updates_batch(0, shard, touched + np.int32(first), sums[touched].astype(np.float32))
+        sums = sum_shard(pieces, min(shard_size, features - shard * shard_size), width)
+        touched = np.flatnonzero((sums != 0.0).any(axis=1)).astype(np.uint16)
+        yield updates_batch(0, shard, touched, sums[touched].astype(np.float32))
 
 
 def reduce_on_executors(updates: DataFrame, features: int, shard_size: int, width: int) -> DataFrame:
@@ -111,7 +110,7 @@ def merged(
 
     def merge(shard: int) -> DoubleArray:
         part = after[rows(shard)]
-        sums = sum_shard(updates.shards[shard], shard * shard_size, part.shape[0], centre.size)
+        sums = sum_shard(updates.shards[shard], part.shape[0], centre.size)
         return apply_merge(part, sums, coupling)
 
     def shift(shard: int) -> None:

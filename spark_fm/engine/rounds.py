@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 from spark_fm.core.loss import Loss
 from spark_fm.core.merge import Coupling, apply_intercept_merge
 from spark_fm.core.parameters import Parameters
+from spark_fm.core.rounded import Rounded
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan, Result
 from spark_fm.engine.jobs import parallelism
@@ -18,7 +19,7 @@ from spark_fm.engine.transport import ship
 from spark_fm.engine.units import Units
 from spark_fm.engine.worker import PHASES, Fixed, Moving, Round, UnitTotals
 
-SHARD_BYTES = 8 * 2**20
+SHARD_ROWS = 2**16  # the most that uint16 can tell apart
 
 
 class RoundsRunner:
@@ -73,14 +74,12 @@ class RoundsRunner:
             plan.step_size, self._active, settings.factor_size, scale, plan.epochs, plan.raised
         )
         features, width = state.table.shape[0], state.table.shape[1] - 1
-        shards = max(1, -(-features * width * 4 // SHARD_BYTES))
-        shard_size = max(1, -(-features // shards))
-        moving = ship(self._spark, Moving(state.table, state.intercept))
+        moving = ship(self._spark, Moving(Rounded.of(state.table), state.intercept))
         shipped = time.perf_counter()
         try:
             orders = Round(
                 self._fixed, moving, plan, settings, self._scale, coupling,
-                features, width, shard_size, self.all_rows, most_rows,
+                features, width, SHARD_ROWS, self.all_rows, most_rows,
             )  # fmt: skip
             found = Updates.of(self._units.updates(orders))
         finally:
@@ -91,7 +90,7 @@ class RoundsRunner:
         totals = sum(all_totals, UnitTotals.none(width))
         table, intercept = state.table, state.intercept
         if plan.train:
-            table = merged(table, found, shard_size, coupling, totals.centre, os.cpu_count() or 1)
+            table = merged(table, found, SHARD_ROWS, coupling, totals.centre, os.cpu_count() or 1)
             intercept = apply_intercept_merge(intercept, totals.intercept, coupling)
         after = replace(state, table=table, intercept=intercept)
         finite = after.is_finite()

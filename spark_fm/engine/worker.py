@@ -11,6 +11,7 @@ import pyarrow as pa
 from spark_fm.core.block import NO_FLAGS, Block
 from spark_fm.core.local import START_SAMPLE, measure, scaled, train_pass
 from spark_fm.core.merge import Coupling, contributions, intercept_contributions
+from spark_fm.core.rounded import Rounded
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan, Totals
 from spark_fm.engine.arrow import binary_array
@@ -31,6 +32,7 @@ TOTALS_SHARD = -1
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
 PositionArray = npt.NDArray[np.int32]
+RowArray = npt.NDArray[np.uint16]
 
 # What a task spends its time with, in the order in which a unit's totals have the seconds.
 PHASES = ("parameters in", "blocks in", "kernel", "updates")
@@ -38,16 +40,20 @@ PHASES = ("parameters in", "blocks in", "kernel", "updates")
 
 @dataclass(frozen=True)
 class Fixed:
-    """What stays the same for a whole run: sent once."""
+    """What stays the same for a whole run: sent once.
+
+    ``own`` is the table's last column, the features' own penalties.
+    """
 
     inverse_scale: FloatArray | None
+    own: FloatArray
 
 
 @dataclass(frozen=True)
 class Moving:
     """The parameters that a round starts from."""
 
-    table: FloatArray
+    rounded: Rounded
     intercept: npt.NDArray[np.float64]
 
 
@@ -139,8 +145,8 @@ class UnitTotals:
         )
 
 
-def updates_batch(partition: int, shard: int, positions: PositionArray, sums: FloatArray) -> pa.RecordBatch:
-    """One row of updates: what changed in the table's rows ``positions``; no array is copied."""
+def updates_batch(partition: int, shard: int, positions: RowArray, sums: FloatArray) -> pa.RecordBatch:
+    """One row of updates: what changed in the shard's rows ``positions``; no array is copied."""
     columns = [pa.array([n], pa.int32()) for n in (partition, shard)]
     columns += [binary_array(array) for array in (positions, sums)]
     return pa.RecordBatch.from_arrays([*columns, pa.nulls(1, pa.binary())], schema=UPDATES)
@@ -169,10 +175,9 @@ class Unit:
         """A unit at the round's initial parameters, from its dictionary."""
         fixed, moving = orders.fixed.get(), orders.moving.get()
         positions = features.astype(np.int32) if features.size else None
-        before, inverse = moving.table, fixed.inverse_scale
-        if positions is not None:
-            before = before[positions]
-            inverse = None if inverse is None else inverse[positions]
+        before, inverse = moving.rounded.table(fixed.own, positions), fixed.inverse_scale
+        if positions is not None and inverse is not None:
+            inverse = inverse[positions]
         after = before.copy() if orders.plan.train else before
         unit = cls(moving, positions, before, after, moving.intercept.copy(), inverse, clock)
         clock.spent("parameters in")
@@ -217,12 +222,10 @@ class Unit:
                     self.before[start:stop], self.after[start:stop], orders.coupling
                 )
                 centre += moved
-                positions = touched + np.int32(start)
-                if self.positions is not None:
-                    positions = self.positions[positions]
+                positions = touched if self.positions is None else self.positions[touched + start] - first
                 self.clock.spent("updates")
                 if positions.size:
-                    yield updates_batch(partition, shard, positions, sums)
+                    yield updates_batch(partition, shard, positions.astype(np.uint16), sums)
         intercept = intercept_contributions(self.moving.intercept, self.intercept, orders.coupling)
         totals = UnitTotals(intercept, self.start, self.train, self.validation, self.clock.seconds, centre)
         row = {"partition": partition, "shard": TOTALS_SHARD, "totals": totals.numbers().tobytes()}

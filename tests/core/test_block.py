@@ -46,7 +46,22 @@ def test_bytes_make_the_same_block(block):
 def test_block_from_bytes_can_not_be_written():
     block = Block.from_buffer(block_of([([1], [2.0])]).to_bytes())
     with pytest.raises(ValueError, match="read-only"):
-        block.label[0] = 1.0
+        block.values[0] = 1.0
+
+
+@pytest.mark.parametrize("label", [-1.0, 0.0, 0.5, 1.0, 255.0, 256.0, np.inf])
+@pytest.mark.parametrize("length", [0, 1, 255, 256])
+def test_short_labels_and_rows_are_whole_again(label, length):
+    block = block_of([(list(range(length)), [1.0] * length), ([], [])], [label, 1.0])
+    assert_same(Block.from_buffer(block.to_bytes()), block)
+
+
+def test_classes_and_short_rows_take_a_byte():
+    data = [([1, 2], [1.0, 1.0])] * 800
+    assert len(block_of(data, [0.0, 1.0] * 400).to_bytes()) == 64 + 800 + 800 + 1600 * 2
+    assert len(block_of(data, [0.5, 1.0] * 400).to_bytes()) == 64 + 6400 + 800 + 1600 * 2
+    longer = [(list(range(256)), [1.0] * 256)] * 800
+    assert len(block_of(longer, [0.0, 1.0] * 400).to_bytes()) == 64 + 800 + 3208 + 800 * 256 * 2
 
 
 def test_foreign_bytes_are_refused():

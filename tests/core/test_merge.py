@@ -32,10 +32,16 @@ def table(features, seed=0):
 
 
 def moved(before, seed, size=0.1, added=1.0):
-    """What a partition could have made of ``before``: other parameters, larger accumulators."""
+    """What a partition could have made of ``before``: other parameters, larger accumulators.
+
+    The changes of a factor vector are multiples of a 127th of the largest, so packing need not round them.
+    """
     random = np.random.default_rng(seed)
     after = before.copy()
-    after[:, : K + 1] += size * random.standard_normal((before.shape[0], K + 1)).astype(np.float32)
+    steps = random.integers(1, 128, (before.shape[0], K)) * random.choice([-1, 1], (before.shape[0], K))
+    steps[:, 0] = random.choice([-127, 127], before.shape[0])
+    after[:, :K] += (2 * size / 127 * steps).astype(np.float32)
+    after[:, K] += size * random.standard_normal(before.shape[0]).astype(np.float32)
     after[:, SUM_W : SUM_V + 1] += added * (0.1 + random.random((before.shape[0], 2))).astype(np.float32)
     return after
 
@@ -45,7 +51,7 @@ def sums_of(before, *afters, coupling=COUPLING):
     sums = np.zeros((before.shape[0], K + 3))
     for after in afters:
         positions, packed, _ = contributions(before, after, coupling)
-        add_rows(sums, positions, 0, packed)
+        add_rows(sums, positions, packed)
     return sums
 
 
@@ -174,7 +180,11 @@ def test_single_partition_of_real_training_is_plain_local_training():
     random = np.random.default_rng(0)
     rows = [(sorted(random.choice(12, 3, replace=False)), [1.0, 2.0, -0.5]) for _ in range(40)]
     after, intercept, _ = train(oracle, block_of(rows, list(random.standard_normal(40))), Loss.SQUARED)
-    np.testing.assert_allclose(merged(oracle.table, [after], COUPLING), after, rtol=1e-5, atol=2e-5)
+    result = merged(oracle.table, [after], COUPLING)
+    # A change is rounded, and so is the centre that all changes have in common.
+    rounding = np.abs(after - oracle.table)[:, :K].max() / 125
+    assert (np.abs(result - after)[:, :K] <= rounding).all()
+    np.testing.assert_allclose(result[:, K:], after[:, K:], rtol=1e-5, atol=2e-5)
     start = np.array([oracle.w0, oracle.g0])
     sums = intercept_contributions(start, intercept, COUPLING)
     np.testing.assert_allclose(apply_intercept_merge(start, sums, COUPLING), intercept, rtol=1e-9)
@@ -215,7 +225,7 @@ def test_sums_of_sums_are_the_sums():
     total = np.zeros((4, K + 3))
     for pair in (afters[:2], afters[2:]):
         part = sums_of(before, *pair).astype(np.float32)
-        add_rows(total, np.arange(4, dtype=np.int32), 0, part)
+        add_rows(total, np.arange(4, dtype=np.uint16), part)
     np.testing.assert_allclose(total, sums_of(before, *afters), rtol=1e-6, atol=1e-7)
     assert (total[:, K + 1 :] > 0.0).all()
 
@@ -226,23 +236,24 @@ def test_packed_rows_add_up_at_their_positions():
     after[[1, 4]] = moved(before, 1)[[1, 4]]
     positions, packed, _ = contributions(before, after, COUPLING)
     assert positions.tolist() == [1, 4]
-    assert packed.shape == (2, packed_width(K)) == (2, 8)
+    assert packed.shape == (2, packed_width(K)) == (2, 6)
     sums = np.zeros((4, K + 3))
-    add_rows(sums, positions, 1, packed)
+    add_rows(sums, (positions - 1).astype(np.uint16), packed)
     np.testing.assert_array_equal(sums, sums_of(before, after)[1:5])
     assert (sums[[1, 2]] == 0.0).all()
 
 
 @given(seed=st.integers(0, 2**32), size=st.sampled_from([1e-20, 1e-3, 1.0, 1e20]))
-def test_packing_rounds_by_less_than_a_part_in_65000(seed, size):
+def test_packing_rounds_by_less_than_a_part_in_250(seed, size):
     before = np.zeros((5, WIDTH), np.float32)
     before[:, SUM_W : SUM_V + 1] = 1.0
-    after = moved(before, seed, size)
+    after = moved(before, 0)
+    after[:, :K] = size * np.random.default_rng(seed).standard_normal((5, K))
     rate = Coupling(1e-9, 1e-9, 1e-9)
     change = (after - before)[:, :K].astype(np.float64)
     found = without_centre(before, [after], rate)[:, :K].astype(np.float64)
     largest = np.abs(change).max(axis=1, keepdims=True)
-    assert (np.abs(found - change) <= largest / 65_000).all()
+    assert (np.abs(found - change) <= largest / 250).all()
 
 
 def test_partition_that_did_nothing_contributes_nothing():

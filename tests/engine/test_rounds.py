@@ -54,7 +54,7 @@ def state():
 
 
 def runner(spark, units):
-    return RoundsRunner(spark, units, 2, 2, SETTINGS, Scale(), Fixed(None), 2.0)
+    return RoundsRunner(spark, units, 2, 2, SETTINGS, Scale(), Fixed(None, np.zeros(45, np.float32)), 2.0)
 
 
 def by_hand(state, part=0, partitions=(0, 1), **changes):
@@ -95,7 +95,7 @@ def test_round_is_what_the_workers_make_of_it(spark, units, state, part):
 
 
 def test_round_reduced_on_the_executors_is_the_same(spark, state, monkeypatch):
-    monkeypatch.setattr(rounds, "SHARD_BYTES", 300)
+    monkeypatch.setattr(rounds, "SHARD_ROWS", 9)
     with runner(spark, frame_units(spark, on_executors=True)) as rounds_of:
         assert_is(rounds_of.run(state, PLAN), by_hand(state))
 
