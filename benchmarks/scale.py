@@ -5,7 +5,7 @@ python -m benchmarks.scale --rows 0.4M 2M 10M
 The first value of each option is the base; the others vary one at a time. An epoch's seconds are wall-clock: the
 median of the epochs between the first and the last, Spark included, split into the phases of summary.epochSeconds.
 Beside it the kernel alone passes over the same rows in as many processes as cores, each with its share, at once, and in
-the same random order; its seconds too are a median.
+the same random order; its seconds too are a median, of passes before and after the fit: a machine's speed drifts.
 
 --model-size fits and scores one model of 2^24 hashed features instead, and reports the memory of all processes.
 """
@@ -13,7 +13,6 @@ the same random order; its seconds too are a median.
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -30,22 +29,21 @@ from spark_fm.core.parameters import initial_parameters
 
 EPOCHS = 8
 EPOCHS_OF_LARGE_MODELS = 3
-KERNEL_PASSES = 5
+KERNEL_PASSES = 4
 DEFAULT_BITS = 20
 MODEL_SIZE_SETS = ["ctr-2M-24", "ctr-2M-24-1.1"]
 
 
-@cache
-def kernel_seconds(data: DataSet, factor_size: int) -> float:
-    """Seconds of a pass of the kernel alone on all cores: of the slowest process, the median of its passes."""
+def kernel_seconds(data: DataSet, factor_size: int) -> list[float]:
+    """Seconds of passes of the kernel alone on all cores, each of the slowest process."""
     spawn, shares = multiprocessing.get_context("spawn"), min(os.cpu_count() or 1, len(data.files("train")))
     with spawn.Manager() as manager, ProcessPoolExecutor(shares, spawn) as pool:
         barrier = manager.Barrier(shares)
         running = [pool.submit(_share, data, factor_size, share, shares, barrier) for share in range(shares)]
-        return max(one.result() for one in running)
+        return [max(together) for together in zip(*(one.result() for one in running), strict=True)]
 
 
-def _share(data: DataSet, factor_size: int, share: int, shares: int, barrier: Any) -> float:
+def _share(data: DataSet, factor_size: int, share: int, shares: int, barrier: Any) -> list[float]:
     rows, dictionary = data.read("train", share, shares), Dictionary()
     positions = dictionary.encode(rows.ids)
     # Popular features lie together, as spark_fm lays them.
@@ -59,7 +57,7 @@ def _share(data: DataSet, factor_size: int, share: int, shares: int, barrier: An
     for _ in range(KERNEL_PASSES):
         barrier.wait()
         seconds.append(one_pass(start, indptr, indices, rows.label, order))
-    return float(np.median(seconds))
+    return seconds
 
 
 def epoch_seconds(summary: Any) -> dict[str, float]:
@@ -86,9 +84,11 @@ def fit(frame: Any, factor_size: int, partitions: int, epochs: int) -> Any:
 
 def measure(spark: Any, data: DataSet, factor_size: int, partitions: int) -> dict[str, object]:
     """A row of the table."""
+    passes = kernel_seconds(data, factor_size)
     with PeakMemory() as memory:
         model = fit(data.frame(spark, "train", "ids"), factor_size, partitions, EPOCHS)
-    phases, alone = epoch_seconds(model.summary), kernel_seconds(data, factor_size)
+    alone = float(np.median(passes + kernel_seconds(data, factor_size)))
+    phases = epoch_seconds(model.summary)
     total = sum(phases.values())
     return {
         "rows": data.rows,

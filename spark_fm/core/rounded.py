@@ -40,19 +40,16 @@ class Rounded:
         _round(table, heads, steps)
         return cls(heads, steps)
 
-    def table(self, own: FloatArray, positions: IntArray | None) -> FloatArray:
-        """The table, or its rows ``positions``.
+    def restore(self, own: FloatArray, positions: IntArray | None, table: FloatArray) -> None:
+        """Fill a table, float32 (n, K' + 4).
 
         Parameters
         ----------
         own : float32 (m,), the last column
-        positions : int32, or None for all rows
+        positions : int32 (n,), which rows; None for all
         """
-        size = self.heads.shape[0] if positions is None else positions.size
-        table = np.empty((size, self.steps.shape[1] + 4), np.float32)
         chosen = np.empty(0, np.int32) if positions is None else positions
         _restore(self.heads, self.steps, own, chosen, table)
-        return table
 
 
 @compiled

@@ -5,11 +5,26 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 Task = Callable[..., Iterator[pa.RecordBatch]]
 
 _settled: set[str] = set()
+_tables: dict[str, npt.NDArray[np.float32]] = {}
+
+
+def table_of(name: str, rows: int, width: int) -> npt.NDArray[np.float32]:
+    """An uninitialised float32 (rows, width), in the memory of the process's last table of that name if it fits.
+
+    A round needs as much memory as the one before: memory fresh from the system is slow when it is first written to.
+    """
+    size = rows * width
+    kept = _tables.get(name)
+    if kept is None or not size <= kept.size <= 2 * size:
+        kept = _tables[name] = np.empty(size, np.float32)
+    return kept[:size].reshape(rows, width)
 
 
 def settle(name: str) -> None:

@@ -15,7 +15,7 @@ from spark_fm.core.rounded import Rounded
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan, Totals
 from spark_fm.engine.arrow import binary_array
-from spark_fm.engine.process import task
+from spark_fm.engine.process import table_of, task
 from spark_fm.engine.transport import Shipped
 
 UPDATES_DDL = "partition int, shard int, positions binary, sums binary, totals binary"
@@ -175,10 +175,15 @@ class Unit:
         """A unit at the round's initial parameters, from its dictionary."""
         fixed, moving = orders.fixed.get(), orders.moving.get()
         positions = features.astype(np.int32) if features.size else None
-        before, inverse = moving.rounded.table(fixed.own, positions), fixed.inverse_scale
+        shape = (orders.features if positions is None else positions.size, orders.width + 1)
+        before, inverse = table_of("before", *shape), fixed.inverse_scale
+        moving.rounded.restore(fixed.own, positions, before)
         if positions is not None and inverse is not None:
             inverse = inverse[positions]
-        after = before.copy() if orders.plan.train else before
+        after = before
+        if orders.plan.train:
+            after = table_of("after", *shape)
+            np.copyto(after, before)
         unit = cls(moving, positions, before, after, moving.intercept.copy(), inverse, clock)
         clock.spent("parameters in")
         return unit

@@ -7,6 +7,12 @@ from spark_fm.core.rounded import Rounded
 K = 16
 
 
+def restored(rounded, own, rows=None):
+    found = np.full((own.size if rows is None else rows.size, K + 4), np.nan, np.float32)
+    rounded.restore(own, rows, found)
+    return found
+
+
 def table(seed, rows=7):
     random = np.random.default_rng(seed)
     made = random.standard_normal((rows, K + 4)).astype(np.float32)
@@ -17,7 +23,7 @@ def table(seed, rows=7):
 @given(st.integers(0, 2**32))
 def test_factors_are_rounded_by_less_than_a_part_in_65000_of_the_largest(seed):
     exact = table(seed)
-    found = Rounded.of(exact).table(exact[:, -1], None)
+    found = restored(Rounded.of(exact), exact[:, -1])
     factors = exact[:, :K].astype(np.float64)
     allowed = np.abs(factors).max(axis=1, keepdims=True) / 65_000
     # Below the range of float32 there are no smaller steps.
@@ -28,12 +34,12 @@ def test_factors_are_rounded_by_less_than_a_part_in_65000_of_the_largest(seed):
 @given(st.integers(0, 2**32))
 def test_weights_accumulators_and_penalties_are_as_they_were(seed):
     exact = table(seed)
-    found = Rounded.of(exact).table(exact[:, -1], None)
+    found = restored(Rounded.of(exact), exact[:, -1])
     np.testing.assert_array_equal(found[:, K:], exact[:, K:])
 
 
 def test_factors_of_zero_stay_zero():
-    found = Rounded.of(np.zeros((3, K + 4), np.float32)).table(np.zeros(3, np.float32), None)
+    found = restored(Rounded.of(np.zeros((3, K + 4), np.float32)), np.zeros(3, np.float32))
     np.testing.assert_array_equal(found, 0.0)
 
 
@@ -41,10 +47,10 @@ def test_some_rows_are_those_of_the_whole():
     exact = table(1)
     rounded, own = Rounded.of(exact), exact[:, -1]
     rows = np.array([0, 2, 3, 6], np.int32)
-    np.testing.assert_array_equal(rounded.table(own, rows), rounded.table(own, None)[rows])
+    np.testing.assert_array_equal(restored(rounded, own, rows), restored(rounded, own)[rows])
 
 
 def test_rounding_changes_nothing_the_second_time():
     exact = table(2)
-    once = Rounded.of(exact).table(exact[:, -1], None)
-    np.testing.assert_allclose(Rounded.of(once).table(exact[:, -1], None), once, rtol=1e-6)
+    once = restored(Rounded.of(exact), exact[:, -1])
+    np.testing.assert_allclose(restored(Rounded.of(once), exact[:, -1]), once, rtol=1e-6)

@@ -1,5 +1,6 @@
 import gc
 
+import numpy as np
 import pytest
 
 from spark_fm.engine import process
@@ -32,3 +33,28 @@ def test_task_gives_what_its_function_gives_and_settles_after_it(freezes):
     assert list(double(iter([1, 2]), by=2)) == [2, 4]
     assert freezes == ["frozen"]
     assert double.__doc__ == "Doc."
+
+
+@pytest.fixture
+def no_tables(monkeypatch):
+    monkeypatch.setattr(process, "_tables", {})
+
+
+def test_tables_have_the_size_that_is_asked_for(no_tables):
+    for rows, width in [(3, 4), (5, 4), (2, 2), (0, 4)]:
+        table = process.table_of("a", rows, width)
+        assert (table.shape, table.dtype) == ((rows, width), np.float32)
+        assert table.flags.c_contiguous
+        table[:] = 1.0
+
+
+@pytest.mark.parametrize("rows", [10, 8, 5])
+def test_next_table_is_where_the_last_was(no_tables, rows):
+    first = process.table_of("a", 10, 3)
+    assert np.shares_memory(first, process.table_of("a", rows, 3))
+
+
+@pytest.mark.parametrize(("name", "rows"), [("b", 10), ("a", 11), ("a", 4)])
+def test_other_larger_and_much_smaller_tables_are_elsewhere(no_tables, name, rows):
+    first = process.table_of("a", 10, 3)
+    assert not np.shares_memory(first, process.table_of(name, rows, 3))
