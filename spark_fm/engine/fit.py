@@ -9,6 +9,7 @@ import numpy as np
 
 from spark_fm.core.fit import REFIT_ABOVE, held_out_fraction
 from spark_fm.core.loss import Loss
+from spark_fm.core.merge import packed_width
 from spark_fm.core.parameters import Parameters, padded
 from spark_fm.core.settings import Prior, Scale, Settings
 from spark_fm.core.training import Epoch, Outcome, Plan, train
@@ -79,6 +80,12 @@ def decide_partitions(statistics: Statistics, factor_size: int, most: int) -> in
 def decide_rounds(rows: int, partitions: int) -> int:
     """One merge per epoch less than partitions, up to eight, as long as a partition's part has 100 rows."""
     return max(1, min(MOST_ROUNDS, partitions - 1, rows // partitions // FEWEST_ROWS_A_ROUND))
+
+
+def bytes_of_updates(features: int, nonzeros: int, division: Division, factor_size: int) -> int:
+    """At most how many bytes of updates the tasks of a round send: each those of the features that it meets."""
+    met = min(features, nonzeros // (division.partitions * division.rounds_per_epoch))
+    return division.partitions * met * (packed_width(padded(factor_size)) * 4 + 2)
 
 
 def _in_memory(statistics: Statistics) -> bool:
@@ -173,10 +180,13 @@ def _fit_in_rounds(
         held_out = held_out_fraction(statistics.rows, division.validation_fraction)
     features = packed.features
     check_model_size(driver_limits(packed.spark), features.ids.size, settings.factor_size)
-    row_bytes = (padded(settings.factor_size) + 3) * 4
-    on_executors = division.partitions * features.ids.size * row_bytes > DRIVER_COLLECTS_BYTES
     units = packed.units(
-        division.partitions, division.rounds_per_epoch, held_out, settings.seed, on_executors
+        division.partitions,
+        division.rounds_per_epoch,
+        held_out,
+        settings.seed,
+        on_executors=bytes_of_updates(features.ids.size, statistics.nonzeros, division, settings.factor_size)
+        > DRIVER_COLLECTS_BYTES,
     )
     inverse_scale = features.inverse_scale if statistics.has_values else None
     state = start.at(features.ids, inverse_scale, features.counts)

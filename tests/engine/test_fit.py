@@ -1,13 +1,17 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from spark_fm import FMRegressor
 from spark_fm.core.loss import Loss
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Epoch
 from spark_fm.engine.dataset import Statistics
 from spark_fm.engine.fit import (
+    Division,
     _in_memory,
+    bytes_of_updates,
     decide_partitions,
     decide_rounds,
     in_data_units,
@@ -45,6 +49,25 @@ def test_rounds_are_more_than_one_where_there_are_rows():
     assert decide_rounds(DATA.training_rows, 1) == decide_rounds(DATA.training_rows, 2) == 1
     assert decide_rounds(DATA.training_rows, 8) > 1
     assert decide_rounds(800, 8) == 1
+
+
+def test_bytes_of_updates_are_those_of_the_features_that_each_task_meets():
+    assert bytes_of_updates(1000, 10**9, Division(8, 4, 0.0), 16) == 8 * 1000 * (4 * 4 + 16 + 2)
+    assert bytes_of_updates(10**6, 3200, Division(8, 4, 0.0), 16) == 8 * 100 * (4 * 4 + 16 + 2)
+    assert bytes_of_updates(1000, 10**9, Division(8, 4, 0.0), 1) == 8 * 1000 * (4 * 4 + 8 + 2)
+
+
+def test_model_is_the_same_where_the_executors_sum(spark, monkeypatch):
+    rows = [([i % 7, 7 + i % 5, 12 + i % 3], float(i % 7 + i % 5)) for i in range(600)]
+    frame = spark.createDataFrame(rows, "features array<int>, label double")
+    estimator = FMRegressor(factorSize=3, numPartitions=3, maxIter=3, seed=1)
+    on_driver = estimator.fit(frame).weights
+    monkeypatch.setattr("spark_fm.engine.fit.DRIVER_COLLECTS_BYTES", 0)
+    monkeypatch.setattr("spark_fm.engine.rounds.SHARD_ROWS", 4)
+    on_executors = estimator.fit(frame).weights
+    np.testing.assert_allclose(on_executors.factors, on_driver.factors, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(on_executors.linear, on_driver.linear, rtol=1e-3, atol=1e-5)
+    assert on_executors.intercept == pytest.approx(on_driver.intercept, rel=1e-4)
 
 
 def test_only_data_that_fit_are_trained_in_memory():
