@@ -16,7 +16,7 @@ from spark_fm.core.training import Epoch, Outcome, Plan, train
 from spark_fm.core.weights import Start, Weights
 from spark_fm.engine.dataset import PackedData, Statistics
 from spark_fm.engine.jobs import parallelism
-from spark_fm.engine.limits import check_model_size, driver_limits
+from spark_fm.engine.limits import check_model_size, driver_limits, most_to_collect
 from spark_fm.engine.memory import train_in_one_task
 from spark_fm.engine.rounds import RoundsRunner
 from spark_fm.engine.transport import ship
@@ -30,7 +30,6 @@ LARGEST_IN_MEMORY = 2 * 2**30
 WARM_UP_ROWS = 40_000
 FEWEST_ROWS_A_ROUND = 100
 MOST_ROUNDS = 8
-DRIVER_COLLECTS_BYTES = 256 * 2**20
 
 Report = Callable[["FitEpoch"], None]
 
@@ -179,14 +178,15 @@ def _fit_in_rounds(
     if not statistics.validation_rows:
         held_out = held_out_fraction(statistics.rows, division.validation_fraction)
     features = packed.features
-    check_model_size(driver_limits(packed.spark), features.ids.size, settings.factor_size)
+    limits = driver_limits(packed.spark)
+    check_model_size(limits, features.ids.size, settings.factor_size)
+    sent = bytes_of_updates(features.ids.size, statistics.nonzeros, division, settings.factor_size)
     units = packed.units(
         division.partitions,
         division.rounds_per_epoch,
         held_out,
         settings.seed,
-        on_executors=bytes_of_updates(features.ids.size, statistics.nonzeros, division, settings.factor_size)
-        > DRIVER_COLLECTS_BYTES,
+        on_executors=sent > most_to_collect(limits),
     )
     inverse_scale = features.inverse_scale if statistics.has_values else None
     state = start.at(features.ids, inverse_scale, features.counts)

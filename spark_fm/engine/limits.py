@@ -11,6 +11,7 @@ RESULT_SIZE = "spark.driver.maxResultSize"
 MEMORY = "spark.driver.memory"
 UNITS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 GIB = 2**30
+MOST_TO_COLLECT = 512 * 2**20
 
 
 def bytes_of(size: str) -> int:
@@ -43,6 +44,15 @@ def driver_limits(spark: SparkSession) -> dict[str, int]:
     if jvm is not None:
         found[MEMORY] = int(jvm.java.lang.Runtime.getRuntime().maxMemory()) // 2
     return found
+
+
+def most_to_collect(limits: dict[str, int]) -> int:
+    """How many bytes of updates the driver takes from the tasks of a round; more are summed on the executors first.
+
+    Half of what it can take in, and not more than 512 MiB: 16 tasks that sent 330 MB took 40 % less time than with a
+    shuffle, but all go to one machine.
+    """
+    return min([most // 2 for most in limits.values()] + [MOST_TO_COLLECT])
 
 
 def check_model_size(limits: dict[str, int], features: int, factor_size: int) -> None:

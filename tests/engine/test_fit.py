@@ -62,7 +62,7 @@ def test_model_is_the_same_where_the_executors_sum(spark, monkeypatch):
     frame = spark.createDataFrame(rows, "features array<int>, label double")
     estimator = FMRegressor(factorSize=3, numPartitions=3, maxIter=3, seed=1)
     on_driver = estimator.fit(frame).weights
-    monkeypatch.setattr("spark_fm.engine.fit.DRIVER_COLLECTS_BYTES", 0)
+    monkeypatch.setattr("spark_fm.engine.limits.MOST_TO_COLLECT", 0)
     monkeypatch.setattr("spark_fm.engine.rounds.SHARD_ROWS", 4)
     on_executors = estimator.fit(frame).weights
     np.testing.assert_allclose(on_executors.factors, on_driver.factors, rtol=1e-3, atol=1e-5)

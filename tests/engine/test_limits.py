@@ -2,7 +2,14 @@ import pytest
 
 from spark_fm import FMRegressor
 from spark_fm.engine import fit
-from spark_fm.engine.limits import MEMORY, RESULT_SIZE, bytes_of, check_model_size, driver_limits
+from spark_fm.engine.limits import (
+    MEMORY,
+    RESULT_SIZE,
+    bytes_of,
+    check_model_size,
+    driver_limits,
+    most_to_collect,
+)
 from tests.ml.frames import planted_frame
 
 GIB = 2**30
@@ -34,6 +41,19 @@ def test_limits_of_a_local_session(spark):
     assert limits.keys() == {RESULT_SIZE, MEMORY}
     assert limits[RESULT_SIZE] == GIB
     assert 2**26 < limits[MEMORY] < 2**40
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({}, GIB // 2),
+        ({RESULT_SIZE: 4 * GIB, MEMORY: 8 * GIB}, GIB // 2),
+        ({RESULT_SIZE: 600, MEMORY: GIB}, 300),
+        ({MEMORY: 100}, 50),
+    ],
+)
+def test_driver_collects_half_of_what_it_can_take(limits, expected):
+    assert most_to_collect(limits) == expected
 
 
 def test_model_that_fits_is_let_through():
