@@ -32,7 +32,7 @@ demo: check-java
 test: check-java
 	$(BIN)/python -m pytest
 
-# About half an hour on two cores; results go to benchmarks/results. DATA=folder with ml-latest-small and a9a
+# About a quarter of an hour on two cores; results go to benchmarks/results. DATA=folder with ml-latest-small and a9a
 # measures on these too; SETS="ctr-2M context-2M" on others (benchmarks/sets.py), ROWS="0.4M 2M 10M" the cost of more rows.
 SETS ?= sample context-100k $(if $(DATA),ml-latest-small a9a)
 ROWS ?= 0.4M
