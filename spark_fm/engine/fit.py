@@ -82,7 +82,7 @@ def decide_rounds(rows: int, partitions: int) -> int:
 
 
 def bytes_of_updates(features: int, nonzeros: int, division: Division, factor_size: int) -> int:
-    """At most how many bytes of updates the tasks of a round send: each those of the features that it meets."""
+    """About how many bytes of updates the tasks of a round send: each those of the features that it meets."""
     met = min(features, nonzeros // (division.partitions * division.rounds_per_epoch))
     return division.partitions * met * (packed_width(padded(factor_size)) * 4 + 2)
 
