@@ -14,7 +14,7 @@ from benchmarks.data import Rows
 from benchmarks.sets import DataSet
 from spark_fm.core.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
 from spark_fm.core.fit import fit_in_memory
-from spark_fm.core.local import START_SAMPLE, measure, scaled, train_pass
+from spark_fm.core.local import measure, measure_typical, scaled, train_pass
 from spark_fm.core.loss import Loss
 from spark_fm.core.merge import (
     Coupling,
@@ -24,8 +24,10 @@ from spark_fm.core.merge import (
     apply_merge,
     contributions,
     intercept_contributions,
+    sums_width,
 )
-from spark_fm.core.parameters import Parameters
+from spark_fm.core.parameters import TAIL, Parameters
+from spark_fm.core.scaling import FeatureCounts, FeatureScaling
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan, Result, Totals, train
 from spark_fm.core.weights import Start
@@ -61,16 +63,25 @@ class Simulation:
     active: float
     rule: Rule
     merges: bool = field(init=False)
+    weighted: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.merges = self.partitions > 1
+        self.weighted = any(unit.weight.size for unit in self.units)
 
     def warm_up(self, state: Parameters, plan: Plan) -> Parameters:
         """The parameters after the first rows of one partition."""
         after = replace(state, table=state.table.copy(), intercept=state.intercept.copy())
         rows = everything(self.units[0])[:WARM_UP_ROWS]
         train_pass(
-            after.table, after.intercept, self.units[0], rows, plan, self.settings, np.random.default_rng(1)
+            after.table,
+            after.intercept,
+            self.units[0],
+            rows,
+            plan,
+            self.settings,
+            np.random.default_rng(1),
+            self.active,
         )
         return after
 
@@ -80,8 +91,8 @@ class Simulation:
         start, validation, visited = Totals(), Totals(), Totals()
         units = self.units[plan.part :: self.rounds_per_epoch]
         for unit in units:
-            start += measure(state.table, w0, unit, everything(unit)[:START_SAMPLE], loss)
-        if plan.part == 0:
+            start += measure_typical(state.table, w0, unit, everything(unit), loss)
+        if plan.begins:
             validation = measure(state.table, w0, self.test, everything(self.test), loss)
         if not plan.train:
             return Result(state, start, Totals(), validation, finite=True)
@@ -90,7 +101,9 @@ class Simulation:
         for number, unit in enumerate(units):
             intercept = state.intercept.copy()
             random = np.random.default_rng([self.settings.seed, plan.number, number])
-            visited += train_pass(table, intercept, unit, everything(unit), plan, self.settings, random)
+            visited += train_pass(
+                table, intercept, unit, everything(unit), plan, self.settings, random, self.active
+            )
             if self.partitions == 1:
                 after = replace(state, table=table, intercept=intercept)
                 return Result(after, start, visited, validation, after.is_finite())
@@ -112,18 +125,20 @@ class _Merge:
                 plan.step_size, simulation.active, settings.factor_size, scale, plan.epochs, plan.raised
             ),
         )
-        width = state.table.shape[1] - 1
-        self.sums, self.centre = np.zeros((state.table.shape[0], width)), np.zeros(width)
-        self.intercept = np.zeros(2)
+        width, self.weighted = state.table.shape[1] - TAIL, simulation.weighted
+        self.sums = np.zeros((state.table.shape[0], sums_width(width, self.weighted)))
+        self.centre, self.intercept = np.zeros(width + 3), np.zeros(3)
 
     def add(
         self, table: npt.NDArray[np.float32], intercept: DoubleArray, unit: Block
     ) -> npt.NDArray[np.int32]:
         """Add a partition's updates; returns the rows that it has changed."""
-        changed, packed, centre = contributions(self.state.table, table, self.coupling)
+        changed, packed, centre = contributions(self.state.table, table, self.coupling, self.weighted)
         add_rows(self.sums, changed, packed)
         self.centre += centre
-        self.intercept += intercept_contributions(self.state.intercept, intercept, self.coupling)
+        self.intercept += intercept_contributions(
+            self.state.intercept, intercept, self.coupling, self.weighted
+        )
         return changed
 
     def merged(self) -> Parameters:
@@ -142,7 +157,7 @@ class _Mean:
         self.state, self.partitions = state, simulation.partitions
         self.counted = simulation.rule == "count-weighted mean"
         self.changes, self.counts = np.zeros(state.table.shape), np.zeros(state.table.shape[0])
-        self.intercept = np.zeros(2)
+        self.intercept = np.zeros(3)
 
     def add(
         self, table: npt.NDArray[np.float32], intercept: DoubleArray, unit: Block
@@ -192,6 +207,17 @@ class Prepared:
         """Mean number of non-zeros of a row."""
         return self.data.nonzeros / self.data.rows
 
+    @property
+    def counted(self) -> FeatureCounts:
+        """The features: all values are 1."""
+        return FeatureCounts(
+            self.train.features, self.counts, np.ones(self.counts.size), np.zeros(self.counts.size)
+        )
+
+    def scaling(self, settings: Settings) -> FeatureScaling:
+        """The features' units of training."""
+        return FeatureScaling.of(self.counted, self.train.rows, settings.centres)
+
     def settings(self, **params: float) -> Settings:
         """The estimators' defaults with some changed; a prior that is given does not adapt."""
         loss = Loss.LOGISTIC if self.data.binary else Loss.SQUARED
@@ -216,13 +242,13 @@ def curve(
     prepared = Prepared.of(data)
     settings = prepared.settings(max_epochs=epochs, **{"patience": epochs} | params)
     start = prepared.start(settings)
-    whole = scaled(prepared.train, start.scale, None)
+    whole = scaled(prepared.train, start.scale)
     order = np.random.default_rng(0).permutation(whole.rows)
     rounds = decide_rounds(whole.rows, partitions) if rule == "this merge" else 1
     units = [whole.take(unit) for unit in np.array_split(order, partitions * rounds)]
-    test = scaled(prepared.test, start.scale, None)
+    test = scaled(prepared.test, start.scale)
     simulation = Simulation(units, test, settings, partitions, rounds, prepared.active, rule)
-    state = start.at(whole.features, None, prepared.counts)
+    state = start.at(whole.features, prepared.scaling(settings), prepared.counts)
     prior = settings.prior(judged=True)
     if partitions > 1 and rule == "this merge":
         plan = Plan(0, 0, True, settings.step_size, 1.0, 1.0, prior=prior.first)
@@ -235,7 +261,7 @@ def fitted(data: DataSet, **params: float) -> tuple[float, int]:
     """The test metric of a model fitted as one partition is, the test rows unseen, and its number of epochs."""
     prepared = Prepared.of(data)
     start = prepared.start(prepared.settings(**params))
-    outcome = fit_in_memory(prepared.train, start, None, VALIDATION_FRACTION, prepared.counts)
-    test, state = scaled(prepared.test, start.scale, None), outcome.state
+    outcome = fit_in_memory(prepared.train, start, prepared.counted, VALIDATION_FRACTION)
+    test, state = scaled(prepared.test, start.scale), outcome.state
     loss = measure(state.table, float(state.intercept[0]), test, everything(test), start.settings.loss)
     return prepared.metric(loss.mean, start.scale), outcome.best_epoch

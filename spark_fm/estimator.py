@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame
 from spark_fm.core.loss import Loss
 from spark_fm.core.settings import Settings
 from spark_fm.engine.dataset import PackedData
-from spark_fm.engine.fit import Division, Fitted, fit_packed
+from spark_fm.engine.fit import Division, Fitted, fit_packed, is_still_falling
 from spark_fm.engine.request import Columns
 from spark_fm.model import FMModel, ParamMap
 from spark_fm.persistence import FMPersistable
@@ -178,15 +178,31 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
                 None if initial is None else initial.weights,
                 progress,
             )
-        if fitted.stop_reason == "diverged":
-            warnings.warn(
-                f"stepSize: training with {self.getStepSize():g} diverged again and again; the model has the "
-                f"last good parameters, of epoch {fitted.best_epoch}",
-                stacklevel=2,
-            )
+        self._warn(fitted)
         fitted = replace(fitted, seconds={"pack": seconds} | fitted.seconds)
         known = 0 if initial is None else initial.numFeatures
         return self._model(fitted, max(known, fitted.num_features))
+
+    def _warn(self, fitted: Fitted) -> None:
+        """Tell of a model that is not what was asked for."""
+        story = ""
+        if fitted.stop_reason == "diverged":
+            story = (
+                f"stepSize: training with {self.getStepSize():g} diverged again and again; the model has the "
+                "last good parameters"
+            )
+        elif fitted.stop_reason == "noImprovement":
+            begun = "the constant" if self.getInitialModel() is None else "initialModel"
+            story = (
+                f"no epoch improved on {begun}, so the model predicts as that does: the features say nothing "
+                "of the label, or need a smaller stepSize or a stronger regParamPrior"
+            )
+        elif is_still_falling(fitted, self.getTol()):
+            story = (
+                f"maxIter: the loss was still falling after {self.getMaxIter()} epochs, expected more of them"
+            )
+        if story:
+            warnings.warn(story, stacklevel=4)
 
     def _model(self, fitted: Fitted, num_features: int) -> M:
         model = self._new_model()

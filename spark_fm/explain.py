@@ -82,10 +82,10 @@ def _known(
 
 
 def raw_prediction(weights: Weights, ids: LongArray, values: DoubleArray) -> float:
-    """Z of one row, in time linear in its non-zeros."""
+    """Z of one row, in time linear in its non-zeros: sum_i <v_i x_i, sum_{j<i} v_j x_j> are the pairs."""
     _, linear, factors = _known(weights, ids, values)
-    pairs = factors.sum(axis=0) @ factors.sum(axis=0) - (factors * factors).sum()
-    return float(weights.intercept + linear.sum() + 0.5 * pairs)
+    pairs = (factors[1:] * np.cumsum(factors, axis=0)[:-1]).sum()
+    return float(weights.intercept + linear.sum() + pairs)
 
 
 def explain(weights: Weights, ids: LongArray, values: DoubleArray) -> Explanation:

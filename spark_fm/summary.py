@@ -26,10 +26,14 @@ class FMTrainingSummary:
     bestEpoch : int
         The epoch whose parameters the model has; counted from 1, 0 is the start.
     stopReason : str
-        "patience" (the validation loss stopped improving), "tol" (the training loss did), "maxIter", or
+        "patience" (the validation loss stopped improving), "noImprovement" (no epoch was better than the constant, or
+        than initialModel: that is the model), "tol" (the training loss stopped improving), "maxIter", or
         "diverged" (the model has the last good parameters).
     rows, trainingRows, nonzeros : int
-        Rows, those of them trained on, and stored feature values.
+        Rows of a weight above 0, those of them not marked for validation, and stored feature values.
+    validationRows : int
+        How many rows decided when to stop: those marked for validation, or held out to choose the number of epochs
+        (each time, where that is done several times). Where it is 0, nothing could: training ended by tol or maxIter.
     partitions, roundsPerEpoch : int
         How the work was divided.
     seconds : dict of str to float
@@ -48,6 +52,7 @@ class FMTrainingSummary:
     rows: int
     trainingRows: int
     nonzeros: int
+    validationRows: int
     partitions: int
     roundsPerEpoch: int
     seconds: dict[str, float]
@@ -70,6 +75,7 @@ class FMTrainingSummary:
             rows=statistics.rows,
             trainingRows=statistics.training_rows,
             nonzeros=statistics.nonzeros,
+            validationRows=fitted.judged_rows,
             partitions=fitted.partitions,
             roundsPerEpoch=fitted.rounds_per_epoch,
             seconds=seconds,

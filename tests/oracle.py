@@ -1,17 +1,23 @@
 """The Factorization Machine as its definition says it: O(n^2) in numpy float64. What the kernel is held against."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from spark_fm.core.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
 from spark_fm.core.loss import Loss
-from spark_fm.core.parameters import padded
+from spark_fm.core.parameters import TAIL, padded
+from spark_fm.core.scaling import FeatureCounts
+
+UNUSUAL, FARTHEST = 2.0, 0.2
+# Of |x|, with which a row's penalties grow.
+PENALTY_POWER = 0
 
 
 @dataclass
 class Oracle:
-    """Dense float64 parameters of m features: w0 (2,), w (m,), v (m, K) with AdaGrad's accumulators."""
+    """Dense float64 parameters of m features: w0, w (m,), v (m, K) with AdaGrad's accumulators and information."""
 
     w0: float
     w: np.ndarray
@@ -20,11 +26,15 @@ class Oracle:
     gw: np.ndarray = field(default_factory=lambda: np.empty(0))
     gv: np.ndarray = field(default_factory=lambda: np.empty(0))
     own: np.ndarray = field(default_factory=lambda: np.empty(0))
+    info_0: float = 0.0
+    info_w: np.ndarray = field(default_factory=lambda: np.empty(0))
+    info_v: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         self.gw = self.gw if self.gw.size else np.ones(self.w.size)
         self.gv = self.gv if self.gv.size else np.ones(self.w.size)
         self.own = self.own if self.own.size else np.zeros(self.w.size)
+        self.info_w, self.info_v = np.zeros(self.w.size), np.zeros(self.w.size)
 
     @classmethod
     def random(cls, seed: int, features: int, factor_size: int, scale: float = 0.5) -> "Oracle":
@@ -38,24 +48,40 @@ class Oracle:
 
     @property
     def table(self) -> np.ndarray:
-        table = np.zeros((self.w.size, padded(self.v.shape[1]) + 4), np.float32)
+        table = np.zeros((self.w.size, padded(self.v.shape[1]) + TAIL), np.float32)
         table[:, : self.v.shape[1]] = self.v
         table[:, -4], table[:, -3], table[:, -2], table[:, -1] = self.w, self.gw, self.gv, self.own
         return table
 
-    def score(self, ids: np.ndarray, x: np.ndarray) -> float:
-        z = self.w0
+    @property
+    def intercept(self) -> np.ndarray:
+        return np.array([self.w0, self.g0, self.info_0])
+
+    def parts(self, ids: np.ndarray, x: np.ndarray) -> list[float]:
+        """What a score is the sum of: w0, each weight's and each pair's part."""
+        parts = [self.w0]
         for a, i in enumerate(ids):
-            z += self.w[i] * x[a]
+            parts.append(float(self.w[i] * x[a]))
             for b in range(a + 1, len(ids)):
-                z += self.v[i] @ self.v[ids[b]] * x[a] * x[b]
-        return float(z)
+                parts.append(float(self.v[i] @ self.v[ids[b]]) * float(x[a]) * float(x[b]))
+        return parts
+
+    def score(self, ids: np.ndarray, x: np.ndarray) -> float:
+        return math.fsum(self.parts(ids, x))
 
     def magnitude(self, ids: np.ndarray, x: np.ndarray) -> float:
-        """The size of the numbers that the linear-time formula adds and subtracts: rounding is a part of it."""
-        linear = np.abs(self.w[ids] * x).sum()
-        pairs = (np.abs(self.v[ids] * np.asarray(x)[:, None]).sum(axis=0) ** 2).sum()
-        return float(abs(self.w0) + linear + pairs)
+        """The largest part of a score, or its sum: what an error is to be small beside."""
+        parts = self.parts(ids, x)
+        return max(abs(math.fsum(parts)), *map(abs, parts), 0.0)
+
+    def way(self, ids: np.ndarray, x: np.ndarray, steps: np.ndarray) -> float:
+        """How far a step on a row moves its own score for each unit of its gradient."""
+        total = self.v[ids].T @ x if len(ids) else np.zeros(self.v.shape[1])
+        way = 0.0
+        for i, xi in zip(ids, x, strict=True):
+            slope = xi * (total - self.v[i] * xi)
+            way += steps[1] * xi * xi / np.sqrt(self.gw[i]) + steps[2] * (slope @ slope) / np.sqrt(self.gv[i])
+        return way
 
     def step(
         self,
@@ -66,24 +92,33 @@ class Oracle:
         loss: Loss,
         steps: np.ndarray,
         penalties: np.ndarray,
+        usual: float = np.inf,
     ) -> float:
         """One AdaGrad step on one row, written out by hand; returns the row's weighted loss before it."""
         if c == 0.0:
             return 0.0
         z = self.score(ids, x)
-        g = c * derivative(loss, z, y)
         before = c * value(loss, z, y)
+        if c * (x @ x) > UNUSUAL * usual:
+            curvature = 1.0 if loss is Loss.SQUARED else 0.25
+            c = min(c, FARTHEST / (self.way(ids, x, steps) * curvature))
+        g = c * derivative(loss, z, y)
         self.g0 += g * g
+        self.info_0 += g * g / c
         self.w0 -= steps[0] * g / np.sqrt(self.g0)
         total = self.v[ids].T @ x if len(ids) else np.zeros(self.v.shape[1])
         for i, xi in zip(ids, x, strict=True):
             own = min(penalties[2] * self.own[i], penalties[3])
-            grad_w = g * xi + c * (penalties[0] + own) * self.w[i]
-            grad_v = g * xi * (total - self.v[i] * xi) + c * (penalties[1] + penalties[4] * own) * self.v[i]
+            shrink_w = c * abs(xi) ** PENALTY_POWER * (penalties[0] + own)
+            shrink_v = c * abs(xi) ** PENALTY_POWER * (penalties[1] + penalties[4] * own)
+            grad_w = g * xi + shrink_w * self.w[i]
+            grad_v = g * xi * (total - self.v[i] * xi) + shrink_v * self.v[i]
             self.gw[i] += grad_w * grad_w
+            self.info_w[i] += grad_w * grad_w / c
             self.w[i] -= steps[1] * grad_w / np.sqrt(self.gw[i])
             if grad_v.size:
                 self.gv[i] += (grad_v * grad_v).mean()
+                self.info_v[i] += (grad_v * grad_v).mean() / c
                 self.v[i] -= steps[2] * grad_v / np.sqrt(self.gv[i])
         return before
 
@@ -106,9 +141,10 @@ def block_of(
     weight: list[float] | None = None,
     validation: list[bool] | None = None,
     features: list[int] | None = None,
+    dtype: type[np.floating] = np.float32,
 ) -> Block:
     """A block from (ids, values) by row; values that are all one are left out, as packing does it."""
-    values = np.array([x for _, xs in rows for x in xs], np.float32)
+    values = np.array([x for _, xs in rows for x in xs], dtype)
     return Block(
         indptr=np.cumsum([0] + [len(ids) for ids, _ in rows]).astype(np.int32),
         indices=np.array([i for ids, _ in rows for i in ids], np.int32),
@@ -136,3 +172,19 @@ def rows_of(block: Block) -> list[tuple[tuple[int, ...], tuple[float, ...], floa
             )
         )
     return found
+
+
+def counts_of(block: Block, ids: np.ndarray | None = None) -> FeatureCounts:
+    """What the training rows of a localised block say of each feature, by numpy."""
+    size = block.features.size if ids is None else ids.size
+    values = [[] for _ in range(size)]
+    for row, xs, _, _, held in rows_of(block):
+        for i, x in zip(row, xs, strict=True):
+            if not held:
+                values[i].append(x)
+    return FeatureCounts(
+        block.features if ids is None else ids,
+        np.array([len(x) for x in values], np.float64),
+        np.array([np.mean(x) if x else 0.0 for x in values]),
+        np.array([np.var(x) * len(x) if x else 0.0 for x in values]),
+    )

@@ -10,6 +10,7 @@ from spark_fm.core.csr import lengthen, shorten, take_rows
 
 _MAGIC = 0x314B434F4C424D46  # "FMBLOCK1", little-endian
 _HAS_VALUES, _HAS_WEIGHT, _HAS_VALIDATION, _SHORT_INDICES, _SHORT_LABELS, _SHORT_ROWS = 1, 2, 4, 8, 16, 32
+_LONG_VALUES = 64
 
 LARGEST_BYTE = 255
 NO_FLOATS: npt.NDArray[np.float32] = np.empty(0, np.float32)
@@ -28,7 +29,7 @@ class Block:
         Row r has the non-zeros ``indptr[r]:indptr[r + 1]``.
     indices : int32 (non-zeros)
         Positions of the features in a dictionary (:mod:`spark_fm.core.dictionary`).
-    values : float32 (non-zeros), empty when all are one
+    values : float32 or, where that would round, float64 (non-zeros), empty when all are one
     label : float64 (rows)
     weight : float32 (rows), empty when all are one
     validation : bool (rows), empty when no row is for validation only
@@ -38,7 +39,7 @@ class Block:
 
     indptr: npt.NDArray[np.int32]
     indices: npt.NDArray[np.int32]
-    values: npt.NDArray[np.float32]
+    values: npt.NDArray[np.float32] | npt.NDArray[np.float64]
     label: npt.NDArray[np.float64]
     weight: npt.NDArray[np.float32]
     validation: npt.NDArray[np.bool_]
@@ -54,13 +55,23 @@ class Block:
         """Number of stored feature values."""
         return self.indices.size
 
+    @property
+    def fingerprint(self) -> int:
+        """20 bits of each label, added up, whatever the order of the rows: other labels have another sum."""
+        return _sum_of_bits(self.label.view(np.uint64))
+
+    @property
+    def features_fingerprint(self) -> int:
+        """The same of the features that this block adds to the dictionary."""
+        return _sum_of_bits(self.features.view(np.uint64))
+
     def take(self, rows: npt.NDArray[np.intp]) -> "Block":
         """The given rows, in the given order."""
         lengths = np.diff(self.indptr)[rows]
         indptr = np.zeros(rows.size + 1, np.int32)
         np.cumsum(lengths, out=indptr[1:])
         indices = np.empty(indptr[-1], np.int32)
-        values = np.empty(indptr[-1] if self.values.size else 0, np.float32)
+        values = np.empty(indptr[-1] if self.values.size else 0, self.values.dtype)
         take_rows(self.indptr, self.indices, self.values, rows.astype(np.int64), indptr, indices, values)
         return replace(
             self,
@@ -70,6 +81,20 @@ class Block:
             label=self.label[rows],
             weight=self.weight[rows] if self.weight.size else self.weight,
             validation=self.validation[rows] if self.validation.size else self.validation,
+        )
+
+    def shortened(self) -> "Block":
+        """The same rows without what need not be stored: values or weights of 1, flags that are all false, and float64
+        where float32 says the same.
+        """
+        values = self.values.astype(np.float32)
+        if not (values == self.values).all():
+            return replace(self, weight=_unless(self.weight, 1.0), validation=_unless(self.validation, False))
+        return replace(
+            self,
+            values=_unless(values, 1.0),
+            weight=_unless(self.weight, 1.0),
+            validation=_unless(self.validation, False),
         )
 
     def to_bytes(self) -> bytes:
@@ -93,6 +118,7 @@ class Block:
             + _SHORT_INDICES * (short is not None)
             + _SHORT_LABELS * has_short_labels
             + _SHORT_ROWS * has_short_rows
+            + _LONG_VALUES * (self.values.dtype == np.float64)
         )
         header = [_MAGIC, flags, self.rows, self.nonzeros, self.features.size, indices[1].size, 0, 0]
         arrays = (
@@ -142,10 +168,22 @@ class Block:
             features=dictionary,
             indptr=indptr,
             indices=indices,
-            values=read(np.float32, nonzeros if flags & _HAS_VALUES else 0),
+            values=read(
+                np.float64 if flags & _LONG_VALUES else np.float32, nonzeros if flags & _HAS_VALUES else 0
+            ),
             weight=read(np.float32, rows if flags & _HAS_WEIGHT else 0),
             validation=read(np.bool_, rows if flags & _HAS_VALIDATION else 0),
         )
+
+
+def _unless(array: npt.NDArray[Any], all_are: object) -> npt.NDArray[Any]:
+    """The array, or none of it where all are as said."""
+    return array[:0] if (array == all_are).all() else array
+
+
+def _sum_of_bits(numbers: npt.NDArray[np.uint64]) -> int:
+    mixed = (numbers + np.uint64(0x632BE59BD9B4E019)) * np.uint64(0x9E3779B97F4A7C15)
+    return int((mixed >> np.uint64(44)).sum())
 
 
 def concatenate(blocks: list[Block]) -> Block:
@@ -160,8 +198,9 @@ def concatenate(blocks: list[Block]) -> Block:
     def filled(arrays: list[npt.NDArray[Any]], sizes: list[int], fill: object) -> npt.NDArray[Any]:
         if not any(a.size for a in arrays):
             return arrays[0]
+        widest = np.result_type(*(a for a in arrays if a.size))
         return np.concatenate(
-            [a if a.size else np.full(n, fill, arrays[0].dtype) for a, n in zip(arrays, sizes, strict=True)]
+            [a if a.size else np.full(n, fill, widest) for a, n in zip(arrays, sizes, strict=True)]
         )
 
     rows, nonzeros = [b.rows for b in blocks], [b.nonzeros for b in blocks]

@@ -15,7 +15,16 @@ def compiled(function: F) -> F:
     packing guarantees. A package inside a zip file (``--py-files``) has no folder to cache in; there
     every process compiles for itself.
     """
-    options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+    return _compile(function, fastmath=True)
+
+
+def compiled_exactly(function: F) -> F:
+    """As :func:`compiled`, but every operation rounds as written: for what computes with its own rounding errors."""
+    return _compile(function, fastmath=False)
+
+
+def _compile(function: F, fastmath: bool) -> F:
+    options = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
     try:
         made: F = numba.njit(cache=True, **options)(function)
     except RuntimeError:

@@ -28,11 +28,11 @@ def first_unsorted(indptr: LongArray, ids: LongArray) -> int:
 def take_rows(
     indptr: IntArray,
     indices: IntArray,
-    values: FloatArray,
+    values: FloatArray | DoubleArray,
     rows: LongArray,
     out_indptr: IntArray,
     out_indices: IntArray,
-    out_values: FloatArray,
+    out_values: FloatArray | DoubleArray,
 ) -> None:
     """Copy the given rows, in the given order; an empty ``values`` counts as ones and stays empty.
 
@@ -51,22 +51,69 @@ def take_rows(
 def count_occurrences(
     indptr: IntArray,
     indices: IntArray,
-    values: FloatArray,
+    values: FloatArray | DoubleArray,
     skip: npt.NDArray[np.bool_],
     counts: DoubleArray,
-    squares: DoubleArray,
+    means: DoubleArray,
+    spreads: DoubleArray,
 ) -> None:
-    """Add each feature's non-zeros to ``counts`` and its squared values to ``squares``.
+    """Add each feature's non-zeros to their ``counts``, ``means`` and sums of squared deviations ``spreads``.
 
-    Rows marked in ``skip`` (empty: none) do not count. An empty ``values`` counts as ones.
+    One by one (B. Welford, Technometrics 4, 1962), so that a mean that is large beside its spread does no harm. Rows
+    marked in ``skip`` (empty: none) do not count. An empty ``values`` counts as ones.
     """
     for row in range(indptr.size - 1):
         if skip.size > 0 and skip[row]:
             continue
         for j in range(indptr[row], indptr[row + 1]):
-            counts[indices[j]] += 1.0
+            i = indices[j]
+            counts[i] += 1.0
             x = float(values[j]) if values.size > 0 else 1.0
-            squares[indices[j]] += x * x
+            off = x - means[i]
+            if off != 0.0:
+                means[i] += off / counts[i]
+                spreads[i] += off * (x - means[i])
+
+
+@compiled
+def with_dense(
+    indptr: IntArray,
+    indices: IntArray,
+    values: FloatArray | DoubleArray,
+    dense: IntArray,
+    place: IntArray,
+    mean: DoubleArray,
+    inverse: DoubleArray,
+    out_indptr: IntArray,
+    out_indices: IntArray,
+    out_values: FloatArray,
+) -> None:
+    """Each row's values as (x - mean) * inverse, with an entry for every dense feature: a zero of it is a value.
+
+    Parameters
+    ----------
+    dense : int32 (d,), the dense features; place : int32 (features,), their places in it, -1 for the others
+    mean, inverse : float64 (features,)
+    out_indptr : int32 (rows + 1,) and the others as long as it says, filled here
+    """
+    at = 0
+    for row in range(indptr.size - 1):
+        out_indptr[row] = at
+        for k in range(dense.size):
+            out_indices[at + k] = dense[k]
+            out_values[at + k] = -mean[dense[k]] * inverse[dense[k]]
+        to = at + dense.size
+        for j in range(indptr[row], indptr[row + 1]):
+            i = indices[j]
+            x = ((float(values[j]) if values.size > 0 else 1.0) - mean[i]) * inverse[i]
+            if place[i] >= 0:
+                out_values[at + place[i]] = x
+            else:
+                out_indices[to] = i
+                out_values[to] = x
+                to += 1
+        at = to
+    out_indptr[indptr.size - 1] = at
 
 
 @compiled

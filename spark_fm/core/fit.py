@@ -1,15 +1,19 @@
-"""A whole training run over one block in memory."""
+"""A whole training run over one block in memory, and what both ways to train decide alike."""
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from spark_fm.core.block import Block
+from spark_fm.core.level import Level
 from spark_fm.core.local import FoldsRunner, MemoryRunner, scaled
 from spark_fm.core.parameters import Parameters
-from spark_fm.core.settings import Settings
-from spark_fm.core.training import Epoch, Outcome, train
+from spark_fm.core.scaling import FeatureCounts, FeatureScaling, evenness
+from spark_fm.core.settings import Prior, Settings
+from spark_fm.core.training import Outcome, State, train
 from spark_fm.core.weights import Start
 
 ENOUGH_VALIDATION_ROWS = 8000
@@ -18,26 +22,29 @@ LEAST_HELD_OUT = 0.01
 REFIT_ABOVE = 0.02
 FEWEST_ROWS_TO_HOLD_OUT_FROM = 20
 MOST_FOLDS = 5
+LITTLE_GAIN = 0.02
+STRONGER = (1.0, 3.0)
 
 IntArray = npt.NDArray[np.int32]
 
 
-def held_out_fraction(rows: int, fraction: float) -> float:
-    """Part of so many rows to hold out when ``fraction`` was asked for: less on large data.
+def held_out_rows(rows: int, fraction: float) -> int:
+    """How many of so many rows to hold out when ``fraction`` was asked for: less on large data.
 
-    Only where it is more than 2 % is the model trained again on all rows.
+    Only where they are more than 2 % is the model trained again on all rows. None of fewer than 20 rows.
     """
-    return min(fraction, max(ENOUGH_HELD_OUT / rows, LEAST_HELD_OUT)) if fraction > 0.0 else 0.0
-
-
-def folds_of(rows: int, fraction: float) -> int:
-    """How many times to hold out ``fraction`` of the rows: once when that is enough to judge by, up to five
-    times on small data; 0 when there are too few rows to hold any out.
-    """
-    if fraction <= 0.0 or rows < FEWEST_ROWS_TO_HOLD_OUT_FROM:
+    if rows < FEWEST_ROWS_TO_HOLD_OUT_FROM or fraction <= 0.0:
         return 0
-    wanted = -(-ENOUGH_VALIDATION_ROWS // max(1, int(rows * fraction)))
-    return max(1, min(wanted, MOST_FOLDS, int(1.0 / fraction)))
+    return max(1, round(rows * min(fraction, max(ENOUGH_HELD_OUT / rows, LEAST_HELD_OUT))))
+
+
+def folds_of(rows: int, held_out: int) -> int:
+    """How many times to hold out so many of the rows: once when that is enough to judge by, up to five
+    times on small data; 0 when none are held out.
+    """
+    if not held_out:
+        return 0
+    return max(1, min(-(-ENOUGH_VALIDATION_ROWS // held_out), MOST_FOLDS, rows // held_out))
 
 
 def in_random_order(block: Block, seed: int) -> Block:
@@ -45,69 +52,122 @@ def in_random_order(block: Block, seed: int) -> Block:
     return block.take(np.random.default_rng([seed, 0x0D0E]).permutation(block.rows))
 
 
+def judged(run: Callable[[Prior], Outcome[State]], settings: Settings) -> Outcome[State]:
+    """Training in which validation rows decide when to stop and, where it adapts, how strong the prior is.
+
+    Where that gains next to nothing on the parameters to begin with, features may be too rare for a prior that begins
+    weak: training from the start with stronger ones is tried too, and the best of all is kept.
+    """
+    best = run(settings.prior(judged=True))
+    if not settings.adapt_prior or settings.max_epochs == 0:
+        return best
+    for stronger in STRONGER:
+        if not best.loss > best.first_loss * (1.0 - LITTLE_GAIN):
+            return best
+        other = run(Prior(stronger * settings.reg_prior, stronger * settings.reg_prior))
+        if other.loss < best.loss:
+            best = replace(other, rollbacks=best.rollbacks + other.rollbacks)
+    return best
+
+
 def fit_in_memory(
     block: Block,
     start: Start,
-    inverse_scale: npt.NDArray[np.float32] | None,
+    counted: FeatureCounts,
     validation_fraction: float,
-    counts: npt.NDArray[np.float64] | None = None,
 ) -> Outcome[Parameters]:
     """Train on all rows of a localised block.
 
     With validation rows in the block, these decide when to stop. Without, ``validation_fraction`` of the rows,
     held out once or several times, decides how many epochs to train, and the model is then trained that
-    long on all rows, unless almost all were. ``block.features`` must be the whole dictionary; ``counts`` as
-    in :meth:`Start.at`.
+    long on all rows, unless almost all were. ``counted`` are the features in the order of the block's positions.
     """
     settings = start.settings
-    block = scaled(in_random_order(block, settings.seed), start.scale, inverse_scale)
+    validation = int(block.validation.sum())
+    even = evenness(block.rows, block.nonzeros, float(np.sqrt(np.diff(block.indptr)).sum()))
+    scaling = FeatureScaling.of(counted, block.rows - validation, settings.centres, even)
+    start = replace(start, scale=replace(start.scale, active=scaling.energy))
+    block = scaled(in_random_order(block, settings.seed), start.scale, scaling)
     everything = np.arange(block.rows, dtype=np.int32)
-    none = np.empty(0, np.int32)
-    state = start.at(block.features, inverse_scale, counts)
-    if block.validation.size:
-        runner = MemoryRunner(block, everything[~block.validation], everything[block.validation], settings)
-        return train(runner, state, settings, prior=settings.prior(judged=True))
-    whole = MemoryRunner(block, everything, none, settings)
-    fraction = held_out_fraction(block.rows, validation_fraction)
-    folds = folds_of(block.rows, fraction)
+    state = start.at(counted.ids, scaling, counted.counts)
+    if validation:
+        training = everything[~block.validation]
+        runner = MemoryRunner(block, training, everything[block.validation], settings, scaling.energy)
+        outcome = judged(lambda prior: train(runner, state, settings, prior=prior), settings)
+    else:
+        training = everything
+        outcome = _fit_without_validation_rows(block, state, settings, validation_fraction, scaling.energy)
+    return levelled(outcome, block, training, settings)
+
+
+def _fit_without_validation_rows(
+    block: Block, state: Parameters, settings: Settings, fraction: float, usual: float
+) -> Outcome[Parameters]:
+    whole = MemoryRunner(block, np.arange(block.rows, dtype=np.int32), np.empty(0, np.int32), settings, usual)
+    size = held_out_rows(block.rows, fraction)
+    folds = folds_of(block.rows, size)
     if not folds:
         return train(whole, state, settings, prior=settings.prior(judged=False))
-    chosen = choose_epochs(block, state, settings, fraction, folds)
-    if folds == 1 and fraction <= REFIT_ABOVE:
-        return _outcome(chosen.state[0], chosen, chosen.rollbacks)
-    return refit(whole, state, settings, chosen)
+    chosen = choose_epochs(block, state, settings, size, folds, usual)
+    if folds == 1 and size <= REFIT_ABOVE * block.rows:
+        return with_state(chosen, chosen.state[0])
+    final = train(whole, state, refit_settings(settings, chosen), prior=chosen.prior)
+    return refitted(chosen, final)
 
 
 def choose_epochs(
-    block: Block, state: Parameters, settings: Settings, fraction: float, folds: int
+    block: Block, state: Parameters, settings: Settings, size: int, folds: int, usual: float = np.inf
 ) -> Outcome[list[Parameters]]:
-    """Train with some rows held out, ``folds`` times side by side, to find the best number of epochs.
+    """Train with ``size`` rows held out, ``folds`` times side by side, to find the best number of epochs.
 
     The rows must be in a random order.
     """
     rows = np.arange(block.rows, dtype=np.int32)
-    size = max(1, int(block.rows * fraction))
     runners = []
     for fold in range(folds):
         held = rows[fold * size : (fold + 1) * size]
         rest = np.concatenate([rows[: fold * size], rows[(fold + 1) * size :]])
-        runners.append(MemoryRunner(block, rest, held, settings))
-    return train(FoldsRunner(runners), [state] * folds, settings, prior=settings.prior(judged=True))
+        runners.append(MemoryRunner(block, rest, held, settings, usual))
+    runner = FoldsRunner(runners)
+    return judged(lambda prior: train(runner, [state] * folds, settings, prior=prior), settings)
 
 
-def refit(
-    runner: MemoryRunner,
-    state: Parameters,
-    settings: Settings,
-    chosen: Outcome[list[Parameters]],
+def refit_settings(settings: Settings, chosen: Outcome[State]) -> Settings:
+    """Train for the chosen number of epochs, whatever the loss says."""
+    return replace(settings, max_epochs=chosen.best_epoch, tol=-math.inf)
+
+
+def with_state(outcome: Outcome[State], state: Parameters) -> Outcome[Parameters]:
+    """Other parameters with the story of an outcome."""
+    return Outcome(
+        state, outcome.best_epoch, outcome.history, outcome.stop_reason, outcome.rollbacks,
+        outcome.prior, outcome.loss, outcome.first_loss,
+    )  # fmt: skip
+
+
+def refitted(chosen: Outcome[State], final: Outcome[Parameters]) -> Outcome[Parameters]:
+    """The parameters of training again on all rows, with the history of the choice.
+
+    A refit that diverged says so: its parameters are the last good ones.
+    """
+    reason = "diverged" if final.stop_reason == "diverged" else chosen.stop_reason
+    return replace(
+        with_state(chosen, final.state),
+        stop_reason=reason,
+        rollbacks=chosen.rollbacks + final.rollbacks,
+    )
+
+
+def levelled(
+    outcome: Outcome[Parameters], block: Block, rows: IntArray, settings: Settings
 ) -> Outcome[Parameters]:
-    """Train for the chosen number of epochs, with the chosen priors; the history stays that of the choice."""
-    limited = replace(settings, max_epochs=chosen.best_epoch, tol=-np.inf)
-    final = train(runner, state, limited, prior=chosen.prior)
-    return _outcome(final.state, chosen, chosen.rollbacks + final.rollbacks)
-
-
-def _outcome(state: Parameters, chosen: Outcome[list[Parameters]], rollbacks: int) -> Outcome[Parameters]:
-    """Parameters with the story of the choice."""
-    history: list[Epoch] = chosen.history
-    return Outcome(state, chosen.best_epoch, history, chosen.stop_reason, rollbacks, chosen.prior)
+    """The outcome with the intercept that is best for the given rows, all others being as they are."""
+    if not settings.fit_intercept or settings.max_epochs == 0:
+        return outcome
+    state = outcome.state
+    intercept = state.intercept.copy()
+    # The shift is interpolated: the second time next to nothing is left.
+    for _ in range(2):
+        level = Level.of(state.table, float(intercept[0]), block, rows, settings.loss)
+        intercept[0] += level.shift(settings.loss)
+    return replace(outcome, state=replace(state, intercept=intercept))

@@ -9,31 +9,27 @@ from spark_fm.core.block import Block
 from spark_fm.core.kernel import score_rows, train_rows
 from spark_fm.core.loss import Loss, loss_sum
 from spark_fm.core.parameters import Parameters
+from spark_fm.core.scaling import FeatureScaling
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan, Result, Totals
 
 START_SAMPLE = 4096
+GROUPS = 8
+FEWEST_ROWS_FOR_GROUPS = 64
 ROWS_A_WINDOW = 8192
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
 
 
-def scaled(block: Block, scale: Scale, inverse_scale: FloatArray | None) -> Block:
-    """The block in the units of training: labels, weights and, where given, values.
-
-    Parameters
-    ----------
-    inverse_scale : float32, one factor per position of the dictionary, or None to leave values as they are
-    """
+def scaled(block: Block, scale: Scale, scaling: FeatureScaling | None = None) -> Block:
+    """The block in the units of training: labels, weights and, where a scaling is given, values."""
     label = (block.label - scale.label_mean) / scale.label_deviation
     weight = block.weight
-    if weight.size and scale.weight_mean != 1.0:
+    if weight.size or scale.weighted:
+        weight = weight if weight.size else np.ones(block.rows, np.float32)
         weight = (weight / np.float32(scale.weight_mean)).astype(np.float32)
-    values = block.values
-    if inverse_scale is not None:
-        factors = inverse_scale[block.indices]
-        values = factors * values if values.size else factors
-    return replace(block, label=label, weight=weight, values=values)
+    block = replace(block, label=label, weight=weight)
+    return block if scaling is None else scaling.apply(block)
 
 
 def measure(table: FloatArray, intercept: float, block: Block, rows: IntArray, loss: Loss) -> Totals:
@@ -44,6 +40,21 @@ def measure(table: FloatArray, intercept: float, block: Block, rows: IntArray, l
     weight = block.weight[rows] if block.weight.size else block.weight
     total = loss_sum(int(loss), z, block.label[rows], weight)
     return Totals(total, float(weight.sum(dtype=np.float64)) if weight.size else rows.size, rows.size)
+
+
+def measure_typical(table: FloatArray, intercept: float, block: Block, rows: IntArray, loss: Loss) -> Totals:
+    """The loss on a sample of rows as the guard wants it: the median of the means of eight groups.
+
+    One row with very many non-zeros moves with all others, and its loss may be that of all others together: it is no
+    sign that training diverges.
+    """
+    rows = rows[:START_SAMPLE]
+    if rows.size < FEWEST_ROWS_FOR_GROUPS:
+        return measure(table, intercept, block, rows, loss)
+    groups = [measure(table, intercept, block, rows[group::GROUPS], loss) for group in range(GROUPS)]
+    weight = sum(group.weight for group in groups)
+    typical = float(np.median([group.mean for group in groups if group.weight > 0.0]))
+    return Totals(typical * weight, weight, rows.size)
 
 
 def shuffled(rows: IntArray, random: np.random.Generator) -> IntArray:
@@ -66,6 +77,7 @@ def train_pass(
     plan: Plan,
     settings: Settings,
     random: np.random.Generator,
+    usual: float = np.inf,
 ) -> Totals:
     """Train on some rows of a block in random order; changes ``table`` and ``intercept``."""
     order = shuffled(rows, random)
@@ -74,7 +86,7 @@ def train_pass(
     step = plan.step_size
     loss = train_rows(
         table, intercept, block.indptr, np.asarray(block.indices, np.int32),
-        block.values, block.label, block.weight, order,
+        block.values.astype(np.float32, copy=False), block.label, block.weight, order,
         int(settings.loss), max(settings.factor_size, 1),
         np.array([step * settings.fit_intercept, step * settings.fit_linear, step], np.float32),
         np.array(
@@ -84,6 +96,7 @@ def train_pass(
             ],
             np.float32,
         ),
+        usual,
     )  # fmt: skip
     weight = float(block.weight[order].sum(dtype=np.float64)) if block.weight.size else order.size
     return Totals(loss, weight, order.size)
@@ -97,20 +110,21 @@ class MemoryRunner:
     training: IntArray
     validation: IntArray
     settings: Settings
+    usual: float = np.inf
     rounds_per_epoch: int = 1
     merges: bool = False
 
     def run(self, state: Parameters, plan: Plan) -> Result[Parameters]:
         """One epoch over the training rows."""
         loss, w0 = self.settings.loss, float(state.intercept[0])
-        start = measure(state.table, w0, self.block, self.training[:START_SAMPLE], loss)
+        start = measure_typical(state.table, w0, self.block, self.training, loss)
         validation = measure(state.table, w0, self.block, self.validation, loss)
         if not plan.train:
             return Result(state, start, Totals(), validation, finite=True)
         random = np.random.default_rng([self.settings.seed, plan.number])
         after = replace(state, table=state.table.copy(), intercept=state.intercept.copy())
         visited = train_pass(
-            after.table, after.intercept, self.block, self.training, plan, self.settings, random
+            after.table, after.intercept, self.block, self.training, plan, self.settings, random, self.usual
         )
         return Result(after, start, visited, validation, after.is_finite())
 

@@ -51,6 +51,12 @@ def loss_derivative(loss: int, z: float, y: float) -> float:
 
 
 @compiled
+def largest_curvature(loss: int) -> float:
+    """The largest second derivative in z: 1 for SQUARED, 1/4 for LOGISTIC."""
+    return 1.0 if loss == 0 else 0.25
+
+
+@compiled
 def loss_sum(
     loss: int,
     z: npt.NDArray[np.float64],

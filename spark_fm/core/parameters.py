@@ -11,6 +11,20 @@ FloatArray = npt.NDArray[np.float32]
 LongArray = npt.NDArray[np.int64]
 
 
+# What a row of the table has besides the factors: the rests of both accumulators, a pass's information where rows
+# have weights (of w and of v), then the weight, its accumulator, that of the factors, and the own penalty.
+TAIL = 8
+BYTES_A_LINE = 64
+
+
+def aligned_table(rows: int, factor_size: int) -> FloatArray:
+    """An uninitialised table, float32 (rows, K' + 8), that begins with a cache line of the processor."""
+    width = padded(factor_size) + TAIL
+    memory = np.empty(rows * width * 4 + BYTES_A_LINE, np.uint8)
+    first = -memory.ctypes.data % BYTES_A_LINE
+    return memory[first : first + rows * width * 4].view(np.float32).reshape(rows, width)
+
+
 def padded(factor_size: int) -> int:
     """The factor size rounded up to whole SIMD vectors, at least one: K' of :mod:`spark_fm.core.kernel`."""
     return -(-max(factor_size, 1) // LANES) * LANES
@@ -24,10 +38,10 @@ class Parameters:
     ----------
     features : int64 (m,), ascending
         The ids of the features that occur; only they have parameters.
-    table : float32 (m, K' + 4)
+    table : float32 (m, K' + 8)
         Factors, weight, AdaGrad accumulators and own penalty of each feature, see :mod:`spark_fm.core.kernel`.
-    intercept : float64 (2,)
-        w0 and its accumulator.
+    intercept : float64 (3,)
+        w0, its accumulator and its information.
     factor_size : int
         K, the length of a factor vector.
     """
@@ -59,9 +73,10 @@ def initial_parameters(
 
     The factors depend on the seed and the sorted ids only, so on no partitioning.
     """
-    table = np.zeros((features.size, padded(factor_size) + 4), np.float32)
+    table = aligned_table(features.size, factor_size)
+    table[:] = 0.0
     random = np.random.default_rng([seed, 0x5EED])
     table[:, :factor_size] = random.standard_normal((features.size, factor_size), np.float32)
     table[:, :factor_size] *= np.float32(init_std)
     table[:, -3:-1] = 1.0
-    return Parameters(features, table, np.array([intercept, 1.0]), factor_size)
+    return Parameters(features, table, np.array([intercept, 1.0, 0.0]), factor_size)

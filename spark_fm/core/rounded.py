@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_fm.core.compile import compiled
+from spark_fm.core.parameters import TAIL
 
 FloatArray = npt.NDArray[np.float32]
 ShortArray = npt.NDArray[np.int16]
@@ -34,14 +35,14 @@ class Rounded:
 
     @classmethod
     def of(cls, table: FloatArray) -> "Rounded":
-        """A table's, float32 (m, K' + 4)."""
+        """A table's, float32 (m, K' + 8)."""
         heads = np.empty((table.shape[0], 4), np.float32)
-        steps = np.empty((table.shape[0], table.shape[1] - 4), np.int16)
+        steps = np.empty((table.shape[0], table.shape[1] - TAIL), np.int16)
         _round(table, heads, steps)
         return cls(heads, steps)
 
     def restore(self, own: FloatArray, positions: IntArray | None, table: FloatArray) -> None:
-        """Fill a table, float32 (n, K' + 4).
+        """Fill a table, float32 (n, K' + 8).
 
         Parameters
         ----------
@@ -60,7 +61,7 @@ def _round(table: FloatArray, heads: FloatArray, steps: ShortArray) -> None:
         for f in range(width):
             largest = max(largest, abs(float(table[i, f])))
         heads[i, 0] = largest / STEPS
-        heads[i, 1:] = table[i, width : width + 3]
+        heads[i, 1:] = table[i, width + 4 : width + 7]
         by = STEPS / largest if largest > 0.0 else 0.0
         for f in range(width):
             steps[i, f] = np.int16(np.rint(float(table[i, f]) * by))
@@ -75,5 +76,6 @@ def _restore(
         row = positions[i] if positions.size > 0 else i
         for f in range(width):
             table[i, f] = heads[row, 0] * np.float32(steps[row, f])
-        table[i, width : width + 3] = heads[row, 1:]
-        table[i, width + 3] = own[row]
+        table[i, width : width + 4] = np.float32(0.0)
+        table[i, width + 4 : width + 7] = heads[row, 1:]
+        table[i, width + 7] = own[row]

@@ -50,6 +50,11 @@ class Settings:
     seed: int = 0
 
     @property
+    def centres(self) -> bool:
+        """Whether dense features are centred: what that leaves behind needs an intercept and weights to go to."""
+        return self.fit_intercept and self.fit_linear
+
+    @property
     def prior_of_factors(self) -> float:
         """How many times the prior's penalty on a weight that on a factor is: sqrt(2 K)."""
         return math.sqrt(2.0 * self.factor_size)
@@ -104,8 +109,8 @@ class Scale:
     """The units in which training runs, so that one step size suits all data.
 
     Labels are trained as (label - label_mean) / label_deviation for regression and as they are for
-    classification; weights are divided by ``weight_mean``, so only their ratios matter. ``active`` is the mean number
-    of non-zeros of a row.
+    classification; weights are divided by ``weight_mean``, so only their ratios matter, where rows are ``weighted``.
+    ``active`` is the mean over the rows of the sum of the squared values: the number of non-zeros where all are 1.
     """
 
     label_mean: float = 0.0
@@ -113,6 +118,7 @@ class Scale:
     weight_mean: float = 1.0
     intercept: float = 0.0
     active: float = 0.0
+    weighted: bool = False
 
     @classmethod
     def of(
@@ -122,6 +128,7 @@ class Scale:
         label_mean: float,
         label_variance: float,
         active: float = 0.0,
+        weighted: bool = False,
     ) -> "Scale":
         """The scale of data whose (weighted) labels have the given mean and variance.
 
@@ -129,7 +136,7 @@ class Scale:
         """
         if settings.loss is Loss.LOGISTIC:
             start = best_constant(settings.loss, label_mean) if settings.fit_intercept else 0.0
-            return cls(weight_mean=weight_mean, intercept=start, active=active)
+            return cls(weight_mean=weight_mean, intercept=start, active=active, weighted=weighted)
         if settings.fit_intercept:
             deviation, shift = label_variance**0.5, label_mean
         else:
@@ -137,4 +144,4 @@ class Scale:
         # A constant label leaves only rounding behind: then there is nothing to divide by.
         if deviation <= 1e-9 * abs(label_mean) or deviation == 0.0:
             deviation = 1.0
-        return cls(shift, deviation, weight_mean, active=active)
+        return cls(shift, deviation, weight_mean, active=active, weighted=weighted)

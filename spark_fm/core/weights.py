@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from spark_fm.core.parameters import Parameters, initial_parameters, padded
+from spark_fm.core.parameters import Parameters, aligned_table, initial_parameters
+from spark_fm.core.scaling import FeatureScaling
 from spark_fm.core.settings import Scale, Settings, spread
 
 FloatArray = npt.NDArray[np.float32]
+DoubleArray = npt.NDArray[np.float64]
 LongArray = npt.NDArray[np.int64]
 
 
@@ -37,7 +39,8 @@ class Weights:
     def table(self) -> FloatArray:
         """The weights in the layout that :func:`spark_fm.core.kernel.score_rows` reads."""
         size = self.factors.shape[1]
-        table = np.zeros((self.features.size, padded(size) + 4), np.float32)
+        table = aligned_table(self.features.size, size)
+        table[:] = 0.0
         table[:, :size] = self.factors
         table[:, -4] = self.linear
         return table
@@ -62,65 +65,110 @@ class Start:
     def at(
         self,
         features: LongArray,
-        inverse_scale: FloatArray | None,
+        scaling: FeatureScaling | None = None,
         counts: npt.NDArray[np.float64] | None = None,
     ) -> Parameters:
-        """Parameters, in the units of training, whose rows follow ``features`` (in any order).
+        """Parameters, in the units of training, whose rows follow ``features`` (in any order) as ``scaling`` does.
 
-        ``counts`` says how often each feature occurs; without it there is no prior.
+        Without a ``scaling`` the values are as the user gave them. ``counts`` says how often each feature occurs;
+        without it there is no prior.
         """
-        settings = self.settings
+        settings, K = self.settings, self.settings.factor_size
         ascending = np.sort(features)
-        intercept = self.scale.intercept
-        if self.model is not None and settings.fit_intercept:
-            intercept = (self.model.intercept - self.scale.label_mean) / self.scale.label_deviation
-        made = initial_parameters(
-            ascending, settings.factor_size, intercept, settings.init_std, settings.seed
-        )
-        table = made.table[np.searchsorted(ascending, features)]
+        made = initial_parameters(ascending, K, self.scale.intercept, settings.init_std, settings.seed)
+        table = aligned_table(features.size, K)
+        np.take(made.table, np.searchsorted(ascending, features), axis=0, out=table)
+        scaling = scaling or FeatureScaling.identity(features.size)
         if counts is not None:
             table[:, -1] = spread(counts, self.scale.active)
-        if self.model is not None:
-            rows = self.model.find(features)
-            here = rows >= 0
-            inverse = np.ones(features.size) if inverse_scale is None else inverse_scale
-            by = 1.0 / (inverse[here].astype(np.float64))
-            deviation = self.scale.label_deviation
-            table[here, -4] = self.model.linear[rows[here]] * by / deviation
-            table[here, : settings.factor_size] = (
-                self.model.factors[rows[here]] * (by / np.sqrt(deviation))[:, None]
-            )
-        return replace(made, features=features, table=table)
+        if self.model is None:
+            return replace(made, features=features, table=table)
+        rows = self.model.find(features)
+        here = rows >= 0
+        factors, linear = (a.astype(np.float64)[rows[here]] for a in (self.model.factors, self.model.linear))
+        centred, constant = to_centred(linear, factors, scaling.mean[here])
+        deviation, by = self.scale.label_deviation, 1.0 / scaling.inverse[here]
+        table[here, -4] = centred * by / deviation
+        table[here, :K] = factors * (by / np.sqrt(deviation))[:, None]
+        intercept = made.intercept
+        if settings.fit_intercept:
+            intercept[0] = (self.model.intercept + constant - self.scale.label_mean) / deviation
+        return replace(made, features=features, table=table, intercept=intercept)
 
-    def finish(self, trained: Parameters, inverse_scale: FloatArray | None) -> Weights:
+    def finish(self, trained: Parameters, scaling: FeatureScaling) -> Weights:
         """The trained parameters in the units of the data.
 
         Features that no step has touched are left out; those of an earlier model stay as they were.
         """
         settings, scale, K = self.settings, self.scale, trained.factor_size
-        untouched = 0.0 if self.model is None else self.at(trained.features, inverse_scale).linear
+        begun = None if self.model is None else self.at(trained.features, scaling)
         # A step with a tiny gradient moves the weight but leaves an accumulator of 1.0 as it is in float32.
-        touched = (trained.table[:, -3:-1] > 1.0).any(axis=1) | (trained.linear != untouched)
-        features = trained.features[touched]
-        order = np.argsort(features)
-        inverse = np.ones(touched.size) if inverse_scale is None else inverse_scale
-        by = inverse[touched][order].astype(np.float64)
-        deviation = scale.label_deviation
-        linear = trained.linear[touched][order] * by * deviation
-        factors = trained.factors[touched][order] * (by * np.sqrt(deviation))[:, None]
+        touched = (trained.table[:, -3:-1] > 1.0).any(axis=1)
+        touched |= trained.linear != (0.0 if begun is None else begun.linear)
+        if begun is not None and self.model is not None and not touched.any():
+            moved = float(trained.intercept[0] - begun.intercept[0]) * scale.label_deviation
+            return replace(self.model, intercept=self.model.intercept + moved)
+        # The intercept that comes back counts on all dense features.
+        touched |= scaling.mean != 0.0
+        order = np.flatnonzero(touched)[np.argsort(trained.features[touched])]
+        features, mean = trained.features[order], scaling.mean[order]
+        by, deviation = scaling.inverse[order], scale.label_deviation
+        factors = (trained.factors[order] * (by * np.sqrt(deviation))[:, None]).astype(np.float32)
+        centred = trained.linear[order] * by * deviation
         if not settings.fit_linear:
-            linear = np.zeros_like(linear)
-        intercept = float(trained.intercept[0]) * deviation + scale.label_mean
-        weights = Weights(features[order], linear.astype(np.float32), factors.astype(np.float32), intercept)
+            centred = np.zeros_like(centred)
+        linear, middle, constant = centred.astype(np.float32), np.zeros(K), 0.0
+        if mean.any():
+            # With the factors and weights as they are rounded, so that at the mean nothing is lost.
+            exact = factors.astype(np.float64)
+            middle = mean @ exact
+            linear = from_centred(centred, exact, mean, middle).astype(np.float32)
+            constant = constant_of(linear.astype(np.float64), exact, mean, middle)
+        intercept = float(trained.intercept[0]) * deviation + scale.label_mean - constant
+        weights = Weights(features, linear, factors, intercept)
         if self.model is None:
             return weights
+        return self._with_unmet(weights, trained.features, scaling.mean, middle)
+
+    def _with_unmet(
+        self, weights: Weights, met: LongArray, mean: npt.NDArray[np.float64], middle: npt.NDArray[np.float64]
+    ) -> Weights:
+        """Beside the trained features those of the earlier model that were not trained.
+
+        Where dense features are at their means, they say what they said before.
+        """
+        assert self.model is not None
         old = np.setdiff1d(self.model.features, weights.features)
-        rows = self.model.find(old)
+        rows, known = self.model.find(old), self.model.find(met)
+        factors = self.model.factors[rows].reshape(old.size, weights.factors.shape[1])
+        before = mean[known >= 0] @ self.model.factors[known[known >= 0]].astype(np.float64)
+        linear = self.model.linear[rows] + factors @ (before - middle)
         union = np.concatenate([weights.features, old])
         order = np.argsort(union)
         return Weights(
             union[order],
-            np.concatenate([weights.linear, self.model.linear[rows]])[order],
-            np.concatenate([weights.factors, self.model.factors[rows].reshape(-1, K)])[order],
-            intercept,
+            np.concatenate([weights.linear, linear.astype(np.float32)])[order],
+            np.concatenate([weights.factors, factors])[order],
+            weights.intercept,
         )
+
+
+def constant_of(linear: DoubleArray, factors: DoubleArray, mean: DoubleArray, middle: DoubleArray) -> float:
+    """What x = mean contributes: sum_i mu_i w_i + (|m|^2 - sum_i mu_i^2 |v_i|^2) / 2 with m = sum_i mu_i v_i."""
+    squares = (mean**2) @ (factors * factors).sum(axis=1)
+    return float(mean @ linear + 0.5 * (middle @ middle - squares))
+
+
+def from_centred(
+    linear: DoubleArray, factors: DoubleArray, mean: DoubleArray, middle: DoubleArray
+) -> DoubleArray:
+    """Weights of x from those of x - mean: w_i - (<v_i, m> - mu_i |v_i|^2). The factors stay as they are."""
+    weights: DoubleArray = linear - (factors @ middle - mean * (factors * factors).sum(axis=1))
+    return weights
+
+
+def to_centred(linear: DoubleArray, factors: DoubleArray, mean: DoubleArray) -> tuple[DoubleArray, float]:
+    """Weights of x - mean from those of x, and what is to be added to the intercept."""
+    middle = mean @ factors
+    centred = linear + (factors @ middle - mean * (factors * factors).sum(axis=1))
+    return centred, constant_of(linear, factors, mean, middle)

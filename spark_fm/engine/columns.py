@@ -65,7 +65,10 @@ def quoted(name: str) -> str:
 
 
 def training_columns(dataset: DataFrame, columns: Columns) -> tuple[DataFrame, FeaturesKind]:
-    """The DataFrame (features, label double, weight double, validation boolean) that packing reads.
+    """The DataFrame (source int, features, label double, weight double, validation boolean) that packing reads.
+
+    ``source`` is the row's partition, which names it whichever task computes it and however often: a task's own number
+    is another one behind a ``coalesce``.
 
     Raises
     ------
@@ -87,6 +90,7 @@ def training_columns(dataset: DataFrame, columns: Columns) -> tuple[DataFrame, F
         validation = dataset[quoted(columns.validation)]
     return (
         dataset.select(
+            F.spark_partition_id().alias("source"),
             features.alias("features"),
             label.alias("label"),
             weight.alias("weight"),

@@ -4,22 +4,25 @@ import math
 import uuid
 import warnings
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
+from threading import RLock
 from types import TracebackType
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from spark_fm.core.scaling import FeatureCounts, FeatureScaling, evenness
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.engine.columns import training_columns
-from spark_fm.engine.features import FeatureCounts, occurring_features
+from spark_fm.engine.features import occurring_features
 from spark_fm.engine.jobs import collect, persist
 from spark_fm.engine.pack import COUNTS_ROW, NOT_STATISTICS, PACKED_DDL, pack
-from spark_fm.engine.partition import Deal, Union, dealt_rows, partition_keys
+from spark_fm.engine.partition import Census, Deal, Places, Union, dealt_rows, partition_keys
 from spark_fm.engine.request import Columns, FeaturesKind
 from spark_fm.engine.transport import Shipped, is_connect, ship
 from spark_fm.engine.units import FrameUnits, RddUnits, Units
 
+ROWS_OF_A_VALIDATION_UNIT = 8192
 # With this many non-zeros for each feature that occurs, a unit uses most of them: it needs no dictionary of its own.
 NONZEROS_OF_THE_WHOLE_UNION = 2.0
 
@@ -32,14 +35,15 @@ class Statistics:
     nonzeros: int
     training_rows: int
     weight_sum: float
+    weighted: bool
     label_mean: float
     label_variance: float
     label_min: float
     label_max: float
-    has_values: bool
     num_features: int
-    sources: int
     features: int
+    evenness: float
+    sources: dict[int, Census]
 
     @property
     def validation_rows(self) -> int:
@@ -47,14 +51,14 @@ class Statistics:
         return self.rows - self.training_rows
 
     @property
-    def active(self) -> float:
-        """Mean number of non-zeros of a row."""
-        return self.nonzeros / self.rows
+    def census(self) -> Census:
+        """All that was counted."""
+        return sum(self.sources.values(), Census())
 
-    def scale(self, settings: Settings) -> Scale:
-        """The units of training."""
+    def scale(self, settings: Settings, energy: float = 0.0) -> Scale:
+        """The units of training; ``energy`` is that of the features' scaling."""
         weight_mean = self.weight_sum / self.training_rows
-        return Scale.of(settings, weight_mean, self.label_mean, self.label_variance, self.active)
+        return Scale.of(settings, weight_mean, self.label_mean, self.label_variance, energy, self.weighted)
 
 
 @dataclass
@@ -65,8 +69,10 @@ class PackedData:
     blocks: DataFrame
     kind: FeaturesKind
     statistics: Statistics
-    _units: dict[tuple[int, int, float, int, bool], Units] = field(default_factory=dict)
-    _shipped: list[Shipped[Union]] = field(default_factory=list)
+    _units: dict[tuple[int, int, int, int, bool, bool], Units] = field(default_factory=dict)
+    _unions: dict[bool, Shipped[Union]] = field(default_factory=dict)
+    _features: FeatureCounts | None = None
+    _lock: RLock = field(default_factory=RLock)
 
     @classmethod
     def of(cls, dataset: DataFrame, columns: Columns) -> "PackedData":
@@ -80,7 +86,8 @@ class PackedData:
             When the workers' Python lacks a package.
         """
         selected, kind = training_columns(dataset, columns)
-        blocks = persist(selected.mapInArrow(partial(pack, columns=columns, kind=kind), PACKED_DDL))
+        function = partial(pack, columns=columns, kind=kind, run=uuid.uuid4().hex)
+        blocks = persist(selected.mapInArrow(function, PACKED_DDL))
         try:
             statistics = _statistics(collect(blocks.drop(*NOT_STATISTICS)), columns)
         except BaseException:
@@ -88,47 +95,72 @@ class PackedData:
             raise
         return cls(dataset.sparkSession, blocks, kind, statistics)
 
-    @cached_property
+    @property
     def features(self) -> FeatureCounts:
         """The features that occur, popular ones first."""
-        return occurring_features(self.blocks, self.statistics.sources, self.statistics.features)
+        with self._lock:
+            if self._features is None:
+                statistics = self.statistics
+                self._features = occurring_features(self.blocks, len(statistics.sources), statistics.features)
+            return self._features
+
+    def scaling(self, settings: Settings) -> FeatureScaling:
+        """The features' units of training."""
+        statistics = self.statistics
+        return FeatureScaling.of(
+            self.features, statistics.training_rows, settings.centres, statistics.evenness
+        )
 
     def units(
-        self, partitions: int, parts: int, held_out: float, seed: int, on_executors: bool = False
+        self, partitions: int, parts: int, held_out: int, settings: Settings, on_executors: bool = False
     ) -> Units:
         """The rows dealt to ``partitions`` x ``parts`` units, persisted until :meth:`release`.
 
-        ``on_executors`` asks for the updates to be summed there.
+        So many rows are ``held_out``: they are validation rows. ``on_executors`` asks for the updates to be summed
+        there. Fits that share the data share the units.
         """
-        key = (partitions, parts, held_out, seed, on_executors)
-        if key not in self._units:
-            self._units[key] = self._dealt(*key)
-        return self._units[key]
+        key = (partitions, parts, held_out, settings.seed, settings.centres, on_executors)
+        with self._lock:
+            if key not in self._units:
+                self._units[key] = self._dealt(partitions, parts, held_out, settings, on_executors)
+            return self._units[key]
 
-    def _dealt(self, partitions: int, parts: int, held_out: float, seed: int, on_executors: bool) -> Units:
-        if not self._shipped:
-            self._shipped.append(ship(self.spark, Union(uuid.uuid4().hex, self.features.ids)))
+    def _union(self, settings: Settings) -> Shipped[Union]:
+        if settings.centres not in self._unions:
+            union = Union(
+                uuid.uuid4().hex, self.features.ids, self.scaling(settings), self.statistics.sources
+            )
+            self._unions[settings.centres] = ship(self.spark, union)
+        return self._unions[settings.centres]
+
+    def _dealt(
+        self, partitions: int, parts: int, held_out: int, settings: Settings, on_executors: bool
+    ) -> Units:
+        validation = held_out or self.statistics.validation_rows
+        places = Places(partitions, parts, min(partitions, -(-validation // ROWS_OF_A_VALIDATION_UNIT)))
         as_frame = on_executors or is_connect(self.spark)
         if as_frame:
-            keys = [key for key in partition_keys(self.spark, partitions) for _ in range(parts)]
+            of_partitions = partition_keys(self.spark, partitions)
+            keys = [of_partitions[partition % partitions] for partition, _ in places.all()]
         else:
-            keys = partition_keys(self.spark, partitions * parts)
-        dealt = dealt_rows(self.blocks, Deal(keys, parts, held_out, seed, self._shipped[0]))
+            keys = partition_keys(self.spark, len(places.all()))
+        dealt = dealt_rows(self.blocks, Deal(keys, places, held_out, settings.seed, self._union(settings)))
         each = self.statistics.nonzeros / (partitions * parts)
         own_dictionaries = each < self.features.ids.size * NONZEROS_OF_THE_WHOLE_UNION
         if as_frame:
-            return FrameUnits.of(dealt, own_dictionaries, on_executors)
-        return RddUnits.of(dealt, partitions, parts, own_dictionaries)
+            return FrameUnits.of(dealt, places, own_dictionaries, on_executors)
+        return RddUnits.of(dealt, places, own_dictionaries)
 
     def release(self) -> None:
         """Give back the memory of everything persisted."""
-        for units in self._units.values():
-            units.release()
-        self._units.clear()
-        for shipped in self._shipped:
-            shipped.release()
-        self._shipped.clear()
-        self.blocks.unpersist()
+        with self._lock:
+            for units in self._units.values():
+                units.release()
+            self._units.clear()
+            for shipped in self._unions.values():
+                shipped.release()
+            self._unions.clear()
+            self.blocks.unpersist()
 
     def __enter__(self) -> "PackedData":
         return self
@@ -147,9 +179,14 @@ def _statistics(rows: list[dict[str, Any]], columns: Columns) -> Statistics:
     for row in rows:
         if row["error"] is not None:
             raise ValueError(row["error"])
-    features = sum(row["features"] for row in rows if row["number"] == COUNTS_ROW)
+    ends = [row for row in rows if row["number"] == COUNTS_ROW]
     rows = [row for row in rows if row["number"] != COUNTS_ROW]
     total = sum(row["rows"] for row in rows)
+    absent = sum(row["absent_rows"] for row in ends)
+    if total == 0 and absent:
+        raise ValueError(
+            f"weightCol: column {columns.weight!r} is 0 in all {absent} rows, expected a positive weight"
+        )
     if total == 0:
         raise ValueError("the DataFrame is empty, expected at least one row to train on")
     training_rows = sum(row["training_rows"] for row in rows)
@@ -159,16 +196,14 @@ def _statistics(rows: list[dict[str, Any]], columns: Columns) -> Statistics:
             "so no row is left to train on"
         )
     weight_sum = math.fsum(row["weight_sum"] for row in rows)
-    if weight_sum == 0.0:
-        raise ValueError(
-            f"weightCol: column {columns.weight!r} is 0 in all training rows, expected a positive weight"
-        )
-    sizes = sorted({row["vector_size"] for row in rows})
+    ends = [row for row in ends if row["rows"] or row["features"] or row["vector_size"] >= 0]
+    sizes = sorted({row["vector_size"] for row in ends})
     if len(sizes) > 1:
         raise ValueError(
             f"column {columns.features!r}: vectors of different sizes: {sizes[0]} and {sizes[1]}, "
             "expected one size"
         )
+    size = sizes[0] if sizes else -1
     label_min = min(row["label_min"] for row in rows)
     label_max = max(row["label_max"] for row in rows)
     if columns.binary and label_min == label_max:
@@ -182,19 +217,27 @@ def _statistics(rows: list[dict[str, Any]], columns: Columns) -> Statistics:
     spread = math.fsum(
         row["label_spread"] + row["weight_sum"] * (row["label_sum"] / row["weight_sum"] - mean) ** 2
         for row in rows
-        if row["weight_sum"] > 0.0
+        if row["training_rows"]
     )
+    sources: dict[int, Census] = {}
+    for row in rows:
+        here = Census(row["rows"], row["nonzeros"], row["fingerprint"], row["features_fingerprint"])
+        sources[row["source"]] = sources.get(row["source"], Census()) + here
+    weights = min(row["weight_min"] for row in rows), max(row["weight_max"] for row in rows)
     return Statistics(
         rows=total,
         nonzeros=sum(row["nonzeros"] for row in rows),
         training_rows=training_rows,
         weight_sum=weight_sum,
+        weighted=weights[0] < weights[1],
         label_mean=mean,
         label_variance=spread / weight_sum,
         label_min=label_min,
         label_max=label_max,
-        has_values=any(row["has_values"] for row in rows),
-        num_features=sizes[0] if sizes[0] >= 0 else 1 + max(row["largest_id"] for row in rows),
-        sources=len({row["source"] for row in rows}),
-        features=features,
+        num_features=size if size >= 0 else 1 + max((row["largest_id"] for row in ends), default=-1),
+        features=sum(row["features"] for row in ends),
+        evenness=evenness(
+            total, sum(row["nonzeros"] for row in rows), math.fsum(row["roots"] for row in rows)
+        ),
+        sources=sources,
     )

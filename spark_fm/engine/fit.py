@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from spark_fm.core.fit import REFIT_ABOVE, held_out_fraction
+from spark_fm.core.fit import REFIT_ABOVE, held_out_rows, judged, refit_settings, refitted
 from spark_fm.core.loss import Loss
 from spark_fm.core.merge import packed_width
 from spark_fm.core.parameters import Parameters, padded
 from spark_fm.core.settings import Prior, Scale, Settings
-from spark_fm.core.training import Epoch, Outcome, Plan, train
+from spark_fm.core.training import Epoch, Outcome, Plan, parts_of, train
 from spark_fm.core.weights import Start, Weights
 from spark_fm.engine.dataset import PackedData, Statistics
 from spark_fm.engine.jobs import parallelism
@@ -27,9 +27,10 @@ logger = logging.getLogger("spark_fm")
 SECONDS_A_FACTOR = 2e-9
 SECONDS_A_TASK = 0.3
 LARGEST_IN_MEMORY = 2 * 2**30
-WARM_UP_ROWS = 40_000
+WARM_UP_ROWS = 1_000
 FEWEST_ROWS_A_ROUND = 100
 MOST_ROUNDS = 8
+SMALL_SHIFT = 0.1
 
 Report = Callable[["FitEpoch"], None]
 
@@ -46,7 +47,7 @@ class FitEpoch:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained model and the story of its training."""
+    """A trained model and the story of its training; ``judged_rows`` are how many decided when to stop."""
 
     weights: Weights
     num_features: int
@@ -54,10 +55,19 @@ class Fitted:
     best_epoch: int
     stop_reason: str
     rollbacks: int
+    judged_rows: int
     partitions: int
     rounds_per_epoch: int
     statistics: Statistics
     seconds: dict[str, float] = field(default_factory=dict)
+
+
+def is_still_falling(fitted: Fitted, tol: float) -> bool:
+    """Whether training stopped at maxIter although its last epoch was an improvement."""
+    losses = [e.validation_loss if fitted.judged_rows else e.training_loss for e in fitted.history]
+    if fitted.stop_reason != "maxIter" or len(losses) < 2:
+        return False
+    return losses[-1] < min(losses[:-1]) * (1.0 - tol)
 
 
 @dataclass(frozen=True)
@@ -77,14 +87,18 @@ def decide_partitions(statistics: Statistics, factor_size: int, most: int) -> in
 
 
 def decide_rounds(rows: int, partitions: int) -> int:
-    """One merge per epoch less than partitions, up to eight, as long as a partition's part has 100 rows."""
-    return max(1, min(MOST_ROUNDS, partitions - 1, rows // partitions // FEWEST_ROWS_A_ROUND))
+    """Eight merges per epoch, as long as a partition's part has 100 rows; one partition needs none."""
+    if partitions == 1:
+        return 1
+    return max(1, min(MOST_ROUNDS, rows // partitions // FEWEST_ROWS_A_ROUND))
 
 
-def bytes_of_updates(features: int, nonzeros: int, division: Division, factor_size: int) -> int:
+def bytes_of_updates(
+    features: int, nonzeros: int, division: Division, factor_size: int, weighted: bool
+) -> int:
     """About how many bytes of updates the tasks of a round send: each those of the features that it meets."""
     met = min(features, nonzeros // (division.partitions * division.rounds_per_epoch))
-    return division.partitions * met * (packed_width(padded(factor_size)) * 4 + 2)
+    return division.partitions * met * (packed_width(padded(factor_size), weighted) * 4 + 2)
 
 
 def _in_memory(statistics: Statistics) -> bool:
@@ -115,7 +129,7 @@ def fit_packed(
     """
     begun = time.perf_counter()
     statistics = packed.statistics
-    most = parallelism(packed.spark, statistics.sources)
+    most = parallelism(packed.spark, len(statistics.sources))
     partitions = division.partitions or decide_partitions(statistics, settings.factor_size, most)
     start = Start(settings, statistics.scale(settings), initial)
     if partitions == 1 and _in_memory(statistics):
@@ -140,6 +154,8 @@ def fit_packed(
         best_epoch=outcome.best_epoch,
         stop_reason=outcome.stop_reason,
         rollbacks=outcome.rollbacks,
+        judged_rows=statistics.validation_rows
+        or held_out_rows(statistics.rows, division.validation_fraction),
         partitions=partitions,
         rounds_per_epoch=rounds,
         statistics=statistics,
@@ -158,73 +174,89 @@ def _fit_in_one_task(
 ) -> tuple[Outcome[Parameters], Weights]:
     shipped = ship(packed.spark, start)
     try:
-        outcome, inverse_scale = train_in_one_task(
+        outcome, scaling = train_in_one_task(
             packed.blocks,
             shipped,
             start.settings.factor_size,
-            packed.statistics.has_values,
+            packed.statistics.census,
             validation_fraction,
         )
     finally:
         shipped.release()
-    return outcome, start.finish(outcome.state, inverse_scale)
+    return outcome, start.finish(outcome.state, scaling)
 
 
 def _fit_in_rounds(
     packed: PackedData, start: Start, division: Division, report: Report
 ) -> tuple[Outcome[Parameters], Weights]:
-    settings, statistics = start.settings, packed.statistics
-    held_out = 0.0
-    if not statistics.validation_rows:
-        held_out = held_out_fraction(statistics.rows, division.validation_fraction)
-    features = packed.features
+    settings, statistics, features = start.settings, packed.statistics, packed.features
     limits = driver_limits(packed.spark)
     check_model_size(limits, features.ids.size, settings.factor_size)
-    sent = bytes_of_updates(features.ids.size, statistics.nonzeros, division, settings.factor_size)
-    units = packed.units(
-        division.partitions,
-        division.rounds_per_epoch,
-        held_out,
-        settings.seed,
-        on_executors=sent > most_to_collect(limits),
+    sent = bytes_of_updates(
+        features.ids.size, statistics.nonzeros, division, settings.factor_size, statistics.weighted
     )
-    inverse_scale = features.inverse_scale if statistics.has_values else None
-    state = start.at(features.ids, inverse_scale, features.counts)
-    fixed = Fixed(inverse_scale, state.table[:, -1].copy())
-    runner = RoundsRunner(
-        packed.spark,
-        units,
-        division.partitions,
-        division.rounds_per_epoch,
-        settings,
-        start.scale,
-        fixed,
-        statistics.active,
-    )
-    with runner:
+    scaling = packed.scaling(settings)
+    start = replace(start, scale=statistics.scale(settings, scaling.energy))
+    state = start.at(features.ids, scaling, features.counts)
+    fixed = Fixed(state.table[:, -1].copy())
 
-        def run(settings: Settings, all_rows: bool, prior: Prior, report: Report) -> Outcome[Parameters]:
-            runner.all_rows = all_rows
-            warm, untrained = state, None
-            if division.partitions > 1 and start.settings.max_epochs > 0:
-                plan = Plan(0, 0, True, settings.step_size, 1.0, 1.0, prior=prior.first)
-                warmed = runner.warm_up(state, plan, WARM_UP_ROWS)
-                warm, untrained = (warmed.state if warmed.finite else state), warmed.start
-            return train(
-                runner,
-                warm,
-                settings,
-                lambda epoch: report(in_data_units(epoch, settings, start.scale)),
-                first_number=1,
-                untrained=untrained,
-                prior=prior,
-            )
+    def runner(held_out: int) -> RoundsRunner:
+        units = packed.units(
+            division.partitions,
+            division.rounds_per_epoch,
+            held_out,
+            settings,
+            on_executors=sent > most_to_collect(limits),
+        )
+        return RoundsRunner(packed.spark, units, settings, start.scale, fixed, statistics.census)
 
-        judged = held_out > 0.0 or statistics.validation_rows > 0
-        outcome = run(settings, False, settings.prior(judged), report)
-        if held_out > REFIT_ABOVE:
-            logger.info("training %d epochs on all rows", outcome.best_epoch)
-            again = replace(settings, max_epochs=outcome.best_epoch, tol=-np.inf)
-            final = run(again, True, outcome.prior, lambda epoch: None)
-            outcome = replace(outcome, state=final.state)
-    return outcome, start.finish(outcome.state, inverse_scale)
+    def run(rounds: RoundsRunner, settings: Settings, prior: Prior, report: Report) -> Outcome[Parameters]:
+        warm, untrained = state, None
+        if division.partitions > 1 and settings.max_epochs > 0:
+            part = parts_of(settings.seed, 0, division.rounds_per_epoch)[0]
+            plan = Plan(0, part, True, settings.step_size, 1.0, 1.0, prior=prior.first, begins=False)
+            warmed = rounds.warm_up(state, plan, WARM_UP_ROWS)
+            warm, untrained = (warmed.state if warmed.finite else state), warmed.start
+        return train(
+            rounds,
+            warm,
+            settings,
+            lambda epoch: report(in_data_units(epoch, settings, start.scale)),
+            first_number=1,
+            untrained=untrained,
+            prior=prior,
+        )
+
+    held_out = 0
+    if not statistics.validation_rows:
+        held_out = held_out_rows(statistics.rows, division.validation_fraction)
+    with runner(held_out) as rounds:
+        if held_out or statistics.validation_rows:
+            outcome = judged(lambda prior: run(rounds, settings, prior, report), settings)
+        else:
+            outcome = run(rounds, settings, settings.prior(judged=False), report)
+        if held_out <= REFIT_ABOVE * statistics.rows:
+            outcome = _levelled(rounds, outcome, settings, bool(held_out))
+            return outcome, start.finish(outcome.state, scaling)
+    logger.info("training %d epochs on all rows", outcome.best_epoch)
+    with runner(0) as rounds:
+        again = refit_settings(settings, outcome)
+        final = run(rounds, again, outcome.prior, lambda epoch: None)
+        outcome = _levelled(rounds, refitted(outcome, final), settings, False)
+    return outcome, start.finish(outcome.state, scaling)
+
+
+def _levelled(
+    rounds: RoundsRunner, outcome: Outcome[Parameters], settings: Settings, with_held_out: bool
+) -> Outcome[Parameters]:
+    """The outcome with the intercept that is best for the training rows, all others being as they are."""
+    if not settings.fit_intercept or settings.max_epochs == 0:
+        return outcome
+    state = outcome.state
+    # A shift is interpolated: after a large one a second is exact.
+    for _ in range(2):
+        shift = rounds.level(state, with_held_out).shift(settings.loss)
+        state = replace(state, intercept=state.intercept + np.array([shift, 0.0, 0.0]))
+        if settings.loss is Loss.SQUARED or abs(shift) < SMALL_SHIFT:
+            break
+    return replace(outcome, state=state)

@@ -24,12 +24,16 @@ def plain_errors() -> Iterator[None]:
     Raises
     ------
     RuntimeError
-        When the Python on the workers lacks a package, or is of another version than the driver's.
+        When the Python on the workers lacks a package, or is of another version than the driver's; when the input
+        changed between two computations.
     """
     try:
         yield
     except (PySparkException, Py4JJavaError) as error:
         text = str(error)
+        changed = re.search(r"InputChangedError: (.+)", text)
+        if changed:
+            raise RuntimeError(changed.group(1).strip()) from None
         missing = re.search(r"No module named '([^']+)'", text)
         worker = os.environ.get("PYSPARK_PYTHON", "python3")
         if missing:

@@ -6,32 +6,34 @@ from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_fm.core.block import NO_FEATURES, Block, concatenate
 from spark_fm.core.fit import fit_in_memory
-from spark_fm.core.parameters import Parameters, padded
+from spark_fm.core.parameters import TAIL, Parameters, padded
+from spark_fm.core.scaling import FeatureCounts, FeatureScaling
 from spark_fm.core.settings import Prior
 from spark_fm.core.training import Epoch, Outcome
 from spark_fm.core.weights import Start
-from spark_fm.engine.features import Counter, FeatureCounts
+from spark_fm.engine.features import Counter
 from spark_fm.engine.jobs import collect
+from spark_fm.engine.partition import Census
 from spark_fm.engine.process import task
 from spark_fm.engine.transport import Shipped
 
 ROWS_A_CHUNK = 2**18
 
-TRAINED_DDL = "number int, outcome string, features binary, table binary, inverse_scale binary"
+TRAINED_DDL = "number int, outcome string, features binary, table binary, mean binary, inverse binary"
 TRAINED = pa.schema(
     [
         ("number", pa.int32()),
         ("outcome", pa.string()),
         ("features", pa.binary()),
         ("table", pa.binary()),
-        ("inverse_scale", pa.binary()),
+        ("mean", pa.binary()),
+        ("inverse", pa.binary()),
     ]
 )
 
@@ -40,22 +42,30 @@ TRAINED = pa.schema(
 def train_all(
     batches: Iterator[pa.RecordBatch],
     start: Shipped[Start],
-    has_values: bool,
+    counted: Census,
     validation_fraction: float,
 ) -> Iterator[pa.RecordBatch]:
-    """The mapInArrow function: everything into memory, train, return model and history in chunks."""
+    """The mapInArrow function: everything into memory, train, return model and history in chunks.
+
+    Raises
+    ------
+    InputChangedError
+        When the blocks are not those that were ``counted``.
+    """
     found: list[tuple[int, int, Block]] = []
     for batch in batches:
         sources, numbers = batch.column("source"), batch.column("number")
         for i, data in enumerate(batch.column("data")):
             block = Block.from_buffer(data.as_buffer())
             found.append((sources[i].as_py(), numbers[i].as_py(), block))
+    sum((Census.of(block) for _, _, block in found), Census()).check(counted, "")
     if not found:
         return
     # The order must not depend on which block came first.
-    whole, counted = _joined([(source, b) for source, _, b in sorted(found, key=lambda f: f[:2])])
-    inverse = counted.inverse_scale if has_values else None
-    outcome = fit_in_memory(whole, start.get(), inverse, validation_fraction, counted.counts)
+    whole, features = _joined([(source, b) for source, _, b in sorted(found, key=lambda f: f[:2])])
+    outcome = fit_in_memory(whole, start.get(), features, validation_fraction)
+    training_rows = whole.rows - int(whole.validation.sum())
+    scaling = FeatureScaling.of(features, training_rows, start.get().settings.centres)
     trained = outcome.state
     summary = {
         "history": [asdict(epoch) for epoch in outcome.history],
@@ -64,6 +74,8 @@ def train_all(
         "stop_reason": outcome.stop_reason,
         "rollbacks": outcome.rollbacks,
         "prior": asdict(outcome.prior),
+        "loss": outcome.loss,
+        "first_loss": outcome.first_loss,
     }
     for number, first in enumerate(range(0, max(1, trained.features.size), ROWS_A_CHUNK)):
         chunk = slice(first, first + ROWS_A_CHUNK)
@@ -72,7 +84,8 @@ def train_all(
             "outcome": json.dumps(summary),
             "features": trained.features[chunk].tobytes(),
             "table": trained.table[chunk].tobytes(),
-            "inverse_scale": b"" if inverse is None else inverse[chunk].tobytes(),
+            "mean": scaling.mean[chunk].tobytes(),
+            "inverse": scaling.inverse[chunk].tobytes(),
         }
         yield pa.RecordBatch.from_pylist([row], schema=TRAINED)
 
@@ -89,21 +102,21 @@ def _joined(blocks: list[tuple[int, Block]]) -> tuple[Block, FeatureCounts]:
         counter.count(piece)
         pieces.append(piece)
     counted = counter.result()
-    return replace(concatenate(pieces), features=counted.ids), counted
+    return concatenate(pieces), counted
 
 
 def train_in_one_task(
     packed: DataFrame,
     start: Shipped[Start],
     factor_size: int,
-    has_values: bool,
+    counted: Census,
     validation_fraction: float,
-) -> tuple[Outcome[Parameters], npt.NDArray[np.float32] | None]:
+) -> tuple[Outcome[Parameters], FeatureScaling]:
     """Train in a single task of a single job.
 
     Returns
     -------
-    The outcome, and what the values of each feature (in the order of the outcome's) were multiplied by.
+    The outcome, and the features' units of training (in the order of the outcome's).
     """
     trained = (
         packed.where(F.col("data").isNotNull())
@@ -113,7 +126,7 @@ def train_in_one_task(
             partial(
                 train_all,
                 start=start,
-                has_values=has_values,
+                counted=counted,
                 validation_fraction=validation_fraction,
             ),
             TRAINED_DDL,
@@ -125,7 +138,7 @@ def train_in_one_task(
     table = np.concatenate([np.frombuffer(r["table"], np.float32) for r in rows])
     parameters = Parameters(
         features,
-        table.reshape(features.size, padded(factor_size) + 4),
+        table.reshape(features.size, padded(factor_size) + TAIL),
         np.array(summary["intercept"]),
         factor_size,
     )
@@ -136,6 +149,10 @@ def train_in_one_task(
         summary["stop_reason"],
         summary["rollbacks"],
         Prior(**summary["prior"]),
+        summary["loss"],
+        summary["first_loss"],
     )
-    inverse = [np.frombuffer(r["inverse_scale"], np.float32) for r in rows]
-    return outcome, np.concatenate(inverse) if has_values else None
+    mean, inverse = (
+        np.concatenate([np.frombuffer(row[name]) for row in rows]) for name in ("mean", "inverse")
+    )
+    return outcome, FeatureScaling(mean, inverse, np.flatnonzero(mean).astype(np.int32), 0.0)

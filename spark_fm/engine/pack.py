@@ -4,52 +4,57 @@ Runs on the executors, inside mapInArrow. Bad input is not raised there but retu
 its sentence, so that the driver can raise it as such.
 """
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark import TaskContext
 
-from spark_fm.core.block import Block
+from spark_fm.core.block import Block, concatenate
 from spark_fm.core.dictionary import Dictionary
 from spark_fm.engine.arrow import LARGEST, BadInputError, Sparse, read_features, to_numpy, unit_length
-from spark_fm.engine.features import Counter
+from spark_fm.engine.features import Counter, counts_row
 from spark_fm.engine.process import task
 from spark_fm.engine.request import Columns
 
 # The number of a source partition's last row, which has its features instead of a block.
 COUNTS_ROW = -1
-NOT_STATISTICS = ("data", "ids", "counts", "squares")
-PACKED = pa.schema(
-    [
-        ("source", pa.int32()),
-        ("number", pa.int32()),
-        ("rows", pa.int64()),
-        ("nonzeros", pa.int64()),
-        ("training_rows", pa.int64()),
-        ("weight_sum", pa.float64()),
-        ("label_sum", pa.float64()),
-        ("label_spread", pa.float64()),
-        ("label_min", pa.float64()),
-        ("label_max", pa.float64()),
-        ("has_values", pa.bool_()),
-        ("vector_size", pa.int64()),
-        ("largest_id", pa.int64()),
-        ("error", pa.string()),
-        ("data", pa.binary()),
-        ("features", pa.int64()),
-        ("ids", pa.binary()),
-        ("counts", pa.binary()),
-        ("squares", pa.binary()),
-    ]
-)
-PACKED_DDL = (
-    "source int, number int, rows bigint, nonzeros bigint, training_rows bigint, weight_sum double, "
-    "label_sum double, label_spread double, label_min double, label_max double, has_values boolean, "
-    "vector_size bigint, largest_id bigint, error string, data binary, features bigint, "
-    "ids binary, counts binary, squares binary"
-)
+NOT_STATISTICS = ("data", "ids", "counts", "means", "spreads")
+ROWS_A_BLOCK = 8192
+NONZEROS_A_BLOCK = 2**22
+_LONG, _FLOAT = ("bigint", pa.int64()), ("double", pa.float64())
+_BYTES = ("binary", pa.binary())
+_COLUMNS: dict[str, tuple[str, pa.DataType]] = {
+    "source": ("int", pa.int32()),
+    "number": ("int", pa.int32()),
+    "rows": _LONG,
+    "nonzeros": _LONG,
+    "roots": _FLOAT,
+    "fingerprint": _LONG,
+    "features_fingerprint": _LONG,
+    "absent_rows": _LONG,
+    "training_rows": _LONG,
+    "weight_sum": _FLOAT,
+    "weight_min": _FLOAT,
+    "weight_max": _FLOAT,
+    "label_sum": _FLOAT,
+    "label_spread": _FLOAT,
+    "label_min": _FLOAT,
+    "label_max": _FLOAT,
+    "vector_size": _LONG,
+    "largest_id": _LONG,
+    "error": ("string", pa.string()),
+    "data": _BYTES,
+    "features": _LONG,
+    "ids": _BYTES,
+    "counts": _BYTES,
+    "means": _BYTES,
+    "spreads": _BYTES,
+}
+PACKED = pa.schema([(name, kind) for name, (_, kind) in _COLUMNS.items()])
+PACKED_DDL = ", ".join(f"{name} {kind}" for name, (kind, _) in _COLUMNS.items())
 
 
 def _numbers(array: pa.Array, name: str, what: str) -> npt.NDArray[np.float64]:
@@ -79,10 +84,20 @@ def _check_binary(label: npt.NDArray[np.float64], name: str) -> None:
     raise BadInputError(f"column {name!r}: row {row} has the label {label[row]:g}, expected 0 or 1{hint}")
 
 
+def _weights(batch: pa.RecordBatch, columns: Columns) -> npt.NDArray[np.float64]:
+    weight = _numbers(batch.column("weight"), columns.weight, "weight")
+    if (weight < 0.0).any():
+        row = int(np.flatnonzero(weight < 0.0)[0])
+        raise BadInputError(
+            f"column {columns.weight!r}: row {row} has the weight {weight[row]:g}, expected >= 0"
+        )
+    return weight
+
+
 def pack_batch(
     batch: pa.RecordBatch, columns: Columns, kind: str, dictionary: Dictionary
 ) -> tuple[Block, Sparse]:
-    """Check one batch (features, label, weight, validation) and make it a block, whose indices are positions in
+    """Check one batch (features, label, weight > 0, validation) and make it a block, whose indices are positions in
     ``dictionary``, which grows.
 
     Raises
@@ -95,12 +110,7 @@ def pack_batch(
     label = _numbers(batch.column("label"), columns.label, "label")
     if columns.binary:
         _check_binary(label, columns.label)
-    weight = _numbers(batch.column("weight"), columns.weight, "weight")
-    if (weight < 0.0).any():
-        row = int(np.flatnonzero(weight < 0.0)[0])
-        raise BadInputError(
-            f"column {columns.weight!r}: row {row} has the weight {weight[row]:g}, expected >= 0"
-        )
+    weight = _weights(batch, columns)
     flags = batch.column("validation")
     if flags.null_count:
         row = int(np.flatnonzero(to_numpy(flags.is_null()))[0])
@@ -110,11 +120,13 @@ def pack_batch(
         sparse = unit_length(sparse)
     known = len(dictionary)
     indices = dictionary.encode(sparse.ids)
+    short = sparse.values.astype(np.float32)
     block = Block(
         indptr=sparse.indptr.astype(np.int32),
         indices=indices,
-        values=sparse.values.astype(np.float32),
-        label=label,
+        # A column is centred before it is rounded, or nothing may be left of it.
+        values=short if (short == sparse.values).all() else sparse.values,
+        label=label + 0.0,  # -0 is 0
         weight=np.empty(0, np.float32) if (weight == 1.0).all() else weight.astype(np.float32),
         validation=validation if validation.any() else np.empty(0, np.bool_),
         features=dictionary.features()[known:],
@@ -122,7 +134,7 @@ def pack_batch(
     return block, sparse
 
 
-def _statistics(block: Block, sparse: Sparse) -> dict[str, object]:
+def _statistics(block: Block) -> dict[str, object]:
     training = ~block.validation if block.validation.size else np.ones(block.rows, np.bool_)
     label = block.label[training]
     weight = block.weight[training].astype(np.float64) if block.weight.size else np.ones(label.size)
@@ -130,40 +142,131 @@ def _statistics(block: Block, sparse: Sparse) -> dict[str, object]:
     return {
         "rows": block.rows,
         "nonzeros": block.nonzeros,
+        "roots": float(np.sqrt(np.diff(block.indptr)).sum()),
+        "fingerprint": block.fingerprint,
+        "features_fingerprint": block.features_fingerprint,
         "training_rows": label.size,
         "weight_sum": float(weight.sum()),
+        "weight_min": float(weight.min(initial=np.inf)),
+        "weight_max": float(weight.max(initial=-np.inf)),
         "label_sum": float(weight @ label),
         "label_spread": float(weight @ (label - mean) ** 2),
         "label_min": float(label.min(initial=np.inf)),
         "label_max": float(label.max(initial=-np.inf)),
-        "has_values": block.values.size > 0,
-        "vector_size": sparse.size,
-        "largest_id": int(sparse.ids.max(initial=-1)),
     }
 
 
+class _Source:
+    """The rows of a source partition on their way to blocks, whose sizes do not depend on how Spark cuts batches."""
+
+    def __init__(self, number: int, columns: Columns, kind: str) -> None:
+        self.number, self.counter = number, Counter()
+        self._columns, self._kind = columns, kind
+        self._waiting: list[Block] = []
+        self._blocks, self._seen, self._known = 0, 0, 0
+        self._sizes: set[int] = set()
+        self._absent, self._largest = 0, -1
+
+    def add(self, batch: pa.RecordBatch) -> Iterator[dict[str, object]]:
+        """Take in a batch; rows of weight 0 are as if absent. Gives what has become full.
+
+        Raises
+        ------
+        BadInputError
+            See :func:`pack_batch`.
+        """
+        rows = np.arange(self._seen, self._seen + batch.num_rows)
+        self._seen += batch.num_rows
+        try:
+            some = _weights(batch, self._columns).astype(np.float32) > 0.0
+            if not some.all():
+                self._absent += int((~some).sum())
+                rows, batch = rows[some], batch.filter(pa.array(some))
+            if not batch.num_rows:
+                return
+            block, sparse = pack_batch(batch, self._columns, self._kind, self.counter.dictionary)
+        except BadInputError as error:
+
+            def place(match: "re.Match[str]") -> str:
+                return f": in partition {self.number}, row {rows[int(match.group(1))]}"
+
+            raise BadInputError(re.sub(r"(?<=['\"]): row (\d+)", place, str(error), count=1)) from None
+        self._sizes.add(sparse.size)
+        if len(self._sizes) > 1:
+            one, other = sorted(self._sizes)
+            raise BadInputError(
+                f"column {self._columns.features!r}: vectors of different sizes: {one} and {other}, "
+                "expected one size"
+            )
+        self._largest = max(self._largest, int(sparse.ids.max(initial=-1)))
+        self.counter.count(block)
+        self._waiting.append(block)
+        yield from self._full()
+
+    def _full(self) -> Iterator[dict[str, object]]:
+        if not self._is_enough(sum(b.rows for b in self._waiting), sum(b.nonzeros for b in self._waiting)):
+            return
+        whole = concatenate(self._waiting)
+        first = 0
+        while first < whole.rows:
+            ends = whole.indptr[first + 1 : first + ROWS_A_BLOCK + 1] - whole.indptr[first]
+            rows = min(ends.size, 1 + int(np.searchsorted(ends, NONZEROS_A_BLOCK)))
+            if not self._is_enough(rows, int(ends[rows - 1])):
+                break
+            yield self._row(whole.take(np.arange(first, first + rows)))
+            first += rows
+        self._waiting = [whole.take(np.arange(first, whole.rows))] if first < whole.rows else []
+
+    @staticmethod
+    def _is_enough(rows: int, nonzeros: int) -> bool:
+        return rows >= ROWS_A_BLOCK or nonzeros >= NONZEROS_A_BLOCK
+
+    def _row(self, block: Block) -> dict[str, object]:
+        new = slice(self._known, max(self._known, int(block.indices.max(initial=-1)) + 1))
+        self._known = new.stop
+        block = replace(block.shortened(), features=self.counter.dictionary.features()[new])
+        row = {"source": self.number, "number": self._blocks, "data": block.to_bytes()} | _statistics(block)
+        self._blocks += 1
+        return row
+
+    def rest(self) -> Iterator[dict[str, object]]:
+        """The last block, and the row that counts."""
+        if self._waiting:
+            yield self._row(concatenate(self._waiting))
+        row: dict[str, object] = {
+            "source": self.number,
+            "number": COUNTS_ROW,
+            "absent_rows": self._absent,
+            "features": len(self.counter.dictionary),
+            "vector_size": max(self._sizes, default=-1),
+            "largest_id": self._largest,
+        }
+        if self._blocks:
+            row |= counts_row(self.counter.result())
+        yield row
+
+
 @task
-def pack(batches: Iterator[pa.RecordBatch], columns: Columns, kind: str) -> Iterator[pa.RecordBatch]:
-    """The mapInArrow function: one row with statistics and bytes per batch; stops at the first error.
+def pack(
+    batches: Iterator[pa.RecordBatch], columns: Columns, kind: str, run: str
+) -> Iterator[pa.RecordBatch]:
+    """The mapInArrow function: one row with statistics and bytes per block; stops at the first error.
 
     The last row has the features that occur in the source partition, in the order of its dictionary, and
-    how often they do.
+    how often they do. ``run`` makes the plan one of its own: equal plans share their cache, and
+    whoever is first to release it takes it from all.
     """
-    context = TaskContext.get()
-    source = context.partitionId() if context else 0
-    counter = Counter()
-    for number, batch in enumerate(b for b in batches if b.num_rows):
-        row: dict[str, object] = {"source": source, "number": number}
+    source: _Source | None = None
+    for batch in (b for b in batches if b.num_rows):
+        if source is None:
+            source = _Source(batch.column("source")[0].as_py(), columns, kind)
         try:
-            block, sparse = pack_batch(batch, columns, kind, counter.dictionary)
-            counter.count(block)
-            row |= _statistics(block, sparse) | {"data": block.to_bytes()}
+            for row in source.add(batch):
+                yield pa.RecordBatch.from_pylist([row], schema=PACKED)
         except BadInputError as error:
-            row["error"] = str(error).replace(": row ", f": in partition {source}, batch {number}, row ")
-        yield pa.RecordBatch.from_pylist([row], schema=PACKED)
-        if "error" in row:
+            row = {"source": source.number, "number": 0, "error": str(error)}
+            yield pa.RecordBatch.from_pylist([row], schema=PACKED)
             return
-    if len(counter.dictionary):
-        counted = counter.result()
-        row = {"source": source, "number": COUNTS_ROW, "features": counted.ids.size}
-        yield pa.RecordBatch.from_pylist([row | counted.to_row()], schema=PACKED)
+    if source is not None:
+        for row in source.rest():
+            yield pa.RecordBatch.from_pylist([row], schema=PACKED)

@@ -5,9 +5,11 @@ round reads its own blocks only. Indices are positions in the unit's dictionary,
 positions in the union of all features, ascending. A unit without a dictionary uses the union itself.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, replace
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +17,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_fm.core.block import NO_FEATURES, Block, concatenate
+from spark_fm.core.block import NO_FEATURES, NO_FLAGS, Block, concatenate
 from spark_fm.core.dictionary import Dictionary
 from spark_fm.core.growing import Growing
+from spark_fm.core.scaling import FeatureScaling
 from spark_fm.engine.jobs import collect
 from spark_fm.engine.process import task
 from spark_fm.engine.transport import Shipped
@@ -48,21 +51,103 @@ UNITS = pa.schema(
 )
 
 
+INPUT_CHANGED = (
+    "the input changed between two computations of it: {}; "
+    "write it to a table, or checkpoint it, and fit that"
+)
+
+
+class InputChangedError(RuntimeError):
+    """The rows that training meets are not those that were counted."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(INPUT_CHANGED.format(what))
+
+
+@dataclass(frozen=True)
+class Census:
+    """What was counted of some rows; adds up. The fingerprints are those of :class:`spark_fm.core.block.Block`."""
+
+    rows: int = 0
+    nonzeros: int = 0
+    fingerprint: int = 0
+    features: int = 0
+
+    @classmethod
+    def of(cls, block: Block) -> "Census":
+        """A block's."""
+        return cls(block.rows, block.nonzeros, block.fingerprint, block.features_fingerprint)
+
+    def __add__(self, other: "Census") -> "Census":
+        return Census(*(mine + more for mine, more in zip(astuple(self), astuple(other), strict=True)))
+
+    def check(self, counted: "Census", where: str) -> None:
+        """Whether these are the rows that were counted.
+
+        Raises
+        ------
+        InputChangedError
+            When they are others.
+        """
+        if self == counted:
+            return
+        if (self.rows, self.nonzeros) == (counted.rows, counted.nonzeros):
+            raise InputChangedError(f"found other labels or features in as many rows{where}")
+        raise InputChangedError(
+            f"found {self.rows} rows with {self.nonzeros} non-zeros{where}, "
+            f"expected {counted.rows} with {counted.nonzeros}"
+        )
+
+
+@dataclass(frozen=True)
+class Places:
+    """The units of a run, by (partition, part).
+
+    A partition has ``parts`` units, of which a round visits one. Validation rows lie in units of their own, which the
+    first round of every epoch measures: they count as further partitions, of the one part after all others.
+    """
+
+    partitions: int
+    parts: int
+    validation: int
+
+    def training(self, part: int) -> list[tuple[int, int]]:
+        """The units that a round trains."""
+        return [(partition, part) for partition in range(self.partitions)]
+
+    def validating(self) -> list[tuple[int, int]]:
+        """The units of validation rows."""
+        return [(self.partitions + unit, self.parts) for unit in range(self.validation)]
+
+    def all(self) -> list[tuple[int, int]]:
+        """All units, in the order of their numbers."""
+        units = [(partition, part) for partition in range(self.partitions) for part in range(self.parts)]
+        return units + self.validating()
+
+
 @dataclass(frozen=True)
 class Union:
-    """The ids of all features that occur, in the order of their positions. ``run`` names it for the workers' cache."""
+    """All features that occur, in the order of their positions, and their units of training.
+
+    ``run`` names it for the workers' cache, ``sources`` is what was counted of each source partition.
+    """
 
     run: str
     features: npt.NDArray[np.int64]
+    scaling: FeatureScaling
+    sources: dict[int, Census]
 
 
 @dataclass(frozen=True)
 class Deal:
-    """How rows are dealt to partitions of ``parts`` units each; ``keys`` has each unit's shuffle key, by partition."""
+    """How rows are dealt to units; ``keys`` has each unit's shuffle key, in the order of the units' numbers.
+
+    So many rows of all are ``held_out``; 0 where the rows say themselves which are for validation.
+    """
 
     keys: list[int]
-    parts: int
-    held_out: float
+    places: Places
+    held_out: int
     seed: int
     union: Shipped[Union]
 
@@ -99,59 +184,92 @@ def _blocks(batches: Iterator[pa.RecordBatch], names: tuple[str, str]) -> Iterat
 
 @task
 def deal(batches: Iterator[pa.RecordBatch], orders: Deal) -> Iterator[pa.RecordBatch]:
-    """Deal each source partition's rows to all units, a random share each; indices become positions in the union.
+    """Deal each source partition's rows to all units, a random share each, in the units of training.
 
-    Validation rows go to part 0 of the partitions, which the first round of an epoch visits. When there are none and
-    ``held_out`` > 0, that fraction of the rows becomes validation rows.
+    Raises
+    ------
+    InputChangedError
+        When a source has not what was counted of it.
     """
-    union: Dictionary | None = None
-    known = Growing(np.empty(0, np.int32))
-    waiting: list[Block] = []
-    source = number = -1
-    for here, number, block in _blocks(batches, ("source", "number")):
-        union = union or _dictionary(orders.union.get())
-        if here != source or sum(b.rows for b in waiting) >= ROWS_TO_DEAL:
-            if waiting:
-                yield _dealt(concatenate(waiting), source, number, orders)
-            waiting = []
-        if here != source:
-            source, known = here, Growing(np.empty(0, np.int32))
-        known.append(union.locate(block.features))
-        waiting.append(replace(block, indices=known.view[block.indices], features=NO_FEATURES))
-    if waiting:
-        yield _dealt(concatenate(waiting), source, number + 1, orders)
+    for source, blocks in groupby(_blocks(batches, ("source", "number")), key=itemgetter(0)):
+        yield from _Dealer(source, orders).deal(block for _, _, block in blocks)
 
 
-def _dealt(block: Block, source: int, number: int, orders: Deal) -> pa.RecordBatch:
-    keys, parts, held_out = orders.keys, orders.parts, orders.held_out
-    random = np.random.default_rng([orders.seed, source, number, 0xDEA1])
-    order = random.permutation(block.rows)
-    flags = block.validation if block.validation.size else np.zeros(block.rows, np.bool_)
-    if held_out > 0.0 and not block.validation.size:
-        flags[order[: round(held_out * block.rows)]] = True
-        block = replace(block, validation=flags)
-    training = np.array_split(order[~flags[order]], len(keys))
-    validation = np.array_split(order[flags[order]], len(keys) // parts)
-    # Which unit gets the odd row must not be the same for every block.
-    first = int(random.integers(len(training)))
-    rows: list[dict[str, object]] = []
-    for unit in range(len(training)):
-        partition, part = divmod((unit + first) % len(training), parts)
-        chosen = training[unit]
-        if part == 0:
-            chosen = np.concatenate([chosen, validation[partition]])
-        if chosen.size:
-            rows.append(
-                {
-                    "key": keys[partition * parts + part],
-                    "partition": partition,
-                    "part": part,
-                    "source": source,
-                    "number": number,
-                    "data": block.take(chosen).to_bytes(),
-                }
-            )
-    return pa.RecordBatch.from_pylist(rows, schema=DEALT)
+class _Dealer:
+    """Deals the rows of one source partition."""
+
+    def __init__(self, source: int, orders: Deal) -> None:
+        self._source, self._orders, self._union = source, orders, orders.union.get()
+        self._dictionary = _dictionary(self._union)
+        self._known = Growing(np.empty(0, np.int32))
+        self._found = Census()
+
+    def deal(self, blocks: Iterable[Block]) -> Iterator[pa.RecordBatch]:
+        """Some blocks at a time."""
+        counted = self._union.sources.get(self._source, Census())
+        first = _rows_before(self._union.sources, self._orders.seed).get(self._source, 0)
+        waiting: list[Block] = []
+        number = 0
+        for block in blocks:
+            self._found += Census.of(block)
+            waiting.append(self._located(block))
+            if sum(b.rows for b in waiting) >= ROWS_TO_DEAL:
+                whole = concatenate(waiting)
+                yield self._dealt(whole, number, first)
+                waiting, number, first = [], number + 1, first + whole.rows
+        if waiting:
+            yield self._dealt(concatenate(waiting), number, first)
+        self._found.check(counted, f" in partition {self._source}")
+
+    def _located(self, block: Block) -> Block:
+        positions = self._dictionary.locate(block.features)
+        if (positions < 0).any():
+            unknown = block.features[positions < 0][0]
+            raise InputChangedError(f"found the feature {unknown}, which did not occur before")
+        self._known.append(positions)
+        return replace(block, indices=self._known.view[block.indices], features=NO_FEATURES)
+
+    def _dealt(self, block: Block, number: int, first: int) -> pa.RecordBatch:
+        orders, places = self._orders, self._orders.places
+        random = np.random.default_rng([orders.seed, self._source, number, 0xDEA1])
+        order = random.permutation(block.rows)
+        flags = block.validation if block.validation.size else np.zeros(block.rows, np.bool_)
+        if orders.held_out:
+            rows = sum(census.rows for census in self._union.sources.values())
+            flags = np.zeros(block.rows, np.bool_)
+            # Rounded over all rows, so that however they are cut it is as many as were asked for.
+            flags[
+                order[: (first + block.rows) * orders.held_out // rows - first * orders.held_out // rows]
+            ] = True
+        block = self._union.scaling.apply(replace(block, validation=NO_FLAGS))
+        rows_of: dict[tuple[int, int], npt.NDArray[np.intp]] = {}
+        training = places.all()[: places.partitions * places.parts]
+        for units, chosen in ((training, order[~flags[order]]), (places.validating(), order[flags[order]])):
+            # Which unit gets the odd row must not be the same for every block.
+            odd = int(random.integers(len(units))) if units else 0
+            shares = np.array_split(chosen, max(1, len(units)))
+            rows_of |= {unit: shares[(i + odd) % len(units)] for i, unit in enumerate(units)}
+        found: list[dict[str, object]] = [
+            {
+                "key": key,
+                "partition": unit[0],
+                "part": unit[1],
+                "source": self._source,
+                "number": number,
+                "data": block.take(rows_of[unit]).to_bytes(),
+            }
+            for key, unit in zip(orders.keys, places.all(), strict=True)
+            if rows_of[unit].size
+        ]
+        return pa.RecordBatch.from_pylist(found, schema=DEALT)
+
+
+def _rows_before(sources: dict[int, Census], seed: int) -> dict[int, int]:
+    """How many rows lie before each source, in an order of their own: which sources hold out the odd row is random."""
+    numbers = sorted(sources)
+    order = [numbers[i] for i in np.random.default_rng([seed, 0x0DD]).permutation(len(numbers))]
+    ends = np.cumsum([0] + [sources[number].rows for number in order])
+    return dict(zip(order, ends[:-1].tolist(), strict=True))
 
 
 @task

@@ -9,22 +9,23 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from spark_fm.core.parameters import TAIL, aligned_table, padded
+
 Task = Callable[..., Iterator[pa.RecordBatch]]
 
 _settled: set[str] = set()
 _tables: dict[str, npt.NDArray[np.float32]] = {}
 
 
-def table_of(name: str, rows: int, width: int) -> npt.NDArray[np.float32]:
-    """An uninitialised float32 (rows, width), in the memory of the process's last table of that name if it fits.
+def table_of(name: str, rows: int, factor_size: int) -> npt.NDArray[np.float32]:
+    """An uninitialised table, float32 (rows, K' + 8), in the memory of the process's last one of that name if it fits.
 
     A round needs as much memory as the one before: memory fresh from the system is slow when it is first written to.
     """
-    size = rows * width
     kept = _tables.get(name)
-    if kept is None or not size <= kept.size <= 2 * size:
-        kept = _tables[name] = np.empty(size, np.float32)
-    return kept[:size].reshape(rows, width)
+    if kept is None or kept.shape[1] != padded(factor_size) + TAIL or not rows <= kept.shape[0] <= 2 * rows:
+        kept = _tables[name] = aligned_table(rows, factor_size)
+    return kept[:rows]
 
 
 def settle(name: str) -> None:

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from spark_fm.core.merge import Coupling, add_rows, apply_centre, apply_merge
+from spark_fm.core.merge import Coupling, add_rows, apply_centre, apply_merge, sums_width
+from spark_fm.core.parameters import padded
 from spark_fm.engine.process import task
-from spark_fm.engine.worker import TOTALS_SHARD, UPDATES, UPDATES_DDL, updates_batch
+from spark_fm.engine.worker import TOTALS_SHARD, UPDATES, UPDATES_DDL, Round, updates_batch
 
 DoubleArray = npt.NDArray[np.float64]
 FloatArray = npt.NDArray[np.float32]
@@ -26,7 +27,7 @@ class Piece:
     ----------
     partition : where they come from
     positions : uint16 (n,), rows of the shard
-    sums : float32 (n, 4 + K' / 4) or (n, K' + 3), packed rows or sums of :mod:`spark_fm.core.merge`
+    sums : float32 (n, ...), packed rows or sums of :mod:`spark_fm.core.merge`
     """
 
     partition: int
@@ -83,11 +84,12 @@ def _reduce(
         yield updates_batch(0, shard, touched, sums[touched].astype(np.float32))
 
 
-def reduce_on_executors(updates: DataFrame, features: int, shard_size: int, width: int) -> DataFrame:
+def reduce_on_executors(updates: DataFrame, orders: Round) -> DataFrame:
     """Updates with one row per shard instead of one per shard and partition; totals pass through."""
-    shards = -(-features // shard_size)
+    shards = -(-orders.features // orders.shard_size)
+    width = sums_width(padded(orders.settings.factor_size), orders.scale.weighted)
     return updates.repartition(shards, "shard").mapInArrow(
-        partial(_reduce, features=features, shard_size=shard_size, width=width), UPDATES_DDL
+        partial(_reduce, features=orders.features, shard_size=orders.shard_size, width=width), UPDATES_DDL
     )
 
 
@@ -97,20 +99,22 @@ def merged(
     shard_size: int,
     coupling: Coupling,
     centre: DoubleArray,
+    weighted: bool,
     threads: int,
 ) -> FloatArray:
     """A new table: the old one moved by the updates of all partitions, several shards at a time.
 
     ``centre`` is the sum of the partitions' own.
     """
-    after: FloatArray = table.copy()
+    after: FloatArray = np.empty_like(table)
+    np.copyto(after, table)
 
     def rows(shard: int) -> slice:
         return slice(shard * shard_size, (shard + 1) * shard_size)
 
     def merge(shard: int) -> DoubleArray:
         part = after[rows(shard)]
-        sums = sum_shard(updates.shards[shard], part.shape[0], centre.size)
+        sums = sum_shard(updates.shards[shard], part.shape[0], sums_width(centre.size - 3, weighted))
         return apply_merge(part, sums, coupling)
 
     def shift(shard: int) -> None:

@@ -39,7 +39,7 @@ class Scorer:
         return dictionary_of(self.weights.features)
 
     def score(self, sparse: Sparse) -> npt.NDArray[np.float64]:
-        """Raw predictions z of CSR rows: float64 (rows,)."""
+        """Raw predictions z of CSR rows: float64 (rows,), computed in float64."""
         if self.normalize:
             sparse = unit_length(sparse)
         rows = sparse.indptr.size - 1
@@ -49,7 +49,7 @@ class Scorer:
             self.weights.intercept,
             sparse.indptr.astype(np.int32),
             self._dictionary.locate(sparse.ids),
-            sparse.values.astype(np.float32),
+            sparse.values,
             np.arange(rows, dtype=np.int32),
             z,
         )

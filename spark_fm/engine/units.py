@@ -5,7 +5,7 @@ From a persisted DataFrame it takes about nine, through rows and Arrow: a fifth 
 Spark Connect has DataFrames only, and reducing on the executors needs their shuffle.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -16,16 +16,26 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from spark_fm.engine.jobs import collect_batches, persist, plain_errors, small_batches
-from spark_fm.engine.partition import PIECES, UNITS_DDL, join
+from spark_fm.engine.partition import PIECES, UNITS_DDL, Places, join
 from spark_fm.engine.reduce import reduce_on_executors
 from spark_fm.engine.worker import UPDATES_DDL, Round, run_round
+
+UnitTask = Callable[..., Iterator[pa.RecordBatch]]
 
 
 class Units(Protocol):
     """The units of a run, persisted."""
 
-    def updates(self, orders: Round) -> list[pa.RecordBatch]:
-        """What :func:`spark_fm.engine.worker.run_round` says of all partitions, of the first alone in a warm-up."""
+    @property
+    def places(self) -> Places:
+        """Which units there are."""
+        ...
+
+    def run(self, function: UnitTask, orders: Round, chosen: list[tuple[int, int]]) -> list[pa.RecordBatch]:
+        """What a function of :mod:`spark_fm.engine.worker` says of the ``chosen`` units.
+
+        Where the executors sum a round's updates, it is their sums.
+        """
         ...
 
     def release(self) -> None:
@@ -35,26 +45,26 @@ class Units(Protocol):
 
 @dataclass(frozen=True)
 class RddUnits:
-    """Units as partitions of an RDD: number ``partition * parts + part``, of record batches."""
+    """Units as partitions of an RDD, of record batches, in the order of the units' numbers."""
 
     rdd: "RDD[pa.RecordBatch]"
-    partitions: int
-    parts: int
+    places: Places
 
     @classmethod
-    def of(cls, dealt: DataFrame, partitions: int, parts: int, own_dictionaries: bool) -> "RddUnits":
+    def of(cls, dealt: DataFrame, places: Places, own_dictionaries: bool) -> "RddUnits":
         """From dealt rows, each unit in a Spark partition of its own."""
         with plain_errors():
             rows = dealt.rdd
         joined = rows.mapPartitions(partial(_joined, own_dictionaries=own_dictionaries))
-        return cls(joined.persist(StorageLevel.MEMORY_AND_DISK_DESER), partitions, parts)
+        return cls(joined.persist(StorageLevel.MEMORY_AND_DISK_DESER), places)
 
-    def updates(self, orders: Round) -> list[pa.RecordBatch]:
+    def run(self, function: UnitTask, orders: Round, chosen: list[tuple[int, int]]) -> list[pa.RecordBatch]:
         """See :class:`Units`."""
-        partitions = 1 if orders.is_warm_up else self.partitions
-        units = [partition * self.parts + orders.plan.part for partition in range(partitions)]
+        numbers = {unit: number for number, unit in enumerate(self.places.all())}
         with plain_errors():
-            return self.rdd.context.runJob(self.rdd, partial(run_round, orders=orders), units)
+            return self.rdd.context.runJob(
+                self.rdd, partial(function, orders=orders), [numbers[unit] for unit in chosen]
+            )
 
     def release(self) -> None:
         """See :class:`Units`."""
@@ -71,24 +81,26 @@ class FrameUnits:
     """Units as the rows of a DataFrame; ``on_executors``: the updates are summed there."""
 
     frame: DataFrame
+    places: Places
     on_executors: bool
 
     @classmethod
-    def of(cls, dealt: DataFrame, own_dictionaries: bool, on_executors: bool) -> "FrameUnits":
+    def of(cls, dealt: DataFrame, places: Places, own_dictionaries: bool, on_executors: bool) -> "FrameUnits":
         """From dealt rows, in a fixed order."""
         joined = dealt.mapInArrow(partial(join, own_dictionaries=own_dictionaries), UNITS_DDL)
-        return cls(persist(joined), on_executors)
+        return cls(persist(joined), places, on_executors)
 
-    def updates(self, orders: Round) -> list[pa.RecordBatch]:
-        """See :class:`Units`; where the executors sum, it is their sums."""
-        chosen = self.frame.where(F.col("part") == orders.plan.part)
-        if orders.is_warm_up:
-            chosen = chosen.where(F.col("partition") == 0)
-        updates = chosen.select("partition", "number", "data").mapInArrow(
-            partial(run_round, orders=orders), UPDATES_DDL
-        )
-        if self.on_executors and orders.plan.train:
-            updates = reduce_on_executors(updates, orders.features, orders.shard_size, orders.width)
+    def run(self, function: UnitTask, orders: Round, chosen: list[tuple[int, int]]) -> list[pa.RecordBatch]:
+        """See :class:`Units`."""
+        rows = self.frame
+        if len(chosen) < len(self.places.all()):
+            parts = sorted({part for _, part in chosen})
+            rows = rows.where(F.col("part").isin(parts))
+        if len(chosen) == 1:
+            rows = rows.where(F.col("partition") == chosen[0][0])
+        updates = rows.mapInArrow(partial(function, orders=orders), UPDATES_DDL)
+        if self.on_executors and function is run_round and orders.plan.train:
+            updates = reduce_on_executors(updates, orders)
         with small_batches(self.frame.sparkSession):
             return collect_batches(updates)
 

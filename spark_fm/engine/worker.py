@@ -1,20 +1,25 @@
 """What an executor does in a round: train its unit, and say what changed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from spark_fm.core.block import NO_FLAGS, Block
-from spark_fm.core.local import START_SAMPLE, measure, scaled, train_pass
+from spark_fm.core.block import Block
+from spark_fm.core.level import Level
+from spark_fm.core.local import measure, measure_typical, scaled, train_pass
 from spark_fm.core.merge import Coupling, contributions, intercept_contributions
+from spark_fm.core.parameters import TAIL
 from spark_fm.core.rounded import Rounded
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan, Totals
 from spark_fm.engine.arrow import binary_array
+from spark_fm.engine.partition import Census
 from spark_fm.engine.process import table_of, task
 from spark_fm.engine.transport import Shipped
 
@@ -45,7 +50,6 @@ class Fixed:
     ``own`` is the table's last column, the features' own penalties.
     """
 
-    inverse_scale: FloatArray | None
     own: FloatArray
 
 
@@ -61,7 +65,8 @@ class Moving:
 class Round:
     """One round's orders, small enough to travel with the task.
 
-    The table has so many ``features``, the sums of one so many numbers (``width``), a shard the rows of ``shard_size``.
+    The table has so many ``features``, a shard the rows of ``shard_size``; units of a part from
+    ``validation_part`` on have validation rows, which are only measured.
     """
 
     fixed: Shipped[Fixed]
@@ -71,15 +76,9 @@ class Round:
     scale: Scale
     coupling: Coupling
     features: int
-    width: int
     shard_size: int
-    all_rows: bool
+    validation_part: int
     most_rows: int | None = None
-
-    @property
-    def is_warm_up(self) -> bool:
-        """Whether one partition alone trains, on its first ``most_rows`` rows."""
-        return self.most_rows is not None
 
 
 class Clock:
@@ -102,13 +101,15 @@ class UnitTotals:
 
     Attributes
     ----------
-    intercept : float64 (2,), the contributions of w0
+    intercept : float64 (3,), the contributions of w0
+    census : what the unit has
     start, train, validation : see :class:`spark_fm.core.training.Result`
     seconds : float64, by phase
     centre : float64 (K' + 3,), see :mod:`spark_fm.core.merge`
     """
 
     intercept: DoubleArray
+    census: Census
     start: Totals
     train: Totals
     validation: Totals
@@ -117,26 +118,31 @@ class UnitTotals:
 
     @classmethod
     def none(cls, width: int) -> "UnitTotals":
-        """Nothing, of tables of which a row's sums are so wide."""
-        return cls(np.zeros(2), Totals(), Totals(), Totals(), np.zeros(len(PHASES)), np.zeros(width))
+        """Nothing, of tables of so many (padded) factors."""
+        return cls(
+            np.zeros(3), Census(), Totals(), Totals(), Totals(), np.zeros(len(PHASES)), np.zeros(width + 3)
+        )
 
     @classmethod
     def of(cls, numbers: DoubleArray) -> "UnitTotals":
         """The inverse of :meth:`numbers`."""
-        intercept, losses, seconds, centre = np.split(numbers, np.cumsum([2, 9, len(PHASES)]))
+        intercept, counted, losses, seconds, centre = np.split(numbers, np.cumsum([3, 4, 9, len(PHASES)]))
         start, train, validation = (
             Totals(loss, by, int(rows)) for loss, by, rows in losses.reshape(3, 3).tolist()
         )
-        return cls(intercept, start, train, validation, seconds, centre)
+        return cls(intercept, Census(*map(int, counted)), start, train, validation, seconds, centre)
 
     def numbers(self) -> DoubleArray:
         """All of it in one float64 array."""
         losses = [[one.loss, one.weight, one.rows] for one in (self.start, self.train, self.validation)]
-        return np.concatenate([self.intercept, np.ravel(losses), self.seconds, self.centre])
+        return np.concatenate(
+            [self.intercept, astuple(self.census), np.ravel(losses), self.seconds, self.centre]
+        )
 
     def __add__(self, other: "UnitTotals") -> "UnitTotals":
         return UnitTotals(
             self.intercept + other.intercept,
+            self.census + other.census,
             self.start + other.start,
             self.train + other.train,
             self.validation + other.validation,
@@ -164,57 +170,55 @@ class Unit:
     before: FloatArray
     after: FloatArray
     intercept: npt.NDArray[np.float64]
-    inverse_scale: FloatArray | None
+    is_trained: bool
     clock: Clock
+    census: Census = field(default_factory=Census)
     start: Totals = field(default_factory=Totals)
     train: Totals = field(default_factory=Totals)
     validation: Totals = field(default_factory=Totals)
 
     @classmethod
-    def of(cls, features: npt.NDArray[np.int64], orders: Round, clock: Clock) -> "Unit":
+    def of(cls, features: npt.NDArray[np.int64], part: int, orders: Round, clock: Clock) -> "Unit":
         """A unit at the round's initial parameters, from its dictionary."""
         fixed, moving = orders.fixed.get(), orders.moving.get()
         positions = features.astype(np.int32) if features.size else None
-        shape = (orders.features if positions is None else positions.size, orders.width + 1)
-        before, inverse = table_of("before", *shape), fixed.inverse_scale
+        shape = (orders.features if positions is None else positions.size, orders.settings.factor_size)
+        before = table_of("before", *shape)
         moving.rounded.restore(fixed.own, positions, before)
-        if positions is not None and inverse is not None:
-            inverse = inverse[positions]
         after = before
-        if orders.plan.train:
+        is_trained = orders.plan.train and part < orders.validation_part
+        if is_trained:
             after = table_of("after", *shape)
             np.copyto(after, before)
-        unit = cls(moving, positions, before, after, moving.intercept.copy(), inverse, clock)
+        unit = cls(moving, positions, before, after, moving.intercept.copy(), is_trained, clock)
         clock.spent("parameters in")
         return unit
 
-    def visit(self, block: Block, number: int, partition: int, orders: Round) -> None:
+    def visit(self, block: Block, number: int, unit: tuple[int, int], orders: Round) -> None:
         """Measure and train one block."""
         plan, settings = orders.plan, orders.settings
-        block = scaled(block, orders.scale, self.inverse_scale)
-        if orders.all_rows:
-            block = replace(block, validation=NO_FLAGS)
-        everything = np.arange(block.rows, dtype=np.int32)
-        training = everything[~block.validation] if block.validation.size else everything
+        self.census += Census.of(block)
+        block = scaled(block, orders.scale)
+        rows = np.arange(block.rows, dtype=np.int32)
         w0 = float(self.moving.intercept[0])
-        if block.validation.size and plan.part == 0:
-            held = everything[block.validation]
-            self.validation += measure(self.before, w0, block, held, settings.loss)
+        if unit[1] >= orders.validation_part:
+            self.validation += measure(self.before, w0, block, rows, settings.loss)
+            return
         if self.start.rows == 0:
-            sample = training[:START_SAMPLE]
-            self.start += measure(self.before, w0, block, sample, settings.loss)
-        if not plan.train:
-            return
+            self.start += measure_typical(self.before, w0, block, rows, settings.loss)
         if orders.most_rows is not None:
-            training = training[: max(0, orders.most_rows - self.train.rows)]
-        if not training.size:
+            rows = rows[: max(0, orders.most_rows - self.train.rows)]
+        if not self.is_trained or not rows.size:
             return
-        random = np.random.default_rng([settings.seed, plan.number, plan.part, partition, number])
-        self.train += train_pass(self.after, self.intercept, block, training, plan, settings, random)
+        random = np.random.default_rng([settings.seed, plan.number, plan.part, unit[0], number])
+        self.train += train_pass(
+            self.after, self.intercept, block, rows, plan, settings, random, orders.scale.active
+        )
 
     def updates(self, partition: int, orders: Round) -> Iterator[pa.RecordBatch]:
         """The contributions to the merge, a shard of the table at a time, then the totals."""
-        centre = np.zeros(self.before.shape[1] - 1)
+        weighted = orders.scale.weighted
+        centre = np.zeros(self.before.shape[1] - TAIL + 3)
         if self.train.rows:
             size = orders.shard_size
             rows = self.before.shape[0]
@@ -224,34 +228,68 @@ class Unit:
                 if self.positions is not None:
                     start, stop = np.searchsorted(self.positions, (first, first + size))
                 touched, sums, moved = contributions(
-                    self.before[start:stop], self.after[start:stop], orders.coupling
+                    self.before[start:stop], self.after[start:stop], orders.coupling, weighted
                 )
                 centre += moved
                 positions = touched if self.positions is None else self.positions[touched + start] - first
                 self.clock.spent("updates")
                 if positions.size:
                     yield updates_batch(partition, shard, positions.astype(np.uint16), sums)
-        intercept = intercept_contributions(self.moving.intercept, self.intercept, orders.coupling)
-        totals = UnitTotals(intercept, self.start, self.train, self.validation, self.clock.seconds, centre)
+        intercept = intercept_contributions(self.moving.intercept, self.intercept, orders.coupling, weighted)
+        totals = UnitTotals(
+            intercept, self.census, self.start, self.train, self.validation, self.clock.seconds, centre
+        )  # fmt: skip
         row = {"partition": partition, "shard": TOTALS_SHARD, "totals": totals.numbers().tobytes()}
         yield pa.RecordBatch.from_pylist([row], schema=UPDATES)
 
 
+def _units(
+    batches: Iterator[pa.RecordBatch], clock: Clock
+) -> Iterator[tuple[tuple[int, int], Iterator[tuple[int, Block]]]]:
+    """The units of a task, one after the other, with their blocks' numbers and blocks."""
+
+    def blocks() -> Iterator[tuple[tuple[int, int], int, Block]]:
+        for batch in batches:
+            partitions, parts, numbers = (batch.column(name) for name in ("partition", "part", "number"))
+            for i, data in enumerate(batch.column("data")):
+                block = Block.from_buffer(data.as_buffer())
+                clock.spent("blocks in")
+                yield (partitions[i].as_py(), parts[i].as_py()), numbers[i].as_py(), block
+
+    for unit, rows in groupby(blocks(), key=itemgetter(0)):
+        yield unit, ((number, block) for _, number, block in rows)
+
+
 @task
 def run_round(batches: Iterator[pa.RecordBatch], orders: Round) -> Iterator[pa.RecordBatch]:
-    """The mapInArrow function of a round: train the partition's unit, block by block."""
-    unit: Unit | None = None
-    partition = 0
+    """The mapInArrow function of a round: train the partition's unit, block by block, or measure validation rows."""
     clock = Clock()
-    for batch in batches:
-        partitions, numbers = batch.column("partition"), batch.column("number")
-        for i, data in enumerate(batch.column("data")):
-            block = Block.from_buffer(data.as_buffer())
-            clock.spent("blocks in")
-            if unit is None:
-                partition = partitions[i].as_py()
-                unit = Unit.of(block.features, orders, clock)
-            unit.visit(block, numbers[i].as_py(), partition, orders)
+    for unit, blocks in _units(batches, clock):
+        state: Unit | None = None
+        for number, block in blocks:
+            if state is None:
+                state = Unit.of(block.features, unit[1], orders, clock)
+            state.visit(block, number, unit, orders)
             clock.spent("kernel")
-    if unit is not None:
-        yield from unit.updates(partition, orders)
+        if state is not None:
+            yield from state.updates(unit[0], orders)
+        clock = Clock()
+
+
+@task
+def measure_level(batches: Iterator[pa.RecordBatch], orders: Round) -> Iterator[pa.RecordBatch]:
+    """The mapInArrow function that sums up the level of the predictions: a row of totals for each unit."""
+    for unit, blocks in _units(batches, Clock()):
+        state: Unit | None = None
+        level, census = Level.none(orders.settings.loss), Census()
+        for _, block in blocks:
+            if state is None:
+                state = Unit.of(block.features, orders.validation_part, orders, Clock())
+            census += Census.of(block)
+            block = scaled(block, orders.scale)
+            rows = np.arange(block.rows, dtype=np.int32)
+            w0 = float(state.moving.intercept[0])
+            level += Level.of(state.before, w0, block, rows, orders.settings.loss)
+        numbers = np.concatenate([astuple(census), level.numbers()])
+        row = {"partition": unit[0], "shard": unit[1], "totals": numbers.tobytes()}
+        yield pa.RecordBatch.from_pylist([row], schema=UPDATES)

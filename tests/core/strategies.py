@@ -8,7 +8,7 @@ FEATURES = 12
 ordinary = st.one_of(st.just(1.0), st.floats(-3.0, 3.0, width=32))
 extreme = st.one_of(
     ordinary,
-    st.sampled_from([0.0, 1e-30, -1e-30, 1e-12, 1e6, -1e6, 1e12, -1e12]),
+    st.sampled_from([0.0, 1e-30, -1e-30, 1e-12, 1e6, -1e6, 1e12, -1e12, 1e30, -1e30]),
 )
 
 

@@ -26,6 +26,7 @@ def blocks(draw):
         column(st.floats(0.0, 100.0, width=32)),
         column(st.booleans()),
         draw(st.lists(st.integers(0, 2**62), max_size=5)),
+        draw(st.sampled_from([np.float32, np.float64])),
     )
 
 
@@ -73,6 +74,42 @@ def test_absent_columns_take_no_bytes():
     bare = block_of([([1, 2], [1.0, 1.0])] * 100)
     full = block_of([([1, 2], [1.0, 2.0])] * 100, weight=[2.0] * 100, validation=[True] * 100)
     assert len(full.to_bytes()) - len(bare.to_bytes()) == 200 * 4 + 100 * 4 + 104
+
+
+def test_values_of_double_precision_stay_as_they_are():
+    block = block_of([([1, 2], [1e9 + 1.0, 0.1])], dtype=np.float64)
+    for found in (
+        Block.from_buffer(block.to_bytes()),
+        block.take(np.array([0])),
+        concatenate([block, block]),
+    ):
+        assert found.values.dtype == np.float64
+        assert found.values[:2].tolist() == [1e9 + 1.0, 0.1]
+    short = block_of([([3], [0.5])])
+    assert concatenate([short, block]).values.tolist() == [0.5, 1e9 + 1.0, 0.1]
+
+
+@given(blocks(), st.data())
+def test_fingerprint_is_that_of_the_labels_in_any_order(block, data):
+    order = data.draw(st.permutations(range(block.rows)))
+    assert block.take(np.array(order)).fingerprint == block.fingerprint
+    halves = [block.take(np.arange(block.rows)[part]) for part in (slice(0, 2), slice(2, None))]
+    assert sum(half.fingerprint for half in halves) == block.fingerprint
+
+
+def test_other_labels_have_another_fingerprint():
+    rows = [([1], [1.0])] * 3
+    prints = {
+        block_of(rows, label).fingerprint
+        for label in (
+            [0.0, 1.0, 1.0],
+            [0.0, 0.0, 1.0],
+            [0.5, 1.0, 1.0],
+            [1.0, 1.0, 1.0],
+            [1.0, 1.0, 1.0 + 1e-15],
+        )
+    }
+    assert len(prints) == 5
 
 
 @given(blocks(), st.data())

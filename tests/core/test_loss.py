@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_fm.core.loss import Loss, best_constant, loss_derivative, loss_sum, loss_value, sigmoid
+from spark_fm.core.loss import (
+    Loss,
+    best_constant,
+    largest_curvature,
+    loss_derivative,
+    loss_sum,
+    loss_value,
+    sigmoid,
+)
 from tests import oracle
 
 scores = st.floats(-700.0, 700.0)
@@ -34,6 +42,13 @@ def test_logistic_loss_of_certain_scores_is_finite(y):
     wrong = 1e4 if y == 0.0 else -1e4
     assert loss_value(int(Loss.LOGISTIC), wrong, y) == pytest.approx(1e4)
     assert loss_value(int(Loss.LOGISTIC), -wrong, y) == 0.0
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_largest_curvature_is_the_steepest_rise_of_the_derivative(loss):
+    z = np.linspace(-5.0, 5.0, 2001)
+    slopes = np.diff([loss_derivative(int(loss), x, 0.0) for x in z]) / np.diff(z)
+    assert largest_curvature(int(loss)) == pytest.approx(slopes.max(), rel=1e-4)
 
 
 def test_sum_weights_each_row():

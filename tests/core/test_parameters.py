@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spark_fm.core.parameters import initial_parameters, padded
+from spark_fm.core.parameters import TAIL, aligned_table, initial_parameters, padded
 
 
 @pytest.mark.parametrize(
@@ -15,10 +15,13 @@ def test_padding_is_to_whole_vectors(factor_size, expected):
 def test_initial_parameters(factor_size):
     made = initial_parameters(np.arange(4000, dtype=np.int64), factor_size, 1.5, 0.2, seed=3)
     assert made.table.dtype == np.float32
-    assert made.intercept.tolist() == [1.5, 1.0]
+    assert made.intercept.tolist() == [1.5, 1.0, 0.0]
+    assert made.intercept.dtype == np.float64
     assert (made.linear == 0.0).all()
     assert (made.table[:, -3:-1] == 1.0).all()
-    assert (made.table[:, factor_size:-4] == 0.0).all()
+    assert made.table.shape == (4000, padded(factor_size) + TAIL)
+    assert (made.table[:, factor_size:-3] == 0.0).all()
+    assert (made.table[:, -1] == 0.0).all()
     assert made.factors.shape == (4000, factor_size)
     if factor_size:
         assert made.factors.std() == pytest.approx(0.2, rel=0.05)
@@ -39,10 +42,22 @@ def test_is_finite_sees_every_part(bad):
         return initial_parameters(np.arange(3, dtype=np.int64), 4, 0.0, 0.1, 0)
 
     assert parameters().is_finite()
-    for column in (0, 3, -4, -3, -2):
+    for column in (0, 3, -8, -7, -6, -5, -4, -3, -2):
         made = parameters()
         made.table[1, column] = bad
         assert not made.is_finite()
-    made = parameters()
-    made.intercept[0] = bad
-    assert not made.is_finite()
+    for number in range(3):
+        made = parameters()
+        made.intercept[number] = bad
+        assert not made.is_finite()
+
+
+@pytest.mark.parametrize("factor_size", [0, 8, 13])
+@pytest.mark.parametrize("rows", [0, 1, 77])
+def test_table_begins_with_a_cache_line(factor_size, rows):
+    for _ in range(5):
+        table = aligned_table(rows, factor_size)
+        assert table.shape == (rows, padded(factor_size) + TAIL)
+        assert table.dtype == np.float32
+        assert table.ctypes.data % 64 == 0 or not rows
+        table[:] = 1.0

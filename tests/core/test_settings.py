@@ -66,3 +66,17 @@ def test_largest_penalty_takes_a_factor_to_zero_in_one_step():
     settings = Settings(Loss.LOGISTIC, factor_size=8)
     # The gradient l v moves v by step * l * v when its accumulator is one.
     assert 0.5 * settings.largest_penalty(0.5) * settings.prior_of_factors == 1.0
+
+
+@pytest.mark.parametrize("settings", [SQUARED, LOGISTIC])
+def test_scale_knows_how_long_rows_are_and_whether_they_have_weights(settings):
+    assert Scale.of(settings, 1.0, 0.5, 0.25, 7.0, weighted=True).weighted
+    assert not Scale.of(settings, 1.0, 0.5, 0.25).weighted
+    assert Scale.of(settings, 1.0, 0.5, 0.25, 7.0).active == 7.0
+
+
+@pytest.mark.parametrize(
+    ("intercept", "linear", "expected"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+def test_centring_needs_an_intercept_and_weights(intercept, linear, expected):
+    assert Settings(Loss.SQUARED, fit_intercept=intercept, fit_linear=linear).centres == expected

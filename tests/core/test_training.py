@@ -6,7 +6,15 @@ import pytest
 
 from spark_fm.core.loss import Loss
 from spark_fm.core.settings import Prior, Settings
-from spark_fm.core.training import MAX_ROLLBACKS, PATIENCE_AT_THE_START, Plan, Result, Totals, train
+from spark_fm.core.training import (
+    MAX_ROLLBACKS,
+    PATIENCE_AT_THE_START,
+    Plan,
+    Result,
+    Totals,
+    parts_of,
+    train,
+)
 
 SETTINGS = Settings(Loss.LOGISTIC, max_epochs=10, patience=3, tol=1e-6, step_size=0.4)
 ROWS = 10**6
@@ -46,7 +54,7 @@ class FakeRunner:
             state=after if plan.train else state,
             start=totals(loss),
             train=totals(loss) if plan.train else Totals(),
-            validation=totals(loss) if self.validated and plan.part == 0 else Totals(),
+            validation=totals(loss) if self.validated and plan.begins else Totals(),
             finite=not self.breaks(state, plan),
             seconds={"job": 1.0},
         )
@@ -89,7 +97,7 @@ def test_an_improvement_starts_patience_anew():
 def test_start_is_the_best_when_training_only_makes_it_worse():
     curve = [0.5 + 0.01 * i for i in range(20)]
     outcome = train(FakeRunner(curve), 0, replace(SETTINGS, max_epochs=20))
-    assert (outcome.state, outcome.best_epoch, outcome.stop_reason) == (0, 0, "patience")
+    assert (outcome.state, outcome.best_epoch, outcome.stop_reason) == (0, 0, "noImprovement")
     # Three times the patience: the loss may rise before the factors have found a direction.
     assert len(outcome.history) == 3 * PATIENCE_AT_THE_START
 
@@ -133,7 +141,9 @@ def test_zero_epochs_give_back_the_start(validated):
 def test_an_epoch_is_all_its_rounds():
     runner = FakeRunner(falling(), rounds_per_epoch=3)
     outcome = train(runner, 0, replace(SETTINGS, max_epochs=2), first_number=5)
-    assert [plan.part for plan in runner.plans] == [0, 1, 2, 0, 1, 2, 0]
+    orders = [parts_of(SETTINGS.seed, epoch, 3) for epoch in range(3)]
+    assert [plan.part for plan in runner.plans] == [*orders[0], *orders[1], orders[2][0]]
+    assert [plan.begins for plan in runner.plans] == [True, False, False, True, False, False, True]
     assert [plan.train for plan in runner.plans] == [True] * 6 + [False]
     assert [plan.number for plan in runner.plans] == list(range(5, 12))
     assert outcome.state == 6
@@ -142,6 +152,21 @@ def test_an_epoch_is_all_its_rounds():
     )
     # The round after an epoch measures it, so its time counts there.
     assert [e.seconds for e in outcome.history] == [{"job": 4.0}, {"job": 3.0}]
+
+
+def test_parts_come_in_another_order_in_each_epoch_of_each_seed():
+    orders = [parts_of(seed, epoch, 6) for seed in (0, 1) for epoch in (0, 1, 2)]
+    assert all(sorted(order) == list(range(6)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 6
+    assert parts_of(1, 2, 6) == orders[-1]
+
+
+def test_outcome_has_the_best_and_the_first_loss():
+    outcome = train(FakeRunner([1.0, 0.8, 0.6, 0.7, 0.7, 0.7]), 0, SETTINGS)
+    assert (outcome.loss, outcome.first_loss) == (0.6, 1.0)
+    without = train(FakeRunner(falling(), validated=False), 0, replace(SETTINGS, tol=0.0))
+    assert not without.loss < math.inf
+    assert math.isnan(without.first_loss)
 
 
 def test_each_epoch_is_reported_once():
@@ -245,6 +270,17 @@ def test_rows_known_by_heart_may_rise_more_because_nothing_is_left_of_their_loss
     assert train(FakeRunner([1.0, 0.1, 0.01, 0.13, 0.08], validated=False), 0, settings).rollbacks > 0
 
 
+def test_what_a_warm_up_has_solved_may_wobble():
+    curve = [6e-5, 3e-4, 7e-5, 3.5e-4, 6e-5, 3e-4]
+    settings = replace(SETTINGS, tol=-10.0, max_epochs=5)
+    after_warm_up = train(FakeRunner(curve, validated=False), 0, settings, untrained=totals(0.7))
+    assert (after_warm_up.rollbacks, after_warm_up.state) == (0, 5)
+    # Without a warm-up it would be a reason, and beyond a tenth of the untrained loss it is one.
+    assert train(FakeRunner(curve, validated=False), 0, settings).rollbacks > 0
+    curve[3] = 0.1
+    assert train(FakeRunner(curve, validated=False), 0, settings, untrained=totals(0.7)).rollbacks > 0
+
+
 def test_few_rows_may_rise_more_because_they_say_less():
     class Few(FakeRunner):
         def run(self, state, plan):
@@ -257,12 +293,15 @@ def test_few_rows_may_rise_more_because_they_say_less():
     assert train(FakeRunner(curve, validated=False), 0, settings).rollbacks > 0
 
 
+SECOND = parts_of(SETTINGS.seed, 0, 2)[1]
+
+
 class Parted(FakeRunner):
-    """The second of two parts costs ten times as much as the first."""
+    """The part of two that comes second in the first epoch costs ten times as much as the other."""
 
     def run(self, state, plan):
         result = super().run(state, plan)
-        return replace(result, start=totals(result.start.mean * (10 if plan.part else 1)))
+        return replace(result, start=totals(result.start.mean * (10 if plan.part == SECOND else 1)))
 
 
 def test_each_part_is_compared_with_itself():
@@ -323,7 +362,7 @@ class PriorRunner(FakeRunner):
         self.plans.append(plan)
         loss = self.losses(state)
         after = (*state, plan.prior) if plan.train else state
-        validation = totals(loss) if plan.part == 0 else Totals()
+        validation = totals(loss) if plan.begins else Totals()
         return Result(after, totals(loss), totals(loss) if plan.train else Totals(), validation, True)
 
 

@@ -28,8 +28,8 @@ def id_lists(*rows, kind=None):
     return pa.array(rows, pa.list_(pa.int64() if kind is None else kind))
 
 
-def batch(features, label=None, weight=None, validation=None):
-    """A batch with the columns that packing reads."""
+def batch(features, label=None, weight=None, validation=None, source=0):
+    """A batch of one source partition, with the columns that packing reads."""
     n = len(features)
 
     def column(values, default, kind):
@@ -37,10 +37,11 @@ def batch(features, label=None, weight=None, validation=None):
 
     return pa.RecordBatch.from_arrays(
         [
+            pa.array([source] * n, pa.int32()),
             features,
             column(label, 0.0, pa.float64()),
             column(weight, 1.0, pa.float64()),
             column(validation, False, pa.bool_()),
         ],
-        ["features", "label", "weight", "validation"],
+        ["source", "features", "label", "weight", "validation"],
     )

@@ -56,7 +56,8 @@ def test_quoted(name, expected):
 def test_columns_that_packing_reads(frame):
     selected, kind = training_columns(frame, Columns("vector", "y", "c", "held"))
     assert kind == "vector"
-    assert [(f.name, f.dataType.simpleString()) for f in selected.schema][1:] == [
+    assert [(f.name, f.dataType.simpleString()) for f in selected.schema if f.name != "features"] == [
+        ("source", "int"),
         ("label", "double"),
         ("weight", "double"),
         ("validation", "boolean"),
@@ -97,3 +98,11 @@ def test_wrong_types_are_refused(frame, columns, sentence):
 def test_dots_in_names_are_part_of_the_name(frame):
     dotted = frame.withColumn("my.ids", F.col("ids"))
     assert training_columns(dotted, Columns("my.ids", "a.b"))[0].first().label == 0.5
+
+
+def test_source_is_the_partition_of_the_row_whichever_task_computes_it(spark):
+    frame = spark.range(0, 6, 1, 3).select(F.array("id").alias("x"), F.col("id").alias("y"))
+    selected, _ = training_columns(frame, Columns("x", "y"))
+    expected = [(float(i), i // 2) for i in range(6)]
+    for found in (selected, selected.coalesce(1)):
+        assert sorted((row.label, row.source) for row in found.collect()) == expected

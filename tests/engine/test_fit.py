@@ -16,10 +16,12 @@ from spark_fm.engine.fit import (
     decide_rounds,
     in_data_units,
 )
+from spark_fm.engine.partition import Census
 
 DATA = Statistics(
     rows=100_000, nonzeros=1_000_000, training_rows=100_000, weight_sum=100_000.0, label_mean=0.0,
-    label_variance=1.0, label_min=-1.0, label_max=1.0, has_values=False, num_features=1000, sources=8, features=1000,
+    label_variance=1.0, label_min=-1.0, label_max=1.0, weighted=False, num_features=1000, features=1000, evenness=1.0,
+    sources={source: Census(12_500, 125_000, 0) for source in range(8)},
 )  # fmt: skip
 
 
@@ -41,26 +43,31 @@ def test_partitions_grow_with_the_factor_size():
 @pytest.mark.parametrize("partitions", [1, 2, 8, 64, 1000, 10**6])
 def test_rounds_leave_each_partition_a_hundred_rows_a_round(partitions):
     rounds = decide_rounds(DATA.training_rows, partitions)
-    assert 1 <= rounds <= partitions
+    assert 1 <= rounds <= 8
     assert rounds == 1 or DATA.training_rows / partitions / rounds >= 100
 
 
 def test_rounds_are_more_than_one_where_there_are_rows():
-    assert decide_rounds(DATA.training_rows, 1) == decide_rounds(DATA.training_rows, 2) == 1
-    assert decide_rounds(DATA.training_rows, 8) > 1
-    assert decide_rounds(800, 8) == 1
+    assert decide_rounds(DATA.training_rows, 1) == 1
+    assert decide_rounds(DATA.training_rows, 2) == decide_rounds(DATA.training_rows, 8) == 8
+    assert [decide_rounds(rows, 8) for rows in (0, 800, 1599, 1600, 6399, 6400)] == [1, 1, 1, 2, 7, 8]
 
 
 def test_bytes_of_updates_are_those_of_the_features_that_each_task_meets():
-    assert bytes_of_updates(1000, 10**9, Division(8, 4, 0.0), 16) == 8 * 1000 * (4 * 4 + 16 + 2)
-    assert bytes_of_updates(10**6, 3200, Division(8, 4, 0.0), 16) == 8 * 100 * (4 * 4 + 16 + 2)
-    assert bytes_of_updates(1000, 10**9, Division(8, 4, 0.0), 1) == 8 * 1000 * (4 * 4 + 8 + 2)
+    division = Division(8, 4, 0.0)
+    assert bytes_of_updates(1000, 10**9, division, 16, False) == 8 * 1000 * (4 * 4 + 16 + 2)
+    assert bytes_of_updates(10**6, 3200, division, 16, False) == 8 * 100 * (4 * 4 + 16 + 2)
+    assert bytes_of_updates(1000, 10**9, division, 1, False) == 8 * 1000 * (4 * 4 + 8 + 2)
+    assert bytes_of_updates(1000, 10**9, division, 16, True) == 8 * 1000 * (6 * 4 + 16 + 2)
 
 
-def test_model_is_the_same_where_the_executors_sum(spark, monkeypatch):
-    rows = [([i % 7, 7 + i % 5, 12 + i % 3], float(i % 7 + i % 5)) for i in range(600)]
-    frame = spark.createDataFrame(rows, "features array<int>, label double")
-    estimator = FMRegressor(factorSize=3, numPartitions=3, maxIter=3, seed=1)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_model_is_the_same_where_the_executors_sum(spark, monkeypatch, weighted):
+    rows = [
+        ([i % 7, 7 + i % 5, 12 + i % 3], float(i % 7 + i % 5), 1.0 + weighted * (i % 2)) for i in range(600)
+    ]
+    frame = spark.createDataFrame(rows, "features array<int>, label double, c double")
+    estimator = FMRegressor(factorSize=3, numPartitions=3, maxIter=3, seed=1, weightCol="c")
     on_driver = estimator.fit(frame).weights
     monkeypatch.setattr("spark_fm.engine.limits.MOST_TO_COLLECT", 0)
     monkeypatch.setattr("spark_fm.engine.rounds.SHARD_ROWS", 4)

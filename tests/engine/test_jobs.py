@@ -10,6 +10,7 @@ from spark_fm.engine.jobs import (
     plain_errors,
     small_batches,
 )
+from spark_fm.engine.partition import InputChangedError
 
 
 @pytest.mark.parametrize("module", ["numba", "numba.core"])
@@ -52,6 +53,24 @@ def test_collect_translates_errors(spark):
 def test_errors_of_rdds_are_translated(spark):
     with pytest.raises(RuntimeError, match="has no package 'a_package_that_nobody_has'"), plain_errors():
         spark.sparkContext.parallelize([1]).map(lambda _: __import__("a_package_that_nobody_has")).collect()
+
+
+SENTENCE = (
+    "the input changed between two computations of it: found 3 rows; "
+    "write it to a table, or checkpoint it, and fit that"
+)
+
+
+def changed(batches):
+    raise InputChangedError("found 3 rows")
+    yield from batches
+
+
+def test_input_that_changed_is_told_in_a_sentence(spark):
+    with pytest.raises(RuntimeError, match=f"^{SENTENCE}$"):
+        collect(spark.range(1).mapInArrow(changed, "id long"))
+    with pytest.raises(RuntimeError, match=f"^{SENTENCE}$"), plain_errors():
+        spark.sparkContext.parallelize([1]).mapPartitions(changed).collect()
 
 
 class Frame:

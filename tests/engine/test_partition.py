@@ -8,9 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import functions as F
 
-from spark_fm.core.block import Block
+from spark_fm.core.block import NO_FEATURES, Block
+from spark_fm.core.scaling import FeatureScaling
 from spark_fm.engine import partition
-from spark_fm.engine.partition import DEALT, UNITS, Deal, Union, deal, join, partition_keys
+from spark_fm.engine.partition import (
+    DEALT,
+    UNITS,
+    Census,
+    Deal,
+    InputChangedError,
+    Places,
+    Union,
+    deal,
+    join,
+    partition_keys,
+)
 from spark_fm.engine.transport import Shipped
 from tests.oracle import block_of, rows_of
 
@@ -22,7 +34,7 @@ def with_all_features(block):
 
 def packed(*blocks, source=0):
     """Arrow batches as packing leaves them: only the first block of a source adds features."""
-    blocks = [b if n == 0 else replace(b, features=np.empty(0, np.int64)) for n, b in enumerate(blocks)]
+    blocks = [b if n == 0 else replace(b, features=NO_FEATURES) for n, b in enumerate(blocks)]
     return [
         pa.RecordBatch.from_pylist(
             [{"source": source, "number": n, "data": b.to_bytes()}],
@@ -57,12 +69,30 @@ def many_blocks(draw):
     return made
 
 
-def dealt(blocks, partitions, parts, held_out=0.0, seed=0):
-    keys = list(range(100, 100 + partitions * parts))
-    orders = Deal(keys, parts, held_out, seed, Shipped(None, Union("test run", np.arange(50))))
-    rows = [r for b in deal(iter(packed(*blocks)), orders) for r in b.to_pylist()]
-    assert all(row["key"] == keys[row["partition"] * parts + row["part"]] for row in rows)
+def counted(*sources):
+    """What was counted of sources, each a list of blocks, by their numbers."""
+    return {n: sum(map(Census.of, blocks), Census()) for n, blocks in enumerate(sources)}
+
+
+def orders_of(sources, places, held_out=0, seed=0, features=None, scaling=None):
+    features = np.arange(50) if features is None else features
+    keys = list(range(100, 100 + len(places.all())))
+    scaling = scaling or FeatureScaling.identity(features.size)
+    union = Union(f"test run {features.tobytes()}", features, scaling, sources)
+    return Deal(keys, places, held_out, seed, Shipped(None, union))
+
+
+def dealt_sources(sources, orders):
+    batches = [batch for n, blocks in enumerate(sources) for batch in packed(*blocks, source=n)]
+    rows = [row for batch in deal(iter(batches), orders) for row in batch.to_pylist()]
+    key_of = dict(zip(orders.places.all(), orders.keys, strict=True))
+    assert all(row["key"] == key_of[row["partition"], row["part"]] for row in rows)
     return rows
+
+
+def dealt(blocks, partitions, parts, held_out=0, seed=0, validation=1):
+    places = Places(partitions, parts, validation)
+    return dealt_sources([blocks], orders_of(counted(blocks), places, held_out, seed))
 
 
 def units_of(rows, own_dictionaries=True):
@@ -95,37 +125,78 @@ def global_rows(blocks):
 @given(many_blocks(), st.integers(1, 5), st.integers(1, 3), st.integers(0, 99), st.booleans())
 def test_every_row_is_in_one_unit_exactly_once(blocks, partitions, parts, seed, own):
     units = units_of(dealt(blocks, partitions, parts, seed=seed), own)
-    found = [row for unit in units.values() for row in global_rows(unit)]
+    # The unit that a row lies in says whether it is for validation.
+    found = [(*row[:-1], part == parts) for (_, part), unit in units.items() for row in global_rows(unit)]
     expected = [row for block in blocks for row in rows_of(block)]
     assert Counter(found) == Counter(expected)
 
 
-@given(many_blocks(), st.integers(1, 4), st.integers(1, 3))
-def test_validation_rows_are_in_part_zero_only(blocks, partitions, parts):
-    for (_, part), unit in units_of(dealt(blocks, partitions, parts)).items():
-        held = sum(row[-1] for row in global_rows(unit))
-        assert part == 0 or held == 0
+@given(many_blocks(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 4))
+def test_validation_rows_lie_in_units_of_their_own(blocks, partitions, parts, validation):
+    held = Counter(row[2] for block in blocks for row in rows_of(block) if row[-1])
+    units = units_of(dealt(blocks, partitions, parts, validation=validation))
+    places = Places(partitions, parts, validation)
+    assert units.keys() <= set(places.all())
+    found = Counter(
+        row[2] for unit in units.keys() & set(places.validating()) for row in global_rows(units[unit])
+    )
+    assert found == held
+
+
+def test_places_of_validation_come_after_all_others():
+    places = Places(2, 3, 2)
+    assert places.training(1) == [(0, 1), (1, 1)]
+    assert places.validating() == [(2, 3), (3, 3)]
+    assert places.all() == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 3), (3, 3)]
 
 
 @given(many_blocks(), st.integers(1, 4), st.integers(1, 3))
 def test_units_have_nearly_the_same_number_of_rows(blocks, partitions, parts):
     counts = Counter()
     for row in dealt(blocks, partitions, parts):
-        counts[row["partition"], row["part"]] += sum(
-            not r[-1] for r in rows_of(Block.from_buffer(row["data"]))
-        )
-    sizes = [counts[p, q] for p in range(partitions) for q in range(parts)]
+        counts[row["partition"], row["part"]] += Block.from_buffer(row["data"]).rows
+    sizes = [counts[unit] for unit in Places(partitions, parts, 0).all()]
     assert max(sizes) - min(sizes) <= 1
 
 
-@given(many_blocks(), st.sampled_from([0.1, 0.3, 0.5]))
-def test_held_out_rows_are_the_fraction_of_all_where_there_are_no_validation_rows(blocks, fraction):
-    whole = [row for block in blocks for row in rows_of(block)]
-    units = units_of(dealt(blocks, 2, 2, held_out=fraction))
-    found = [row for unit in units.values() for row in global_rows(unit)]
-    assert Counter(row[:-1] for row in found) == Counter(row[:-1] for row in whole)
-    before, after = sum(row[-1] for row in whole), sum(row[-1] for row in found)
-    assert after == (before if before else round(fraction * len(whole)))
+def held_out_of(rows, places):
+    return sum(Block.from_buffer(r["data"]).rows for r in rows if r["part"] == places.parts)
+
+
+@pytest.mark.parametrize("sources", [1, 3, 400])
+@pytest.mark.parametrize("held_out", [1, 37, 399])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_held_out_rows_are_as_many_as_asked_for_however_rows_are_cut(sources, held_out, seed):
+    random = np.random.default_rng(0)
+    cuts = np.sort(random.choice(np.arange(1, 1200), sources - 1, replace=False))
+    blocks = [
+        [with_all_features(block_of([([0], [1.0])] * part.size, part.tolist()))]
+        for part in np.split(np.arange(1200), cuts)
+    ]
+    places = Places(2, 2, 2)
+    rows = dealt_sources(blocks, orders_of(counted(*blocks), places, held_out, seed))
+    assert held_out_of(rows, places) == held_out
+    labels = [label for row in rows for label in Block.from_buffer(row["data"]).label]
+    assert sorted(labels) == list(range(1200))
+
+
+def test_held_out_rows_are_as_many_as_asked_for_piece_by_piece(monkeypatch):
+    monkeypatch.setattr(partition, "ROWS_TO_DEAL", 50)
+    blocks = [with_all_features(block_of([([0], [1.0])] * 17, [float(n)] * 17)) for n in range(20)]
+    places = Places(2, 1, 1)
+    assert held_out_of(dealt(blocks, 2, 1, held_out=33), places) == 33
+
+
+def test_which_sources_hold_out_the_odd_row_is_random():
+    blocks = [[with_all_features(block_of([([0], [1.0])] * 3, [float(n)] * 3))] for n in range(40)]
+    places = Places(1, 1, 1)
+
+    def odd(seed):
+        rows = dealt_sources(blocks, orders_of(counted(*blocks), places, 10, seed))
+        return {row["source"] for row in rows if row["part"] == places.parts}
+
+    assert len(odd(0)) == len(odd(1)) == 10
+    assert odd(0) == odd(0) != odd(1)
 
 
 def test_dealing_is_random_and_repeats_itself():
@@ -172,12 +243,73 @@ def test_indices_become_positions_in_the_union_whatever_the_source():
     """Two source partitions have met the same ids in different order."""
     first = replace(block_of([([0, 1], [1.0, 1.0])]), features=np.array([2**40, 7]))
     second = replace(block_of([([0], [1.0])], [5.0]), features=np.array([7]))
-    union = Union("other run", np.array([7, 2**40]))
-    batches = packed(first, source=0) + packed(second, source=1)
-    orders = Deal([100], 1, 0.0, 0, Shipped(None, union))
-    rows = [row for batch in deal(iter(batches), orders) for row in batch.to_pylist()]
+    sources = [[first], [second]]
+    rows = dealt_sources(
+        sources, orders_of(counted(*sources), Places(1, 1, 0), features=np.array([7, 2**40]))
+    )
     assert [row["source"] for row in rows] == [0, 1]
     assert [Block.from_buffer(row["data"]).indices.tolist() for row in rows] == [[1, 0], [0]]
+
+
+def test_values_are_in_the_units_of_training_once_dealt():
+    block = block_of([([0, 1], [6.0, 4.0]), ([1], [8.0])], [7.0, 8.0], features=[5, 3], dtype=np.float64)
+    scaling = replace(
+        FeatureScaling.identity(2),
+        mean=np.array([0.0, 2.0]), inverse=np.array([0.25, 0.5]), dense=np.array([1], np.int32),
+    )  # fmt: skip
+    orders = orders_of(counted([block]), Places(1, 1, 0), features=np.array([3, 5]), scaling=scaling)
+    (row,) = dealt_sources([[block]], orders)
+    found = Block.from_buffer(row["data"])
+    assert found.values.dtype == np.float32
+    # 3 is at position 0 and sparse; 5, at position 1, is dense: its zero is a value.
+    assert {label: dict(zip(ids, values, strict=True)) for ids, values, label, *_ in rows_of(found)} == {
+        7.0: {0: 1.0, 1: 2.0}, 8.0: {0: 2.0, 1: -1.0}
+    }  # fmt: skip
+
+
+FOUND = with_all_features(block_of([([0, 1], [1.0, 1.0]), ([2], [1.0])], [1.0, 2.0]))
+COUNTED = {
+    "rows": (replace(FOUND.take(np.arange(1))), "found 2 rows with 3 non-zeros in partition 1, expected 1 with 2"),
+    "non-zeros": (
+        block_of([([0], [1.0]), ([2], [1.0])], [1.0, 2.0]),
+        "found 2 rows with 3 non-zeros in partition 1, expected 2 with 2",
+    ),
+    "labels": (
+        replace(FOUND, label=np.array([1.0, 2.5])),
+        "found 2 rows with 3 non-zeros in partition 1, with other labels, expected 2 with 3",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "sentence"), COUNTED.values(), ids=COUNTED)
+def test_source_that_changed_is_told_in_a_sentence(before, sentence):
+    sources = [[FOUND], [FOUND]]
+    orders = orders_of(counted([FOUND], [before]), Places(2, 1, 0))
+    told = (
+        f"the input changed between two computations of it: {sentence}; write it to a table, or checkpoint it"
+    )
+    with pytest.raises(InputChangedError, match=f"^{told}"):
+        dealt_sources(sources, orders)
+
+
+def test_source_that_was_not_counted_is_told_in_a_sentence():
+    with pytest.raises(
+        InputChangedError, match="found 2 rows with 3 non-zeros in partition 1, expected 0 with 0"
+    ):
+        dealt_sources([[FOUND], [FOUND]], orders_of(counted([FOUND]), Places(2, 1, 0)))
+
+
+def test_feature_that_did_not_occur_before_is_told_in_a_sentence():
+    orders = orders_of(counted([FOUND]), Places(1, 1, 0), features=np.arange(49))
+    with pytest.raises(InputChangedError, match="found the feature 49, which did not occur before"):
+        dealt_sources([[FOUND]], orders)
+
+
+def test_census_adds_up_and_does_not_depend_on_the_order_of_rows():
+    block = block_of([([0, 1], [1.0, 1.0]), ([2], [1.0]), ([], [])], [1.0, -2.5, 3e10])
+    parts = [block.take(np.array(rows)) for rows in ([2, 0], [1])]
+    assert sum(map(Census.of, parts), Census()) == Census.of(block)
+    assert (Census.of(block).rows, Census.of(block).nonzeros) == (3, 3)
 
 
 def test_nothing_dealt_is_nothing():

@@ -3,6 +3,7 @@ import gc
 import numpy as np
 import pytest
 
+from spark_fm.core.parameters import TAIL, padded
 from spark_fm.engine import process
 from spark_fm.engine.process import settle, task
 
@@ -41,9 +42,9 @@ def no_tables(monkeypatch):
 
 
 def test_tables_have_the_size_that_is_asked_for(no_tables):
-    for rows, width in [(3, 4), (5, 4), (2, 2), (0, 4)]:
-        table = process.table_of("a", rows, width)
-        assert (table.shape, table.dtype) == ((rows, width), np.float32)
+    for rows, factor_size in [(3, 4), (5, 4), (2, 17), (0, 4)]:
+        table = process.table_of("a", rows, factor_size)
+        assert (table.shape, table.dtype) == ((rows, padded(factor_size) + TAIL), np.float32)
         assert table.flags.c_contiguous
         table[:] = 1.0
 
@@ -58,3 +59,8 @@ def test_next_table_is_where_the_last_was(no_tables, rows):
 def test_other_larger_and_much_smaller_tables_are_elsewhere(no_tables, name, rows):
     first = process.table_of("a", 10, 3)
     assert not np.shares_memory(first, process.table_of(name, rows, 3))
+
+
+def test_next_table_of_another_width_is_elsewhere(no_tables):
+    first = process.table_of("a", 10, 8)
+    assert not np.shares_memory(first, process.table_of("a", 10, 9))

@@ -2,10 +2,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from spark_fm.core.merge import Coupling, apply_centre, apply_merge, contributions
+from spark_fm.core.loss import Loss
+from spark_fm.core.merge import Coupling, apply_centre, apply_merge, contributions, sums_width
+from spark_fm.core.parameters import TAIL
+from spark_fm.core.settings import Scale, Settings
 from spark_fm.engine.jobs import collect_batches
 from spark_fm.engine.reduce import Updates, _reduce, merged, reduce_on_executors, sum_shard
-from spark_fm.engine.worker import TOTALS_SHARD, UPDATES, UPDATES_DDL, updates_batch
+from spark_fm.engine.worker import TOTALS_SHARD, UPDATES, UPDATES_DDL, Round, updates_batch
 
 WIDTH = 3
 
@@ -92,35 +95,53 @@ def test_executors_leave_out_rows_that_nobody_touched():
     assert piece.positions.tolist() == [0, 2]
 
 
-def test_reduction_as_a_spark_job(spark):
-    updates = [FIRST, SECOND, OTHER, totals(0, 1.0), totals(1, 2.0)]
+@pytest.mark.parametrize("weighted", [False, True])
+def test_reduction_as_a_spark_job(spark, weighted):
+    orders = Round(
+        None, None, None, Settings(Loss.SQUARED, factor_size=3), Scale(weighted=weighted), None, 8, 4, 1
+    )  # fmt: skip
+    width = sums_width(8, weighted)
+    rows = [np.arange(width) + 10.0 * n for n in range(3)]
+    updates = [
+        update(0, 1, [0, 2], rows[:2]), update(1, 1, [2], rows[2:]), totals(0, 1.0), totals(1, 2.0)
+    ]  # fmt: skip
     frame = spark.createDataFrame([tuple(u.values()) for u in updates], UPDATES_DDL).repartition(2)
-    found = Updates.of(collect_batches(reduce_on_executors(frame, 8, 4, WIDTH)))
+    found = Updates.of(collect_batches(reduce_on_executors(frame, orders)))
     assert {p: t.tolist() for p, t in found.totals.items()} == {0: [1.0], 1: [2.0]}
-    np.testing.assert_array_equal(sum_shard(found.shards[1], 4, WIDTH), EXPECTED)
+    assert {s: len(pieces) for s, pieces in found.shards.items()} == {1: 1}
+    nothing = np.zeros(width)
+    expected = [rows[0], nothing, rows[1] + rows[2], nothing]
+    np.testing.assert_array_equal(sum_shard(found.shards[1], 4, width), expected)
 
 
 @pytest.mark.parametrize("shard_size", [1, 4, 10, 100])
 @pytest.mark.parametrize("on_executors", [False, True])
-def test_merge_by_shards_is_the_merge_of_the_whole(shard_size, on_executors):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_merge_by_shards_is_the_merge_of_the_whole(shard_size, on_executors, weighted):
     random = np.random.default_rng(0)
-    table = np.ones((10, 12), np.float32)
-    coupling = Coupling(0.5, 0.5, 1.0)
-    batches, sums, centre = [], np.zeros((10, 11)), np.zeros(11)
+    table = np.ones((10, 8 + TAIL), np.float32)
+    # Neither the rests nor, between two rounds, the information are anything.
+    table[:, 8:12] = 0.0
+    coupling, width = Coupling(0.5, 0.5, 1.0), sums_width(8, weighted)
+    batches, sums, centre = [], np.zeros((10, width)), np.zeros(11)
     for partition in range(3):
         after = table.copy()
-        after[:, :11] += random.random((10, 11)).astype(np.float32)
-        positions, packed, own = contributions(table, after, coupling)
+        moved = np.r_[0:8, 10:15] if weighted else np.r_[0:8, 12:15]
+        after[:, moved] += random.random((10, moved.size)).astype(np.float32)
+        positions, packed, own = contributions(table, after, coupling, weighted)
         positions = positions.astype(np.uint16)
         centre += own
         for first in range(0, 10, shard_size):
             mine = slice(first, first + shard_size)
             rows = positions[mine] - np.uint16(first)
             batches.append(updates_batch(partition, first // shard_size, rows, packed[mine]))
-        sums += sum_shard(Updates.of([updates_batch(0, 0, positions, packed)]).shards[0], 10, 11)
+        sums += sum_shard(Updates.of([updates_batch(0, 0, positions, packed)]).shards[0], 10, width)
     expected = table.copy()
     apply_centre(table, expected, centre, apply_merge(expected, sums, coupling))
-    found = Updates.of(_reduce(iter(batches), 10, shard_size, 11) if on_executors else batches)
-    result = merged(table, found, shard_size, coupling, centre, threads=2)
-    np.testing.assert_allclose(result, expected, rtol=1e-6)
-    assert (table == 1.0).all()
+    found = Updates.of(_reduce(iter(batches), 10, shard_size, width) if on_executors else batches)
+    before = table.copy()
+    result = merged(table, found, shard_size, coupling, centre, weighted, threads=2)
+    np.testing.assert_allclose(result[:, :8], expected[:, :8], rtol=1e-6)
+    np.testing.assert_allclose(result[:, 12:], expected[:, 12:], rtol=1e-6)
+    assert (result[:, :8] != 1.0).all()
+    np.testing.assert_array_equal(table, before)

@@ -1,16 +1,24 @@
 """The ways to keep units: what a round says must not depend on which it is."""
 
+import random
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 
 from spark_fm.core.block import Block
+from spark_fm.core.loss import Loss
+from spark_fm.core.settings import Settings
 from spark_fm.engine import dataset
 from spark_fm.engine.dataset import PackedData
 from spark_fm.engine.jobs import collect
+from spark_fm.engine.process import task
 from spark_fm.engine.request import Columns
 from spark_fm.engine.units import FrameUnits, RddUnits
+
+SETTINGS = Settings(Loss.SQUARED)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +34,7 @@ def blocks_of_rdd(units):
     found = {}
     for number, batches in enumerate(units.rdd.glom().collect()):
         for row in (row for batch in batches for row in batch.to_pylist()):
-            assert number == row["partition"] * units.parts + row["part"]
+            assert units.places.all()[number] == (row["partition"], row["part"])
             found.setdefault((row["partition"], row["part"]), []).append(row["data"])
     return found
 
@@ -44,19 +52,63 @@ def test_units_are_the_same_blocks_wherever_they_lie(
     packed, partitions, parts, nonzeros_for_the_union, monkeypatch
 ):
     monkeypatch.setattr(dataset, "NONZEROS_OF_THE_WHOLE_UNION", nonzeros_for_the_union)
-    seed = int(nonzeros_for_the_union > 0)
-    rdd = packed.units(partitions, parts, 0.1, seed)
-    frame = packed.units(partitions, parts, 0.1, seed, on_executors=True)
+    monkeypatch.setattr(dataset, "ROWS_OF_A_VALIDATION_UNIT", 10)
+    settings = replace(SETTINGS, seed=int(nonzeros_for_the_union > 0))
+    rdd = packed.units(partitions, parts, 20, settings)
+    frame = packed.units(partitions, parts, 20, settings, on_executors=True)
     assert (type(rdd), type(frame)) == (RddUnits, FrameUnits)
+    assert rdd.places == frame.places
+    assert rdd.places.validation == min(partitions, 2)
     found = blocks_of_rdd(rdd)
     assert found == blocks_of_frame(frame)
-    assert len(found) == partitions * parts
+    assert found.keys() == set(rdd.places.all())
+    held = [Block.from_buffer(b).rows for unit in rdd.places.validating() for b in found[unit]]
+    assert sum(held) == 20
     labels = Counter(np.concatenate([Block.from_buffer(b).label for bs in found.values() for b in bs]))
     assert labels == Counter(map(float, range(200)))
 
 
+@task
+def name_units(batches, orders):
+    """Which units a task meets, as updates."""
+    for batch in batches:
+        names = ["partition", "part", "data", "data", "data"]
+        arrays = [batch.column(name) for name in names]
+        yield batch.from_arrays(arrays, ["partition", "shard", "positions", "sums", "totals"])
+
+
+@pytest.mark.parametrize("on_executors", [False, True])
+def test_function_runs_over_the_chosen_units(packed, on_executors):
+    units = packed.units(3, 2, 20, SETTINGS, on_executors)
+    places = units.places
+    for chosen in (
+        places.all(),
+        places.training(1),
+        places.training(1) + places.validating(),
+        places.training(0)[:1],
+    ):
+        found = [
+            (row["partition"], row["shard"])
+            for batch in units.run(name_units, None, chosen)
+            for row in batch.to_pylist()
+        ]
+        assert sorted(found) == sorted(chosen)
+
+
+@pytest.mark.parametrize("on_executors", [False, True])
+def test_input_that_changes_is_told_in_a_sentence(spark, on_executors):
+    changing = F.udf(lambda i: random.SystemRandom().random(), "double").asNondeterministic()
+    frame = spark.range(100).select(F.array("id").alias("x"), changing("id").alias("y"))
+    with PackedData.of(frame, Columns("x", "y")) as packed:
+        # As where the platform has no caching, or an executor is lost.
+        packed.blocks.unpersist()
+        sentence = "^the input changed between two computations of it: found .* with other labels, expected"
+        with pytest.raises(RuntimeError, match=sentence):
+            packed.units(2, 1, 0, SETTINGS, on_executors).run(name_units, None, [(0, 0), (1, 0)])
+
+
 def test_connect_has_data_frames_only(packed, monkeypatch):
     monkeypatch.setattr(dataset, "is_connect", lambda spark: True)
-    units = packed.units(2, 1, 0.0, seed=9)
+    units = packed.units(2, 1, 0, replace(SETTINGS, seed=9))
     assert isinstance(units, FrameUnits)
     assert not units.on_executors

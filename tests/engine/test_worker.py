@@ -5,17 +5,28 @@ import pyarrow as pa
 import pytest
 
 from spark_fm.core.block import Block
-from spark_fm.core.local import measure
+from spark_fm.core.level import Level
+from spark_fm.core.local import measure, measure_typical, train_pass
 from spark_fm.core.loss import Loss
-from spark_fm.core.merge import Coupling, apply_intercept_merge, apply_merge
+from spark_fm.core.merge import Coupling, apply_intercept_merge, apply_merge, sums_width
+from spark_fm.core.parameters import TAIL, padded
 from spark_fm.core.rounded import Rounded
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan, Totals
 from spark_fm.core.weights import Start
-from spark_fm.engine.partition import UNITS
+from spark_fm.engine.partition import UNITS, Census
 from spark_fm.engine.reduce import Updates, sum_shard
 from spark_fm.engine.transport import Shipped
-from spark_fm.engine.worker import UPDATES, Fixed, Moving, Round, UnitTotals, run_round
+from spark_fm.engine.worker import (
+    PHASES,
+    UPDATES,
+    Fixed,
+    Moving,
+    Round,
+    UnitTotals,
+    measure_level,
+    run_round,
+)
 from tests.core.planted import planted_block
 from tests.engine.test_partition import dealt, units_of, with_all_features
 
@@ -24,34 +35,41 @@ PLAN = Plan(number=4, part=0, train=True, step_size=0.1, raised=1.0, scale=1.0)
 BLOCK = replace(planted_block(300, validation=60), features=np.empty(0, np.int64))
 FEATURES = np.arange(45, dtype=np.int64)
 COUPLING = Coupling.of(0.1, 2.0, 3, 1.0)
+SCALE = Scale(active=2.0)
 NO_PENALTIES = np.zeros(45, np.float32)
 
 
 @pytest.fixture(scope="module")
 def state():
-    return Start(SETTINGS, Scale()).at(FEATURES, None)
+    return Start(SETTINGS, Scale()).at(FEATURES)
+
+
+def batches_of(units):
+    return {
+        unit: [
+            pa.RecordBatch.from_pylist(
+                [{"partition": unit[0], "part": unit[1], "number": n, "data": block.to_bytes()}], UNITS
+            )
+            for n, block in enumerate(blocks)
+        ]
+        for unit, blocks in units.items()
+    }
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["own dictionaries", "the union"])
 def units(request):
-    """The units of two partitions with two parts each, as batches."""
-    own = request.param
-    return {
-        place: [
-            pa.RecordBatch.from_pylist(
-                [{"partition": place[0], "part": place[1], "number": n, "data": block.to_bytes()}], UNITS
-            )
-            for n, block in enumerate(blocks)
-        ]
-        for place, blocks in units_of(dealt([with_all_features(BLOCK)], 2, 2), own).items()
-    }
+    """The units of two partitions with two parts each, and that of the validation rows, as batches."""
+    return batches_of(units_of(dealt([with_all_features(BLOCK)], 2, 2), request.param))
 
 
-def orders(state, shards=1, most_rows=None, all_rows=False, plan=PLAN, settings=SETTINGS):
+VALIDATING = (2, 2)
+
+
+def orders(state, shards=1, most_rows=None, plan=PLAN, settings=SETTINGS, scale=SCALE):
     return Round(
-        Shipped(None, Fixed(None, NO_PENALTIES)),
+        Shipped(None, Fixed(NO_PENALTIES)),
         Shipped(None, Moving(Rounded.of(state.table), state.intercept)),
-        plan, settings, Scale(), COUPLING, 45, state.table.shape[1] - 1, -(-45 // shards), all_rows, most_rows,
+        plan, settings, scale, COUPLING, 45, -(-45 // shards), 2, most_rows,
     )  # fmt: skip
 
 
@@ -62,7 +80,7 @@ def run(batches, asked):
     updates = Updates.of(out)
     totals = UnitTotals.of(next(iter(updates.totals.values())))
     assert len(updates.totals) == 1
-    sums = np.zeros((45, asked.width))
+    sums = np.zeros((45, sums_width(padded(3), asked.scale.weighted)))
     for shard, pieces in updates.shards.items():
         first = shard * asked.shard_size
         size = min(asked.shard_size, 45 - first)
@@ -82,35 +100,84 @@ def test_a_unit_alone_is_trained_as_in_memory(state, units):
     intercept = apply_intercept_merge(state.intercept, totals.intercept, COUPLING)
 
     features = block.features if block.features.size else FEATURES
-    from spark_fm.core.local import train_pass
-
-    rows = np.flatnonzero(~block.validation).astype(np.int32)
     after_table, after_intercept = state.table[features].copy(), state.intercept.copy()
     random = np.random.default_rng([0, PLAN.number, 0, 0, 0])
-    visited = train_pass(after_table, after_intercept, block, rows, PLAN, SETTINGS, random)
-    rounding = np.abs(after_table - state.table[features])[:, :-4].max(axis=1, keepdims=True) / 250
-    assert (np.abs(table[features] - after_table)[:, :-4] <= rounding).all()
+    visited = train_pass(
+        after_table, after_intercept, block, every_row(block), PLAN, SETTINGS, random, SCALE.active
+    )
+    # Factors are rounded on both ways; between rounds there is no information.
+    rounding = np.abs(after_table - state.table[features])[:, :-TAIL].max(axis=1, keepdims=True) / 250
+    assert (np.abs(table[features] - after_table)[:, :-TAIL] <= rounding).all()
     np.testing.assert_allclose(table[features, -4:], after_table[:, -4:], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(intercept, after_intercept, rtol=1e-9)
+    np.testing.assert_allclose(intercept[:2], after_intercept[:2], rtol=1e-7)
     assert astuple(totals.train) == pytest.approx(astuple(visited), rel=1e-6)
     others = np.setdiff1d(FEATURES, features)
     np.testing.assert_array_equal(table[others], state.table[others])
 
 
+def every_row(block):
+    return np.arange(block.rows, dtype=np.int32)
+
+
+def local_table(state, block):
+    return state.table[block.features] if block.features.size else state.table
+
+
 def test_round_measures_what_it_starts_from(state, units):
     block = whole(units, (0, 0))
     totals, _ = run(units[0, 0], orders(state))
-    local = state.table[block.features] if block.features.size else state.table
-    for rows, found in [(~block.validation, totals.start), (block.validation, totals.validation)]:
-        expected = measure(local, 0.0, block, np.flatnonzero(rows).astype(np.int32), Loss.SQUARED)
-        assert astuple(found) == pytest.approx(astuple(expected), rel=1e-6)
+    expected = measure_typical(local_table(state, block), 0.0, block, every_row(block), Loss.SQUARED)
+    assert astuple(totals.start) == pytest.approx(astuple(expected), rel=1e-6)
+    assert totals.validation == Totals()
+
+
+def test_validation_rows_are_only_measured(state, units):
+    block = whole(units, VALIDATING)
+    totals, sums = run(units[VALIDATING], orders(state))
+    expected = measure(local_table(state, block), 0.0, block, every_row(block), Loss.SQUARED)
+    assert block.rows == 60
+    assert astuple(totals.validation) == pytest.approx(astuple(expected), rel=1e-6)
+    assert (totals.start, totals.train) == (Totals(), Totals())
+    assert not sums.any()
+    assert not totals.intercept.any()
+
+
+def test_units_of_one_task_are_those_of_several(state, units):
+    asked = orders(state)
+    chosen = [(0, 0), (1, 0), VALIDATING]
+    together = Updates.of(run_round(iter([batch for unit in chosen for batch in units[unit]]), asked))
+    assert list(together.totals) == [0, 1, 2]
+    for unit in chosen:
+        alone = Updates.of(run_round(iter(units[unit]), asked))
+        found, expected = (UnitTotals.of(u.totals[unit[0]]).numbers() for u in (together, alone))
+        timed = slice(15, 15 + len(PHASES))
+        np.testing.assert_array_equal(np.delete(found, timed), np.delete(expected, timed))
+        mine = [piece.sums for piece in together.shards[0] if piece.partition == unit[0]]
+        np.testing.assert_array_equal(mine, [piece.sums for piece in alone.shards.get(0, [])])
+
+
+def test_totals_are_read_as_they_were_written_and_add_up():
+    numbers = np.arange(1.0, 15 + len(PHASES) + 11 + 1)
+    totals = UnitTotals.of(numbers)
+    np.testing.assert_array_equal(totals.numbers(), numbers)
+    np.testing.assert_array_equal((totals + totals).numbers(), 2.0 * numbers)
+    np.testing.assert_array_equal((UnitTotals.none(8) + totals).numbers(), numbers)
+
+
+def test_census_is_that_of_the_unit_whatever_is_asked(state, units):
+    for unit in ((0, 1), VALIDATING):
+        for plan in (PLAN, replace(PLAN, train=False)):
+            totals, _ = run(units[unit], orders(state, plan=plan))
+            assert totals.census == Census.of(whole(units, unit))
 
 
 def test_round_that_only_measures_sends_no_updates(state, units):
     asked = orders(state, plan=replace(PLAN, train=False))
     out = list(run_round(iter(units[0, 0]), asked))
     (row,) = [row for batch in out for row in batch.to_pylist()]
-    assert UnitTotals.of(np.frombuffer(row["totals"])).train == Totals()
+    totals = UnitTotals.of(np.frombuffer(row["totals"]))
+    assert totals.train == Totals()
+    assert totals.start.rows == whole(units, (0, 0)).rows
 
 
 @pytest.mark.parametrize("shards", [2, 7, 45])
@@ -139,40 +206,80 @@ def test_warm_up_takes_the_first_rows_only(state, units):
     assert totals.train.rows == 7
 
 
-def test_refit_trains_on_the_held_out_rows_too(state, units):
-    block = whole(units, (0, 0))
-    totals, _ = run(units[0, 0], orders(state, all_rows=True))
-    assert totals.train.rows == block.rows > (~block.validation).sum()
-    assert totals.validation.rows == 0
-
-
 def test_unit_of_several_blocks_is_one_unit(state, units, monkeypatch):
     monkeypatch.setattr("spark_fm.engine.partition.ROWS_TO_DEAL", 1)
     monkeypatch.setattr("spark_fm.engine.partition.ROWS_A_BLOCK", 10)
     pieces = [BLOCK.take(part) for part in np.array_split(np.arange(BLOCK.rows), 6)]
-    ((_, blocks),) = units_of(dealt([with_all_features(p) for p in pieces], 1, 1)).items()
+    blocks = units_of(dealt([with_all_features(p) for p in pieces], 1, 1))[0, 0]
     assert len(blocks) > 2
     batch = pa.RecordBatch.from_pylist(
         [{"partition": 0, "part": 0, "number": n, "data": b.to_bytes()} for n, b in enumerate(blocks)], UNITS
     )
     totals, sums = run([batch], orders(state))
-    assert (totals.train.rows, totals.validation.rows) == (240, 60)
+    assert totals.train.rows == totals.census.rows == 240
+    assert totals.start.rows == blocks[0].rows
     features = np.concatenate([b.features for b in blocks])
     assert (sums[features, -1] > 0).all()
 
 
 def test_partition_without_rows_sends_nothing(state):
     assert list(run_round(iter([]), orders(state))) == []
+    assert list(measure_level(iter([]), orders(state))) == []
 
 
-def test_values_and_labels_are_scaled(state, units):
-    asked = replace(
-        orders(state),
-        fixed=Shipped(None, Fixed(np.full(45, 0.5, np.float32), NO_PENALTIES)),
-        scale=Scale(3.0, 2.0),
-    )
-    totals, _ = run(units[0, 0], asked)
+def test_labels_are_scaled(state, units):
+    totals, _ = run(units[0, 0], orders(state, scale=Scale(3.0, 2.0)))
     block = whole(units, (0, 0))
-    rows = ~block.validation
-    # The initial weights are 0 and the factors tiny: the loss is that of the scaled labels.
-    assert totals.start.loss == pytest.approx((0.5 * ((block.label[rows] - 3) / 2) ** 2).sum(), rel=1e-3)
+    table = local_table(state, block)
+    scaled = replace(block, label=(block.label - 3.0) / 2.0)
+    expected = measure_typical(table, 0.0, scaled, every_row(block), Loss.SQUARED)
+    assert astuple(totals.start) == pytest.approx(astuple(expected), rel=1e-6)
+
+
+def test_weighted_rows_send_what_their_accumulators_grew_by(state):
+    weight = 1.0 + np.arange(300) % 3
+    block = replace(BLOCK, weight=weight.astype(np.float32))
+    batches = batches_of(units_of(dealt([with_all_features(block)], 1, 1), False))
+    totals, sums = run(batches[0, 0], orders(state, scale=Scale(weight_mean=2.0, weighted=True, active=2.0)))
+    assert totals.train.weight == pytest.approx(weight[:240].sum() / 2.0)
+    rows = block.take(np.arange(240))
+    touched = np.unique(rows.indices)
+    # Information is what a row's gradients say without its weight.
+    linear, growth = sums[touched, -4], sums[touched, -2]
+    assert (linear > 0.0).all()
+    assert (growth > 0.0).all()
+    assert not np.allclose(linear, growth, rtol=0.01)
+    assert totals.intercept[1] != pytest.approx(totals.intercept[2], rel=0.01)
+
+
+def test_unweighted_rows_have_no_information_of_their_own(state, units):
+    totals, _ = run(units[0, 0], orders(state))
+    assert totals.intercept[1] == totals.intercept[2] > 0.0
+
+
+@pytest.mark.parametrize("loss", Loss)
+def test_level_is_that_of_each_unit_at_the_given_parameters(state, units, loss):
+    settings = replace(SETTINGS, loss=loss)
+    asked = orders(state, settings=settings, scale=Scale(3.0, 2.0))
+    batches = [batch for unit in sorted(units) for batch in units[unit]]
+    rows = [row for out in measure_level(iter(batches), asked) for row in out.to_pylist()]
+    assert [(row["partition"], row["shard"]) for row in rows] == sorted(units)
+    for row in rows:
+        block = whole(units, (row["partition"], row["shard"]))
+        numbers = np.frombuffer(row["totals"])
+        assert Census(*map(int, numbers[:3])) == Census.of(block)
+        scaled = replace(block, label=(block.label - 3.0) / 2.0)
+        expected = Level.of(local_table(state, block), 0.0, scaled, every_row(block), loss)
+        np.testing.assert_allclose(numbers[3:], expected.numbers(), rtol=1e-5, atol=1e-5)
+
+
+def test_level_of_several_blocks_is_that_of_all(state, monkeypatch):
+    whole_unit = units_of(dealt([with_all_features(BLOCK)], 1, 1))[0, 0]
+    monkeypatch.setattr("spark_fm.engine.partition.ROWS_A_BLOCK", 100)
+    blocks = units_of(dealt([with_all_features(BLOCK)], 1, 1))[0, 0]
+    assert (len(whole_unit), len(blocks)) == (1, 3)
+    found = []
+    for some in (whole_unit, blocks):
+        (out,) = measure_level(iter(batches_of({(0, 0): some})[0, 0]), orders(state))
+        found.append(np.frombuffer(out.to_pylist()[0]["totals"]))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-9)
