@@ -186,11 +186,7 @@ class _Source:
                 return
             block, sparse = pack_batch(batch, self._columns, self._kind, self.counter.dictionary)
         except BadInputError as error:
-
-            def place(match: "re.Match[str]") -> str:
-                return f": in partition {self.number}, row {rows[int(match.group(1))]}"
-
-            raise BadInputError(re.sub(r"(?<=['\"]): row (\d+)", place, str(error), count=1)) from None
+            raise BadInputError(self._placed(str(error), rows)) from None
         self._sizes.add(sparse.size)
         if len(self._sizes) > 1:
             one, other = sorted(self._sizes)
@@ -202,6 +198,17 @@ class _Source:
         self.counter.count(block)
         self._waiting.append(block)
         yield from self._full()
+
+    def _placed(self, sentence: str, rows: npt.NDArray[np.int64]) -> str:
+        """A sentence about rows of a batch, with the numbers that they have in the partition."""
+
+        def number(match: "re.Match[str]") -> str:
+            return f"{match.group(1)}row {rows[int(match.group(2))]}"
+
+        column = re.match(r"column ('.*?'|\".*?\"): ", sentence)
+        start = column.end() - 2 if column else 0
+        placed = re.sub(r"([:,] )row (\d+)", number, sentence[start:])
+        return sentence[:start] + placed.replace(": row ", f": in partition {self.number}, row ", 1)
 
     def _full(self) -> Iterator[dict[str, object]]:
         if not self._is_enough(sum(b.rows for b in self._waiting), sum(b.nonzeros for b in self._waiting)):

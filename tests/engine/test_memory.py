@@ -124,7 +124,7 @@ OTHER_ROWS = {
     ),
     "another label": (
         replace(BLOCK, label=np.where(np.arange(300) == 7, 1.5, BLOCK.label)),
-        "found 300 rows with 600 non-zeros, with other labels, expected 300 with 600",
+        "found other labels or features in as many rows",
     ),
 }  # fmt: skip
 

@@ -140,7 +140,7 @@ OTHERS = {
     "rows": replace(COUNTED, rows=301),
     "labels": replace(COUNTED, fingerprint=COUNTED.fingerprint + 1),
 }
-CHANGED = "the input changed between two computations of it: found 300 rows"
+CHANGED = "the input changed between two computations of it: found (300 rows|other labels)"
 
 
 @pytest.mark.parametrize("counted", OTHERS.values(), ids=OTHERS)

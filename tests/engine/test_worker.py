@@ -150,14 +150,14 @@ def test_units_of_one_task_are_those_of_several(state, units):
     for unit in chosen:
         alone = Updates.of(run_round(iter(units[unit]), asked))
         found, expected = (UnitTotals.of(u.totals[unit[0]]).numbers() for u in (together, alone))
-        timed = slice(15, 15 + len(PHASES))
+        timed = slice(16, 16 + len(PHASES))
         np.testing.assert_array_equal(np.delete(found, timed), np.delete(expected, timed))
         mine = [piece.sums for piece in together.shards[0] if piece.partition == unit[0]]
         np.testing.assert_array_equal(mine, [piece.sums for piece in alone.shards.get(0, [])])
 
 
 def test_totals_are_read_as_they_were_written_and_add_up():
-    numbers = np.arange(1.0, 15 + len(PHASES) + 11 + 1)
+    numbers = np.arange(1.0, 16 + len(PHASES) + 11 + 1)
     totals = UnitTotals.of(numbers)
     np.testing.assert_array_equal(totals.numbers(), numbers)
     np.testing.assert_array_equal((totals + totals).numbers(), 2.0 * numbers)
@@ -267,10 +267,10 @@ def test_level_is_that_of_each_unit_at_the_given_parameters(state, units, loss):
     for row in rows:
         block = whole(units, (row["partition"], row["shard"]))
         numbers = np.frombuffer(row["totals"])
-        assert Census(*map(int, numbers[:3])) == Census.of(block)
+        assert Census(*map(int, numbers[:4])) == Census.of(block)
         scaled = replace(block, label=(block.label - 3.0) / 2.0)
         expected = Level.of(local_table(state, block), 0.0, scaled, every_row(block), loss)
-        np.testing.assert_allclose(numbers[3:], expected.numbers(), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(numbers[4:], expected.numbers(), rtol=1e-5, atol=1e-5)
 
 
 def test_level_of_several_blocks_is_that_of_all(state, monkeypatch):

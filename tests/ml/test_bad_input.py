@@ -12,7 +12,7 @@ from spark_fm import FMClassifier, FMRegressor
 from tests.ml.frames import IDS, one_hot, unchecked
 
 INF, NAN = float("inf"), float("nan")
-AT = r"in partition \d+, batch \d+, row \d+ "
+AT = r"in partition \d+, row \d+ "
 FINITE = r", expected a finite number of at most 3\.4e\+38"
 
 FULL = "features array<int>, label double, c double, held boolean"
@@ -212,7 +212,7 @@ def test_no_row_left_to_train_on(good):
 
 
 def test_weights_that_are_all_zero(good):
-    sentence = "weightCol: column 'c' is 0 in all training rows, expected a positive weight"
+    sentence = f"weightCol: column 'c' is 0 in all {good.count()} rows, expected a positive weight"
     assert fit_error(FMRegressor(weightCol="c"), good.withColumn("c", F.lit(0.0))) == sentence
 
 
