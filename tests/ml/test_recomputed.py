@@ -106,6 +106,7 @@ def test_four_fits_in_threads(estimator, rows, quiet, persisted):
     assert persisted() == before
 
 
+@pytest.mark.parametrize("estimator", ["one task", "RDD"], indirect=True)
 @pytest.mark.parametrize("in_pipeline", [True, False])
 def test_cross_validation_in_threads(estimator, rows, persisted, in_pipeline):
     before = persisted()
