@@ -30,9 +30,13 @@ def rows(spark):
 
 
 @pytest.fixture(params=WAYS)
-def estimator(request, monkeypatch):
+def way(request):
+    return request.param
+
+
+@pytest.fixture
+def estimator(way, monkeypatch):
     """An estimator whose fits take one of the ways to train."""
-    way = request.param
     if way == "frames":
         monkeypatch.setattr(dataset, "is_connect", lambda spark: True)
     if way == "executors":
@@ -40,10 +44,17 @@ def estimator(request, monkeypatch):
     return FMRegressor(numPartitions=1 if way == "one task" else 2, roundsPerEpoch=2, **SETTINGS)
 
 
+@pytest.fixture(scope="module")
+def models():
+    return {}
+
+
 @pytest.fixture
-def quiet(estimator, rows):
+def quiet(way, estimator, rows, models):
     """The model of a fit that nothing disturbs."""
-    return estimator.fit(rows)
+    if way not in models:
+        models[way] = estimator.fit(rows)
+    return models[way]
 
 
 def unpersist_all(spark):
@@ -106,7 +117,7 @@ def test_four_fits_in_threads(estimator, rows, quiet, persisted):
     assert persisted() == before
 
 
-@pytest.mark.parametrize("estimator", ["one task", "RDD"], indirect=True)
+@pytest.mark.parametrize("way", ["one task", "RDD"])
 @pytest.mark.parametrize("in_pipeline", [True, False])
 def test_cross_validation_in_threads(estimator, rows, persisted, in_pipeline):
     before = persisted()
@@ -122,7 +133,7 @@ def test_cross_validation_in_threads(estimator, rows, persisted, in_pipeline):
     assert persisted() == before
 
 
-@pytest.mark.parametrize("estimator", ["one task", "RDD"], indirect=True)
+@pytest.mark.parametrize("way", ["one task", "RDD"])
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
