@@ -29,8 +29,11 @@ check-java: $(STAMP)
 demo: check-java
 	@$(BIN)/spark-submit --master 'local[2]' --driver-java-options -XX:TieredStopAtLevel=1 jobs/train.py --config conf/quickstart.toml
 
+# Each of the JOBS has a Spark of its own, of two cores: most of the time they wait for it.
+JOBS ?= 2
+
 test: check-java
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 # About a quarter of an hour on two cores; results go to benchmarks/results. DATA=folder with ml-latest-small and a9a
 # measures on these too; SETS="ctr-2M context-2M" on others (benchmarks/sets.py), ROWS="0.4M 2M 10M" the cost of more rows.

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from spark_fm.core import level
 from spark_fm.core.block import Block
 from spark_fm.core.level import Level
 from spark_fm.core.local import FoldsRunner, MemoryRunner, scaled
@@ -24,8 +24,6 @@ FEWEST_ROWS_TO_HOLD_OUT_FROM = 20
 MOST_FOLDS = 5
 LITTLE_GAIN = 0.02
 STRONGER = (1.0, 3.0)
-
-IntArray = npt.NDArray[np.int32]
 
 
 def held_out_rows(rows: int, fraction: float) -> int:
@@ -97,7 +95,11 @@ def fit_in_memory(
     else:
         training = everything
         outcome = _fit_without_validation_rows(block, state, settings, validation_fraction, scaling.energy)
-    return levelled(outcome, block, training, settings)
+
+    def measured(state: Parameters) -> Level:
+        return Level.of(state.table, float(state.intercept[0]), block, training, settings.loss)
+
+    return levelled(outcome, measured, settings)
 
 
 def _fit_without_validation_rows(
@@ -159,15 +161,13 @@ def refitted(chosen: Outcome[State], final: Outcome[Parameters]) -> Outcome[Para
 
 
 def levelled(
-    outcome: Outcome[Parameters], block: Block, rows: IntArray, settings: Settings
+    outcome: Outcome[Parameters], measured: Callable[[Parameters], Level], settings: Settings
 ) -> Outcome[Parameters]:
-    """The outcome with the intercept that is best for the given rows, all others being as they are."""
+    """The outcome with the intercept that is best for the rows that are ``measured``, all else being as it is."""
     if not settings.fit_intercept or settings.max_epochs == 0:
         return outcome
     state = outcome.state
-    intercept = state.intercept.copy()
-    # The shift is interpolated: the second time next to nothing is left.
-    for _ in range(2):
-        level = Level.of(state.table, float(intercept[0]), block, rows, settings.loss)
-        intercept[0] += level.shift(settings.loss)
+    intercept = level.levelled(
+        state.intercept, lambda trial: measured(replace(state, intercept=trial)), settings.loss
+    )
     return replace(outcome, state=replace(state, intercept=intercept))

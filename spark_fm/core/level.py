@@ -1,5 +1,6 @@
 """The level of the predictions: their mean over the training rows should be the labels'."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from spark_fm.core.loss import Loss, sigmoid
 
 DoubleArray = npt.NDArray[np.float64]
 SMALLEST_SHIFT, LARGEST_SHIFT, SHIFTS = 1e-3, 20.0, 16
+SMALL_SHIFT = 0.1
 
 
 def _shifts() -> DoubleArray:
@@ -100,3 +102,14 @@ class Level:
             return 0.0
         wanted = _log_odds(np.array([self.wanted / self.weight]))
         return float(np.interp(wanted, _log_odds(self.predicted / self.weight), _shifts())[0])
+
+
+def levelled(intercept: DoubleArray, measured: Callable[[DoubleArray], Level], loss: Loss) -> DoubleArray:
+    """The intercept, of which the first number is w0, that is best for what is ``measured`` with one."""
+    # A shift is interpolated: after a large one a second is exact.
+    for _ in range(2):
+        shift = measured(intercept).shift(loss)
+        intercept = np.concatenate([[intercept[0] + shift], intercept[1:]])
+        if loss is Loss.SQUARED or abs(shift) < SMALL_SHIFT:
+            break
+    return intercept

@@ -13,11 +13,12 @@ from pyspark.sql import DataFrame, SparkSession
 
 from spark_fm.core.scaling import FeatureCounts, FeatureScaling, evenness
 from spark_fm.core.settings import Scale, Settings
+from spark_fm.engine.census import Census
 from spark_fm.engine.columns import training_columns
 from spark_fm.engine.features import occurring_features
 from spark_fm.engine.jobs import collect, persist
 from spark_fm.engine.pack import COUNTS_ROW, NOT_STATISTICS, PACKED_DDL, pack
-from spark_fm.engine.partition import Census, Deal, Places, Union, dealt_rows, partition_keys
+from spark_fm.engine.partition import Deal, Places, Union, dealt_rows, partition_keys
 from spark_fm.engine.request import Columns, FeaturesKind
 from spark_fm.engine.transport import Shipped, is_connect, ship
 from spark_fm.engine.units import FrameUnits, RddUnits, Units
@@ -35,6 +36,7 @@ class Statistics:
     nonzeros: int
     training_rows: int
     weight_sum: float
+    weight_squares: float
     weighted: bool
     label_mean: float
     label_variance: float
@@ -54,6 +56,13 @@ class Statistics:
     def census(self) -> Census:
         """All that was counted."""
         return sum(self.sources.values(), Census())
+
+    @property
+    def effective(self) -> float:
+        """The part of as many rows of equal weights that says as much as the training rows (L. Kish, Survey Sampling,
+        1965): (sum of c)^2 / (rows * sum of c^2).
+        """
+        return self.weight_sum**2 / (self.training_rows * self.weight_squares)
 
     def scale(self, settings: Settings, energy: float = 0.0) -> Scale:
         """The units of training; ``energy`` is that of the features' scaling."""
@@ -144,7 +153,10 @@ class PackedData:
             keys = [of_partitions[partition % partitions] for partition, _ in places.all()]
         else:
             keys = partition_keys(self.spark, len(places.all()))
-        dealt = dealt_rows(self.blocks, Deal(keys, places, held_out, settings.seed, self._union(settings)))
+        orders = Deal.of(
+            keys, places, held_out, settings.seed, self.statistics.sources, self._union(settings)
+        )
+        dealt = dealt_rows(self.blocks, orders)
         each = self.statistics.nonzeros / (partitions * parts)
         own_dictionaries = each < self.features.ids.size * NONZEROS_OF_THE_WHOLE_UNION
         if as_frame:
@@ -229,6 +241,7 @@ def _statistics(rows: list[dict[str, Any]], columns: Columns) -> Statistics:
         nonzeros=sum(row["nonzeros"] for row in rows),
         training_rows=training_rows,
         weight_sum=weight_sum,
+        weight_squares=math.fsum(row["weight_squares"] for row in rows),
         weighted=weights[0] < weights[1],
         label_mean=mean,
         label_variance=spread / weight_sum,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from spark_fm.core.fit import REFIT_ABOVE, held_out_rows, judged, refit_settings, refitted
+from spark_fm.core.fit import REFIT_ABOVE, held_out_rows, judged, levelled, refit_settings, refitted
 from spark_fm.core.loss import Loss
 from spark_fm.core.merge import packed_width
 from spark_fm.core.parameters import Parameters, padded
@@ -29,8 +29,9 @@ SECONDS_A_TASK = 0.3
 LARGEST_IN_MEMORY = 2 * 2**30
 WARM_UP_ROWS = 1_000
 FEWEST_ROWS_A_ROUND = 100
-MOST_ROUNDS = 8
-SMALL_SHIFT = 0.1
+FEWEST_ROUNDS, MOST_ROUNDS = 8, 24
+ROWS_OF_FEWEST_ROUNDS = 50_000
+ROWS_A_PARTITION_OF_MORE = 15
 
 Report = Callable[["FitEpoch"], None]
 
@@ -86,11 +87,20 @@ def decide_partitions(statistics: Statistics, factor_size: int, most: int) -> in
     return max(1, min(most, round(seconds / SECONDS_A_TASK)))
 
 
-def decide_rounds(rows: int, partitions: int) -> int:
-    """Eight merges per epoch, as long as a partition's part has 100 rows; one partition needs none."""
+def decide_rounds(rows: float, partitions: int, effective: float = 1.0) -> int:
+    """Merges per epoch: eight, as long as a partition's part of the rows has 100; one partition needs none.
+
+    Partitions of fewer than 50,000 rows gain from more, up to 24, as long as a part has 15 rows for each partition:
+    small parts of many partitions lose more by a noisy merge. Rows of uneven weights say as much as the ``effective``
+    part of them.
+    """
     if partitions == 1:
         return 1
-    return max(1, min(MOST_ROUNDS, rows // partitions // FEWEST_ROWS_A_ROUND))
+    each = rows / partitions
+    wanted = FEWEST_ROUNDS * ROWS_OF_FEWEST_ROUNDS / max(each * effective, 1.0)
+    most = min(MOST_ROUNDS, each / (ROWS_A_PARTITION_OF_MORE * partitions))
+    rounds = int(max(FEWEST_ROUNDS, min(wanted, most)))
+    return max(1, min(rounds, int(each) // FEWEST_ROWS_A_ROUND))
 
 
 def bytes_of_updates(
@@ -138,7 +148,9 @@ def fit_packed(
         for epoch in outcome.history:
             report(in_data_units(epoch, settings, start.scale))
     else:
-        rounds = division.rounds_per_epoch or decide_rounds(statistics.training_rows, partitions)
+        rounds = division.rounds_per_epoch or decide_rounds(
+            statistics.training_rows, partitions, statistics.effective
+        )
         outcome, weights = _fit_in_rounds(
             packed, start, replace(division, partitions=partitions, rounds_per_epoch=rounds), report
         )
@@ -236,27 +248,11 @@ def _fit_in_rounds(
         else:
             outcome = run(rounds, settings, settings.prior(judged=False), report)
         if held_out <= REFIT_ABOVE * statistics.rows:
-            outcome = _levelled(rounds, outcome, settings, bool(held_out))
+            outcome = levelled(outcome, lambda state: rounds.level(state, bool(held_out)), settings)
             return outcome, start.finish(outcome.state, scaling)
     logger.info("training %d epochs on all rows", outcome.best_epoch)
     with runner(0) as rounds:
         again = refit_settings(settings, outcome)
         final = run(rounds, again, outcome.prior, lambda epoch: None)
-        outcome = _levelled(rounds, refitted(outcome, final), settings, False)
+        outcome = levelled(refitted(outcome, final), lambda state: rounds.level(state, False), settings)
     return outcome, start.finish(outcome.state, scaling)
-
-
-def _levelled(
-    rounds: RoundsRunner, outcome: Outcome[Parameters], settings: Settings, with_held_out: bool
-) -> Outcome[Parameters]:
-    """The outcome with the intercept that is best for the training rows, all others being as they are."""
-    if not settings.fit_intercept or settings.max_epochs == 0:
-        return outcome
-    state = outcome.state
-    # A shift is interpolated: after a large one a second is exact.
-    for _ in range(2):
-        shift = rounds.level(state, with_held_out).shift(settings.loss)
-        state = replace(state, intercept=state.intercept + np.array([shift, 0.0, 0.0]))
-        if settings.loss is Loss.SQUARED or abs(shift) < SMALL_SHIFT:
-            break
-    return replace(outcome, state=state)

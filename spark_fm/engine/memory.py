@@ -17,9 +17,9 @@ from spark_fm.core.scaling import FeatureCounts, FeatureScaling
 from spark_fm.core.settings import Prior
 from spark_fm.core.training import Epoch, Outcome
 from spark_fm.core.weights import Start
+from spark_fm.engine.census import Census
 from spark_fm.engine.features import Counter
 from spark_fm.engine.jobs import collect
-from spark_fm.engine.partition import Census
 from spark_fm.engine.process import task
 from spark_fm.engine.transport import Shipped
 

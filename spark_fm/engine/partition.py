@@ -6,7 +6,7 @@ positions in the union of all features, ascending. A unit without a dictionary u
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -21,6 +21,7 @@ from spark_fm.core.block import NO_FEATURES, NO_FLAGS, Block, concatenate
 from spark_fm.core.dictionary import Dictionary
 from spark_fm.core.growing import Growing
 from spark_fm.core.scaling import FeatureScaling
+from spark_fm.engine.census import Census, InputChangedError
 from spark_fm.engine.jobs import collect
 from spark_fm.engine.process import task
 from spark_fm.engine.transport import Shipped
@@ -49,54 +50,6 @@ UNITS = pa.schema(
         ("data", pa.binary()),
     ]
 )
-
-
-INPUT_CHANGED = (
-    "the input changed between two computations of it: {}; "
-    "write it to a table, or checkpoint it, and fit that"
-)
-
-
-class InputChangedError(RuntimeError):
-    """The rows that training meets are not those that were counted."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(INPUT_CHANGED.format(what))
-
-
-@dataclass(frozen=True)
-class Census:
-    """What was counted of some rows; adds up. The fingerprints are those of :class:`spark_fm.core.block.Block`."""
-
-    rows: int = 0
-    nonzeros: int = 0
-    fingerprint: int = 0
-    features: int = 0
-
-    @classmethod
-    def of(cls, block: Block) -> "Census":
-        """A block's."""
-        return cls(block.rows, block.nonzeros, block.fingerprint, block.features_fingerprint)
-
-    def __add__(self, other: "Census") -> "Census":
-        return Census(*(mine + more for mine, more in zip(astuple(self), astuple(other), strict=True)))
-
-    def check(self, counted: "Census", where: str) -> None:
-        """Whether these are the rows that were counted.
-
-        Raises
-        ------
-        InputChangedError
-            When they are others.
-        """
-        if self == counted:
-            return
-        if (self.rows, self.nonzeros) == (counted.rows, counted.nonzeros):
-            raise InputChangedError(f"found other labels or features in as many rows{where}")
-        raise InputChangedError(
-            f"found {self.rows} rows with {self.nonzeros} non-zeros{where}, "
-            f"expected {counted.rows} with {counted.nonzeros}"
-        )
 
 
 @dataclass(frozen=True)
@@ -142,14 +95,34 @@ class Union:
 class Deal:
     """How rows are dealt to units; ``keys`` has each unit's shuffle key, in the order of the units' numbers.
 
-    So many rows of all are ``held_out``; 0 where the rows say themselves which are for validation.
+    So many rows of all are ``held_out``; 0 where the rows say themselves which are for validation. ``rows_before`` is
+    how many lie before each source.
     """
 
     keys: list[int]
     places: Places
     held_out: int
     seed: int
+    rows: int
+    rows_before: dict[int, int]
     union: Shipped[Union]
+
+    @classmethod
+    def of(
+        cls,
+        keys: list[int],
+        places: Places,
+        held_out: int,
+        seed: int,
+        sources: dict[int, Census],
+        union: Shipped[Union],
+    ) -> "Deal":
+        """Orders for sources in a random order of their own: which of them hold out the odd row is random."""
+        numbers = sorted(sources)
+        order = [numbers[i] for i in np.random.default_rng([seed, 0x0DD]).permutation(len(numbers))]
+        ends = np.cumsum([0] + [sources[number].rows for number in order]).tolist()
+        before = dict(zip(order, ends[:-1], strict=True))
+        return cls(keys, places, held_out, seed, ends[-1], before, union)
 
 
 # The dictionary of the last run that this worker process has seen: a worker deals many source partitions.
@@ -207,7 +180,7 @@ class _Dealer:
     def deal(self, blocks: Iterable[Block]) -> Iterator[pa.RecordBatch]:
         """Some blocks at a time."""
         counted = self._union.sources.get(self._source, Census())
-        first = _rows_before(self._union.sources, self._orders.seed).get(self._source, 0)
+        first = self._orders.rows_before.get(self._source, 0)
         waiting: list[Block] = []
         number = 0
         for block in blocks:
@@ -235,12 +208,10 @@ class _Dealer:
         order = random.permutation(block.rows)
         flags = block.validation if block.validation.size else np.zeros(block.rows, np.bool_)
         if orders.held_out:
-            rows = sum(census.rows for census in self._union.sources.values())
-            flags = np.zeros(block.rows, np.bool_)
             # Rounded over all rows, so that however they are cut it is as many as were asked for.
-            flags[
-                order[: (first + block.rows) * orders.held_out // rows - first * orders.held_out // rows]
-            ] = True
+            before, after = (row * orders.held_out // orders.rows for row in (first, first + block.rows))
+            flags = np.zeros(block.rows, np.bool_)
+            flags[order[: after - before]] = True
         block = self._union.scaling.apply(replace(block, validation=NO_FLAGS))
         rows_of: dict[tuple[int, int], npt.NDArray[np.intp]] = {}
         training = places.all()[: places.partitions * places.parts]
@@ -262,14 +233,6 @@ class _Dealer:
             if rows_of[unit].size
         ]
         return pa.RecordBatch.from_pylist(found, schema=DEALT)
-
-
-def _rows_before(sources: dict[int, Census], seed: int) -> dict[int, int]:
-    """How many rows lie before each source, in an order of their own: which sources hold out the odd row is random."""
-    numbers = sorted(sources)
-    order = [numbers[i] for i in np.random.default_rng([seed, 0x0DD]).permutation(len(numbers))]
-    ends = np.cumsum([0] + [sources[number].rows for number in order])
-    return dict(zip(order, ends[:-1].tolist(), strict=True))
 
 
 @task

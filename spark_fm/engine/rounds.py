@@ -16,8 +16,8 @@ from spark_fm.core.parameters import TAIL, Parameters
 from spark_fm.core.rounded import Rounded
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan, Result
+from spark_fm.engine.census import Census
 from spark_fm.engine.jobs import parallelism
-from spark_fm.engine.partition import Census
 from spark_fm.engine.reduce import Updates, merged
 from spark_fm.engine.transport import Shipped, ship
 from spark_fm.engine.units import Units

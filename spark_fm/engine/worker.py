@@ -19,7 +19,7 @@ from spark_fm.core.rounded import Rounded
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan, Totals
 from spark_fm.engine.arrow import binary_array
-from spark_fm.engine.partition import Census
+from spark_fm.engine.census import Census
 from spark_fm.engine.process import table_of, task
 from spark_fm.engine.transport import Shipped
 

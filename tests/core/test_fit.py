@@ -16,6 +16,7 @@ from spark_fm.core.fit import (
     refit_settings,
     refitted,
 )
+from spark_fm.core.level import Level
 from spark_fm.core.local import scaled
 from spark_fm.core.loss import Loss
 from spark_fm.core.scaling import FeatureScaling
@@ -320,11 +321,15 @@ def test_mean_prediction_of_a_fit_is_the_labels(loss):
     ordered, _, _ = prepared(block, SETTINGS)
     away = replace(found, state=replace(found.state, intercept=found.state.intercept + 0.3))
     rows = np.arange(block.rows, dtype=np.int32)
+
+    def measured(state):
+        return Level.of(state.table, float(state.intercept[0]), ordered, rows, loss)
+
     if loss is Loss.SQUARED:
-        back = levelled(away, ordered, rows, SETTINGS)
+        back = levelled(away, measured, SETTINGS)
         assert back.state.intercept[0] == pytest.approx(found.state.intercept[0], abs=1e-4)
     without = replace(SETTINGS, loss=loss, fit_intercept=False)
-    assert levelled(away, ordered, rows, without) is away
+    assert levelled(away, measured, without) is away
 
 
 def with_numbers(rows, seed=0):

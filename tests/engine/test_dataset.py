@@ -8,9 +8,9 @@ from pyspark.sql import functions as F
 from spark_fm.core.block import Block
 from spark_fm.core.loss import Loss
 from spark_fm.core.settings import Scale, Settings
+from spark_fm.engine.census import Census
 from spark_fm.engine.dataset import PackedData
 from spark_fm.engine.jobs import collect
-from spark_fm.engine.partition import Census
 from spark_fm.engine.request import Columns
 
 SETTINGS = Settings(Loss.SQUARED)
@@ -30,6 +30,7 @@ def test_statistics_are_those_of_the_training_rows(frame):
     assert (found.rows, found.training_rows, found.validation_rows) == (20, 16, 4)
     assert (found.nonzeros, found.evenness) == (40, pytest.approx(1.0))
     assert found.weight_sum == c.sum()
+    assert found.effective == pytest.approx(c.sum() ** 2 / (16 * (c**2).sum()))
     assert found.label_mean == pytest.approx(np.average(y, weights=c))
     assert found.label_variance == pytest.approx(np.average((y - found.label_mean) ** 2, weights=c))
     assert (found.label_min, found.label_max) == (1.0, 19.0)

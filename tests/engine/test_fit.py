@@ -7,6 +7,7 @@ from spark_fm import FMRegressor
 from spark_fm.core.loss import Loss
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Epoch
+from spark_fm.engine.census import Census
 from spark_fm.engine.dataset import Statistics
 from spark_fm.engine.fit import (
     Division,
@@ -16,11 +17,11 @@ from spark_fm.engine.fit import (
     decide_rounds,
     in_data_units,
 )
-from spark_fm.engine.partition import Census
 
 DATA = Statistics(
-    rows=100_000, nonzeros=1_000_000, training_rows=100_000, weight_sum=100_000.0, label_mean=0.0,
-    label_variance=1.0, label_min=-1.0, label_max=1.0, weighted=False, num_features=1000, features=1000, evenness=1.0,
+    rows=100_000, nonzeros=1_000_000, training_rows=100_000, weight_sum=100_000.0, weight_squares=100_000.0,
+    label_mean=0.0, label_variance=1.0, label_min=-1.0, label_max=1.0, weighted=False,
+    num_features=1000, features=1000, evenness=1.0,
     sources={source: Census(12_500, 125_000, 0) for source in range(8)},
 )  # fmt: skip
 
@@ -43,14 +44,22 @@ def test_partitions_grow_with_the_factor_size():
 @pytest.mark.parametrize("partitions", [1, 2, 8, 64, 1000, 10**6])
 def test_rounds_leave_each_partition_a_hundred_rows_a_round(partitions):
     rounds = decide_rounds(DATA.training_rows, partitions)
-    assert 1 <= rounds <= 8
+    assert 1 <= rounds <= 24
     assert rounds == 1 or DATA.training_rows / partitions / rounds >= 100
 
 
 def test_rounds_are_more_than_one_where_there_are_rows():
     assert decide_rounds(DATA.training_rows, 1) == 1
-    assert decide_rounds(DATA.training_rows, 2) == decide_rounds(DATA.training_rows, 8) == 8
     assert [decide_rounds(rows, 8) for rows in (0, 800, 1599, 1600, 6399, 6400)] == [1, 1, 1, 2, 7, 8]
+    assert decide_rounds(10**6, 8) == decide_rounds(10**9, 8) == 8
+
+
+def test_rounds_are_more_where_partitions_have_few_rows_or_uneven_weights():
+    assert [decide_rounds(2 * rows, 2) for rows in (50_000, 25_000, 10_000)] == [8, 16, 24]
+    assert [decide_rounds(2 * 10**5, 2, effective) for effective in (1.0, 0.25, 0.1)] == [8, 16, 24]
+    # But the parts of many partitions would have too few rows.
+    assert decide_rounds(64 * 10_000, 64) == 10
+    assert decide_rounds(64 * 5_000, 64) == 8
 
 
 def test_bytes_of_updates_are_those_of_the_features_that_each_task_meets():

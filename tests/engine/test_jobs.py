@@ -2,6 +2,7 @@ import pyarrow as pa
 import pytest
 from pyspark.errors import PySparkException
 
+from spark_fm.engine.census import InputChangedError
 from spark_fm.engine.jobs import (
     BATCH_SIZE,
     collect,
@@ -10,7 +11,6 @@ from spark_fm.engine.jobs import (
     plain_errors,
     small_batches,
 )
-from spark_fm.engine.partition import InputChangedError
 
 
 @pytest.mark.parametrize("module", ["numba", "numba.core"])

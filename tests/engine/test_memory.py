@@ -12,8 +12,8 @@ from spark_fm.core.parameters import TAIL, padded
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.weights import Start
 from spark_fm.engine import memory
+from spark_fm.engine.census import Census, InputChangedError
 from spark_fm.engine.memory import train_all, train_in_one_task
-from spark_fm.engine.partition import Census, InputChangedError
 from spark_fm.engine.transport import Shipped
 from tests.core.planted import planted_block
 from tests.oracle import counts_of

@@ -162,7 +162,7 @@ def test_pack_gives_a_row_with_statistics_for_each_block(monkeypatch):
     assert (found["rows"], found["training_rows"], found["nonzeros"]) == (3, 2, 3)
     assert found["roots"] == pytest.approx(2**0.5 + 1.0)
     # Sums are over the training rows.
-    assert (found["weight_sum"], found["label_sum"]) == (3.0, 5.0)
+    assert (found["weight_sum"], found["weight_squares"], found["label_sum"]) == (3.0, 5.0, 5.0)
     assert (found["weight_min"], found["weight_max"]) == (1.0, 2.0)
     assert found["label_spread"] == pytest.approx((1 - 5 / 3) ** 2 + 2 * (2 - 5 / 3) ** 2)
     assert (found["label_min"], found["label_max"]) == (1.0, 2.0)

@@ -11,12 +11,11 @@ from pyspark.sql import functions as F
 from spark_fm.core.block import NO_FEATURES, Block
 from spark_fm.core.scaling import FeatureScaling
 from spark_fm.engine import partition
+from spark_fm.engine.census import Census, InputChangedError
 from spark_fm.engine.partition import (
     DEALT,
     UNITS,
-    Census,
     Deal,
-    InputChangedError,
     Places,
     Union,
     deal,
@@ -89,7 +88,7 @@ def orders_of(sources, places, held_out=0, seed=0, features=None, scaling=None):
     keys = list(range(100, 100 + len(places.all())))
     scaling = scaling or FeatureScaling.identity(features.size)
     union = Union(f"test run {features.tobytes()}", features, scaling, sources)
-    return Deal(keys, places, held_out, seed, Shipped(None, union))
+    return Deal.of(keys, places, held_out, seed, sources, Shipped(None, union))
 
 
 def dealt_sources(sources, orders):

@@ -13,7 +13,8 @@ from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan
 from spark_fm.core.weights import Start
 from spark_fm.engine import rounds
-from spark_fm.engine.partition import UNITS, UNITS_DDL, Census, InputChangedError, Places
+from spark_fm.engine.census import Census, InputChangedError
+from spark_fm.engine.partition import UNITS, UNITS_DDL, Places
 from spark_fm.engine.rounds import RoundsRunner
 from spark_fm.engine.units import FrameUnits, RddUnits
 from spark_fm.engine.worker import PHASES, Fixed, UnitTotals

@@ -14,7 +14,8 @@ from spark_fm.core.rounded import Rounded
 from spark_fm.core.settings import Scale, Settings
 from spark_fm.core.training import Plan, Totals
 from spark_fm.core.weights import Start
-from spark_fm.engine.partition import UNITS, Census
+from spark_fm.engine.census import Census
+from spark_fm.engine.partition import UNITS
 from spark_fm.engine.reduce import Updates, sum_shard
 from spark_fm.engine.transport import Shipped
 from spark_fm.engine.worker import (

@@ -32,7 +32,7 @@ def test_raw_columns_are_as_good_as_standardised_ones(spark, partitions, shift):
             (float(y), Vectors.dense([c, 7.0, o, 1.0 - o]))
             for y, c, o in zip(label, column, other, strict=True)
         ]
-        model = FMRegressor(factorSize=2, maxIter=20, seed=1, numPartitions=partitions).fit(
+        model = FMRegressor(factorSize=2, maxIter=12, seed=1, numPartitions=partitions, roundsPerEpoch=2).fit(
             frame(spark, rows)
         )
         return rmse(model, rows)
@@ -67,7 +67,7 @@ def test_one_long_row_is_not_felt_by_the_others(spark, long):
 
 def test_held_out_rows_do_not_depend_on_the_sources(ratings):
     settings = {"numPartitions": 2, "roundsPerEpoch": 1, "maxIter": 2, "factorSize": 2}
-    few, many = (FMRegressor(**settings).fit(ratings.repartition(n)).summary for n in (2, 150))
+    few, many = (FMRegressor(**settings).fit(ratings.repartition(n)).summary for n in (2, 40))
     assert few.validationRows == many.validationRows == round(0.1 * ratings.count())
     assert not np.isnan(many.validationLoss).any()
 
