@@ -1,26 +1,26 @@
 """Factorization Machines for classification: drop-in replacements of pyspark.ml.classification's."""
 
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from pyspark import keyword_only
 from pyspark.ml.functions import array_to_vector
-from pyspark.ml.linalg import DenseVector, Vector
+from pyspark.ml.linalg import DenseVector
 from pyspark.ml.param.shared import HasProbabilityCol, HasRawPredictionCol, HasThresholds
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_fm.core.loss import Loss
-from spark_fm.engine.udf import as_rows
 from spark_fm.estimator import FMEstimator
+from spark_fm.explain import Row
 from spark_fm.model import FMModel
+from spark_fm.params import FMParams
 
 C = TypeVar("C", bound="_ClassifierParams")
-PARTS = "__spark_fm_z"
+RAW = "__spark_fm_z"
 
 
-class _ClassifierParams(HasRawPredictionCol, HasProbabilityCol, HasThresholds):
+class _ClassifierParams(FMParams, HasRawPredictionCol, HasProbabilityCol, HasThresholds):
     """Output columns and thresholds."""
 
     def setRawPredictionCol(self: C, value: str) -> C:
@@ -38,6 +38,13 @@ class _ClassifierParams(HasRawPredictionCol, HasProbabilityCol, HasThresholds):
         """
         return self._set(thresholds=value)
 
+    def _output_columns(self) -> list[str]:
+        return [self.getRawPredictionCol(), self.getProbabilityCol(), self.getPredictionCol()]
+
+    def _check_scoring(self, dataset: DataFrame) -> None:
+        self._two_thresholds()
+        super()._check_scoring(dataset)
+
     def _two_thresholds(self) -> tuple[float, float] | None:
         """The thresholds, None when there are none.
 
@@ -54,7 +61,7 @@ class _ClassifierParams(HasRawPredictionCol, HasProbabilityCol, HasThresholds):
         return found[0], found[1]
 
 
-class FMClassificationModel(FMModel, _ClassifierParams):
+class FMClassificationModel(_ClassifierParams, FMModel):
     """Model fitted by :class:`FMClassifier`: P(label = 1) = 1 / (1 + exp(-z(x))), see
     :class:`spark_fm.model.FMModel`.
     """
@@ -64,18 +71,18 @@ class FMClassificationModel(FMModel, _ClassifierParams):
         """Number of classes: 2."""
         return 2
 
-    def predictRaw(self, value: Vector | Sequence[int]) -> DenseVector:
-        """[-z, z] of one row: a vector of size numFeatures, or a list of feature ids."""
+    def predictRaw(self, value: Row) -> DenseVector:
+        """[-z, z] of one row: a vector of size numFeatures, or feature ids (a list, a tuple or an integer array)."""
         z = self._raw(value)
         return DenseVector([-z, z])
 
-    def predictProbability(self, value: Vector | Sequence[int]) -> DenseVector:
+    def predictProbability(self, value: Row) -> DenseVector:
         """[P(label = 0), P(label = 1)] of one row."""
         z = self._raw(value)
         with np.errstate(over="ignore"):
             return DenseVector(1.0 / (1.0 + np.exp(np.array([z, -z]))))
 
-    def predict(self, value: Vector | Sequence[int]) -> float:
+    def predict(self, value: Row) -> float:
         """The predicted label of one row, 0.0 or 1.0."""
         thresholds = self._two_thresholds()
         if thresholds is None:
@@ -86,15 +93,14 @@ class FMClassificationModel(FMModel, _ClassifierParams):
         return float(one > zero)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
-        outputs = self._outputs(F.col(PARTS))
-        for name in outputs:
-            self._check_output(dataset, name)
+        self._check_scoring(dataset)
+        outputs = self._outputs(F.col(RAW))
         if not outputs:
             return dataset
-        scored = as_rows(dataset).withColumn(PARTS, self._score_column(dataset))
+        scored = self._with_raw_score(dataset, RAW)
         for name, column in outputs.items():
             scored = scored.withColumn(name, column)
-        return scored.drop(PARTS)
+        return scored.drop(RAW)
 
     def _outputs(self, z: Column) -> dict[str, Column]:
         """The columns that are asked for; an empty name suppresses a column."""
@@ -105,12 +111,12 @@ class FMClassificationModel(FMModel, _ClassifierParams):
         columns = {
             self.getRawPredictionCol(): array_to_vector(F.array(-z, z)),
             self.getProbabilityCol(): array_to_vector(F.array(p0, p1)),
-            self.getPredictionCol(): F.when(positive, 1.0).otherwise(0.0),
+            self.getPredictionCol(): F.when(F.isnan(z), z).when(positive, 1.0).otherwise(0.0),
         }
         return {name: column for name, column in columns.items() if name}
 
 
-class FMClassifier(FMEstimator[FMClassificationModel], _ClassifierParams):
+class FMClassifier(_ClassifierParams, FMEstimator[FMClassificationModel]):
     """Factorization Machine binary classification: minimises the log-loss with AdaGrad.
 
     Labels are 0 and 1. Training scales each feature by the root mean square of its non-zero values, so one
@@ -158,6 +164,7 @@ class FMClassifier(FMEstimator[FMClassificationModel], _ClassifierParams):
         roundsPerEpoch: int = 0,
         initialModel: FMClassificationModel | None = None,
         normalize: bool = False,
+        handleInvalid: str = "error",
         verbose: bool = False,
     ) -> None:
         super().__init__()

@@ -152,6 +152,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         return model
 
     def _fit(self, dataset: DataFrame) -> M:
+        self._check_scoring(dataset)
         begun = time.perf_counter()
         with PackedData.of(dataset, self._columns()) as packed:
             return self._fit_packed(packed, time.perf_counter() - begun)
@@ -164,6 +165,8 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         A thread-safe iterator of (index of the param map, model).
         """
         estimators = [self.copy(extra) for extra in paramMaps]
+        for estimator in estimators:
+            estimator._check_scoring(dataset)
         return _FitIterator(estimators, dataset)
 
     def _fit_packed(self, packed: PackedData, seconds: float) -> M:

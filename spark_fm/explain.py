@@ -1,16 +1,21 @@
 """One row at a time, on the driver: its score, and the parts that add up to it."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pyspark.ml.linalg import SparseVector, Vector
 
 from spark_fm.core.weights import Weights
+from spark_fm.engine.arrow import LARGEST
 
 LongArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]
+Row = Vector | Sequence[int] | npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -35,15 +40,42 @@ class Explanation:
         return self.intercept + sum(self.linear.values()) + sum(self.pairs.values())
 
 
-def sparse_of(
-    value: Vector | Sequence[int], num_features: int, normalize: bool
-) -> tuple[LongArray, DoubleArray]:
-    """Ids (int64) and values (float64) of the non-zeros of a vector, or of a list of ids with values of 1.
+def _ids_of(value: object) -> LongArray:
+    """Feature ids as int64.
 
     Raises
     ------
+    TypeError
+        When it is no list, tuple or array of integers.
     ValueError
-        When a vector's size is not ``num_features``, a value is not finite, or a list has an id below 0 or twice.
+        When one of them is below 0, or has more than 63 bits.
+    """
+    if isinstance(value, np.ndarray | array):
+        found = np.asarray(value)
+        value = found.tolist() if found.ndim == 1 else [found]
+    if not isinstance(value, list | tuple) or not all(
+        isinstance(i, Integral) and not isinstance(i, bool) for i in value
+    ):
+        raise TypeError(
+            f"found {value!r}, expected a vector (pyspark.ml.linalg), or feature ids: integers in a list, a tuple or "
+            "an array"
+        )
+    for i in value:
+        if not 0 <= i < 2**63:
+            raise ValueError(f"found the id {i}, expected integers from 0 to 2^63 - 1")
+    return np.array([int(i) for i in value], np.int64)
+
+
+def sparse_of(value: Row, num_features: int, normalize: bool) -> tuple[LongArray, DoubleArray]:
+    """Ids (int64) and values (float64) of the non-zeros of a vector, or of feature ids, whose value is how often each
+    occurs.
+
+    Raises
+    ------
+    TypeError
+        When it is neither.
+    ValueError
+        When a vector's size is not ``num_features``, a value is not finite, or an id is below 0.
     """
     if isinstance(value, Vector):
         if len(value) != num_features:
@@ -56,12 +88,13 @@ def sparse_of(
         else:
             ids, values = np.arange(num_features), np.asarray(value.toArray(), np.float64)
     else:
-        ids = np.asarray(list(value), np.int64)
-        values = np.ones(ids.size)
-        if (ids < 0).any() or np.unique(ids).size != ids.size:
-            raise ValueError(f"found the ids {ids.tolist()}, expected each once and none below 0")
-    if not np.isfinite(values).all():
-        raise ValueError(f"found the value {values[~np.isfinite(values)][0]}, expected finite numbers")
+        ids, counts = np.unique(_ids_of(value), return_counts=True)
+        values = counts.astype(np.float64)
+    wrong = ~(np.abs(values) <= LARGEST)
+    if wrong.any():
+        raise ValueError(
+            f"found the value {values[wrong][0]}, expected a finite number of at most {LARGEST:.3g}"
+        )
     if normalize and values.any():
         values = values / np.abs(values).max()
         values = values / np.sqrt(values @ values)

@@ -1,21 +1,20 @@
 """What a fitted classifier and a fitted regressor share."""
 
 from abc import ABCMeta
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from pyspark.ml.base import Model
-from pyspark.ml.linalg import DenseMatrix, DenseVector, Vector
+from pyspark.ml.linalg import DenseMatrix, DenseVector
 from pyspark.ml.param import Param
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 
 from spark_fm.core.weights import Weights
-from spark_fm.engine.columns import features_kind, field_of, quoted
-from spark_fm.engine.scoring import Scorer, raw_score
+from spark_fm.engine.columns import features_kind, field_of
+from spark_fm.engine.scoring import Invalid, Scorer, with_raw_score
 from spark_fm.engine.transport import Shipped, application_of, ship
-from spark_fm.explain import Explanation, explain, raw_prediction, sparse_of
-from spark_fm.params import FMModelParams
+from spark_fm.explain import Explanation, Row, explain, raw_prediction, sparse_of
+from spark_fm.params import FMParams
 from spark_fm.persistence import FMPersistable
 from spark_fm.summary import FMTrainingSummary
 
@@ -23,7 +22,7 @@ M = TypeVar("M", bound="FMModel")
 ParamMap = dict[Param[Any], Any]
 
 
-class FMModel(Model, FMModelParams, FMPersistable, metaclass=ABCMeta):
+class FMModel(Model, FMParams, FMPersistable, metaclass=ABCMeta):
     """A fitted Factorization Machine.
 
     z(x) = w0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j   (S. Rendle, Factorization Machines, ICDM 2010)
@@ -75,7 +74,7 @@ class FMModel(Model, FMModelParams, FMPersistable, metaclass=ABCMeta):
 
     @property
     def hasSummary(self) -> bool:
-        """Whether there is a training summary: not after loading."""
+        """Whether there is a training summary: not where a model of version 0.1 was loaded."""
         return self._summary is not None
 
     @property
@@ -85,24 +84,23 @@ class FMModel(Model, FMModelParams, FMPersistable, metaclass=ABCMeta):
         Raises
         ------
         RuntimeError
-            When the model was loaded.
+            When there is none.
         """
         if self._summary is None:
-            raise RuntimeError(f"No training summary available for this {type(self).__name__}: it was loaded")
+            raise RuntimeError(
+                f"No training summary available for this {type(self).__name__}: it was saved without one"
+            )
         return self._summary
 
-    def _scorer(self) -> Scorer:
-        return Scorer(self._weights, self._num_features, self.getNormalize())
-
-    def _raw(self, value: Vector | Sequence[int]) -> float:
+    def _raw(self, value: Row) -> float:
         return raw_prediction(self._weights, *sparse_of(value, self._num_features, self.getNormalize()))
 
-    def explain(self, value: Vector | Sequence[int]) -> Explanation:
+    def explain(self, value: Row) -> Explanation:
         """The parts of one row's raw prediction z.
 
         Parameters
         ----------
-        value : a vector of size numFeatures, or a list of feature ids
+        value : a vector of size numFeatures, or feature ids in a list, a tuple or an integer array
 
         Returns
         -------
@@ -110,24 +108,24 @@ class FMModel(Model, FMModelParams, FMPersistable, metaclass=ABCMeta):
 
         Raises
         ------
+        TypeError
+            When it is anything else.
         ValueError
-            When the vector has another size.
+            When the vector has another size, a value is not finite, or an id is below 0.
         """
         return explain(self._weights, *sparse_of(value, self._num_features, self.getNormalize()))
 
-    def _check_output(self, dataset: DataFrame, name: str) -> None:
-        if name and name in dataset.columns:
-            raise ValueError(f"Output column {name} already exists.")
-
-    def _score_column(self, dataset: DataFrame) -> Column:
-        """The lazy column of raw predictions."""
+    def _with_raw_score(self, dataset: DataFrame, output: str) -> DataFrame:
+        """The rows with the lazy column ``output`` of raw predictions."""
         name = self.getFeaturesCol()
         kind = features_kind(field_of(dataset, name, "featuresCol").dataType, name)
         # What was shipped is gone with the application that it was shipped in: a notebook may start another.
         application = application_of(dataset.sparkSession)
         if self._shipped is None or self._shipped_in is not application:
-            self._shipped, self._shipped_in = ship(dataset.sparkSession, self._scorer()), application
-        return raw_score(dataset[quoted(name)], self._shipped, kind, name)
+            scorer = Scorer(self._weights, self._num_features)
+            self._shipped, self._shipped_in = ship(dataset.sparkSession, scorer), application
+        invalid = cast(Invalid, self.getHandleInvalid())
+        return with_raw_score(dataset, self._shipped, name, kind, output, self.getNormalize(), invalid)
 
     def setFeaturesCol(self: M, value: str) -> M:
         """Sets the value of featuresCol."""
@@ -136,6 +134,10 @@ class FMModel(Model, FMModelParams, FMPersistable, metaclass=ABCMeta):
     def setPredictionCol(self: M, value: str) -> M:
         """Sets the value of predictionCol."""
         return self._set(predictionCol=value)
+
+    def setHandleInvalid(self: M, value: str) -> M:
+        """Sets the value of handleInvalid."""
+        return self._set(handleInvalid=value)
 
     def copy(self: M, extra: ParamMap | None = None) -> M:
         """A copy with some params changed; the parameters of the model are shared."""

@@ -1,6 +1,7 @@
 """Params of the Factorization Machine estimators and models, with their checks."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,9 +19,13 @@ from pyspark.ml.param.shared import (
     HasValidationIndicatorCol,
     HasWeightCol,
 )
+from pyspark.sql import DataFrame
 
 SOLVERS = ("adagrad",)
+SPARKS_SOLVERS = ("gd", "adamW")
+INVALID = ("error", "skip", "keep")
 T = TypeVar("T")
+P = TypeVar("P", bound="FMParams")
 
 
 def _checked(
@@ -62,20 +67,51 @@ def _not_negative(name: str) -> Callable[[Any], float]:
     )
 
 
+def _one_of(name: str, choices: Sequence[str]) -> Callable[[Any], str]:
+    return checked(
+        name, TypeConverters.toString, lambda value: value in choices, f"one of: {', '.join(choices)}"
+    )
+
+
+def _solver(value: Any) -> str:
+    if value in SPARKS_SOLVERS:
+        warnings.warn(
+            f"solver: {value!r} is one of pyspark.ml's; spark_fm trains with {SOLVERS[0]!r} instead",
+            stacklevel=2,
+        )
+        return SOLVERS[0]
+    return _one_of("solver", SOLVERS)(value)
+
+
 def _param(name: str, doc: str, convert: Callable[[Any], T]) -> "Param[T]":
     return Param(Params._dummy(), name, doc, typeConverter=convert)
 
 
-def _model_or_path(value: Any) -> Any:
-    if value is None or hasattr(value, "weights"):
+def _model(value: Any) -> Any:
+    if hasattr(value, "weights"):
         return value
     raise TypeError(
         f"initialModel: found {type(value).__name__}, expected a fitted Factorization Machine model"
     )
 
 
-class FMModelParams(HasFeaturesCol, HasLabelCol, HasPredictionCol):
-    """What a model keeps of its estimator's params because scoring needs it."""
+class FMParams(
+    HasFeaturesCol,
+    HasLabelCol,
+    HasPredictionCol,
+    HasMaxIter,
+    HasStepSize,
+    HasTol,
+    HasSeed,
+    HasFitIntercept,
+    HasRegParam,
+    HasWeightCol,
+    HasValidationIndicatorCol,
+):
+    """Params of the Factorization Machine estimators, which their models have too.
+
+    A param that is set to None has its default.
+    """
 
     factorSize: Param[int] = _param(
         "factorSize",
@@ -88,33 +124,12 @@ class FMModelParams(HasFeaturesCol, HasLabelCol, HasPredictionCol):
         "whether to divide each row's feature values by their Euclidean length, in training and in scoring",
         TypeConverters.toBoolean,
     )
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._setDefault(factorSize=8, normalize=False)
-
-    def getFactorSize(self) -> int:
-        """Gets the value of factorSize or its default value."""
-        return self.getOrDefault(self.factorSize)
-
-    def getNormalize(self) -> bool:
-        """Gets the value of normalize or its default value."""
-        return self.getOrDefault(self.normalize)
-
-
-class FMParams(
-    FMModelParams,
-    HasMaxIter,
-    HasStepSize,
-    HasTol,
-    HasSeed,
-    HasFitIntercept,
-    HasRegParam,
-    HasWeightCol,
-    HasValidationIndicatorCol,
-):
-    """Params of both Factorization Machine estimators."""
-
+    handleInvalid: Param[str] = _param(
+        "handleInvalid",
+        "what becomes of a row that can't be scored (null, of another size, not finite): error (its sentence), "
+        "skip (the row is left out) or keep (its prediction is NaN); training takes valid rows only",
+        _one_of("handleInvalid", INVALID),
+    )
     maxIter: Param[int] = _param(
         "maxIter", "number of epochs (passes over the data) at most; >= 0", _whole("maxIter", 0)
     )
@@ -135,13 +150,8 @@ class FMParams(
     )
     solver: Param[str] = _param(
         "solver",
-        f"optimization algorithm, one of: {', '.join(SOLVERS)}",
-        checked(
-            "solver",
-            TypeConverters.toString,
-            lambda value: value in SOLVERS,
-            f"one of: {', '.join(SOLVERS)}",
-        ),
+        f"optimization algorithm, one of: {', '.join(SOLVERS)}; pyspark.ml's gd and adamW stand for adagrad",
+        _solver,
     )
     regParam: Param[float] = _param(
         "regParam",
@@ -213,11 +223,6 @@ class FMParams(
         "merges of the partitions' updates per epoch; 0 decides by rows and partitions",
         _whole("roundsPerEpoch", 0),
     )
-    initialModel: Param[Any] = _param(
-        "initialModel",
-        "model to start from; features that it does not know get fresh parameters",
-        _model_or_path,
-    )
     verbose: Param[bool] = _param(
         "verbose", "whether to show a progress bar with the losses", TypeConverters.toBoolean
     )
@@ -237,6 +242,9 @@ class FMParams(
             stepSize=0.1,
             tol=1e-6,
             solver="adagrad",
+            factorSize=8,
+            normalize=False,
+            handleInvalid="error",
             seed=0,
             patience=7,
             validationFraction=0.1,
@@ -245,11 +253,48 @@ class FMParams(
             verbose=False,
         )
 
+    def _set(self: P, **kwargs: Any) -> P:
+        for name in [name for name, value in kwargs.items() if value is None]:
+            self.clear(self.getParam(name))
+            del kwargs[name]
+        return super()._set(**kwargs)
+
+    def _output_columns(self) -> list[str]:
+        """Names of the columns that scoring adds; an empty name adds none."""
+        return [self.getPredictionCol()]
+
+    def _check_scoring(self, dataset: DataFrame) -> None:
+        """Whether the columns that scoring adds are new ones.
+
+        Raises
+        ------
+        ValueError
+            When there is such a column, or two have the same name.
+        """
+        # Spark tells no upper from lower case: it would replace the column.
+        taken = {name.lower() for name in dataset.columns}
+        for name in filter(None, self._output_columns()):
+            if name.lower() in taken:
+                raise ValueError(f"Output column {name} already exists.")
+            taken.add(name.lower())
+
     def _penalty(self, own: "Param[float]") -> float:
         """An explicit penalty of a part, else an explicit regParam, else the part's default."""
         if not self.isSet(own) and self.isSet(self.regParam):
             return self.getOrDefault(self.regParam)
         return self.getOrDefault(own)
+
+    def getFactorSize(self) -> int:
+        """Gets the value of factorSize or its default value."""
+        return self.getOrDefault(self.factorSize)
+
+    def getNormalize(self) -> bool:
+        """Gets the value of normalize or its default value."""
+        return self.getOrDefault(self.normalize)
+
+    def getHandleInvalid(self) -> str:
+        """Gets the value of handleInvalid or its default value."""
+        return self.getOrDefault(self.handleInvalid)
 
     def getSolver(self) -> str:
         """Gets the value of solver or its default value."""
@@ -297,10 +342,20 @@ class FMParams(
         """Gets the value of roundsPerEpoch or its default value."""
         return self.getOrDefault(self.roundsPerEpoch)
 
-    def getInitialModel(self) -> Any:
-        """Gets the model to start from, None when there is none."""
-        return self.getOrDefault(self.initialModel) if self.isDefined(self.initialModel) else None
-
     def getVerbose(self) -> bool:
         """Gets the value of verbose or its default value."""
         return self.getOrDefault(self.verbose)
+
+
+class FMEstimatorParams(FMParams):
+    """What an estimator has and its models have not."""
+
+    initialModel: Param[Any] = _param(
+        "initialModel",
+        "model to start from; features that it does not know get fresh parameters",
+        _model,
+    )
+
+    def getInitialModel(self) -> Any:
+        """Gets the model to start from, None when there is none."""
+        return self.getOrDefault(self.initialModel) if self.isDefined(self.initialModel) else None

@@ -1,31 +1,29 @@
 """Factorization Machines for regression: drop-in replacements of pyspark.ml.regression's."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from pyspark import keyword_only
-from pyspark.ml.linalg import Vector
 from pyspark.sql import DataFrame
 
 from spark_fm.core.loss import Loss
-from spark_fm.engine.udf import as_rows
 from spark_fm.estimator import FMEstimator
+from spark_fm.explain import Row
 from spark_fm.model import FMModel
 
 
 class FMRegressionModel(FMModel):
     """Model fitted by :class:`FMRegressor`; the prediction is z(x), see :class:`spark_fm.model.FMModel`."""
 
-    def predict(self, value: Vector | Sequence[int]) -> float:
-        """Predict the label of one row: a vector of size numFeatures, or a list of feature ids."""
+    def predict(self, value: Row) -> float:
+        """The predicted label of one row: a vector of size numFeatures, or feature ids in a list, tuple or array."""
         return self._raw(value)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         name = self.getPredictionCol()
         if not name:
             return dataset
-        self._check_output(dataset, name)
-        return as_rows(dataset).withColumn(name, self._score_column(dataset))
+        self._check_scoring(dataset)
+        return self._with_raw_score(dataset, name)
 
 
 class FMRegressor(FMEstimator[FMRegressionModel]):
@@ -74,6 +72,7 @@ class FMRegressor(FMEstimator[FMRegressionModel]):
         roundsPerEpoch: int = 0,
         initialModel: FMRegressionModel | None = None,
         normalize: bool = False,
+        handleInvalid: str = "error",
         verbose: bool = False,
     ) -> None:
         super().__init__()

@@ -2,13 +2,13 @@
 
 from typing import Any, TypeVar
 
-from spark_fm.params import FMParams
+from spark_fm.params import FMEstimatorParams
 
 S = TypeVar("S", bound="FMSetters")
 
 
-class FMSetters(FMParams):
-    """``setX(value)`` for each param x of :class:`spark_fm.params.FMParams`; returns the estimator itself."""
+class FMSetters(FMEstimatorParams):
+    """``setX(value)`` for each param x of the estimators; returns the estimator itself."""
 
     def setFeaturesCol(self: S, value: str) -> S:
         """Sets the value of featuresCol."""
@@ -109,6 +109,10 @@ class FMSetters(FMParams):
     def setNormalize(self: S, value: bool) -> S:
         """Sets the value of normalize."""
         return self._set(normalize=value)
+
+    def setHandleInvalid(self: S, value: str) -> S:
+        """Sets the value of handleInvalid."""
+        return self._set(handleInvalid=value)
 
     def setVerbose(self: S, value: bool) -> S:
         """Sets the value of verbose."""

@@ -1,6 +1,7 @@
 """What a training run tells: losses by epoch, time by phase, why it stopped."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from math import isnan, nan
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -81,6 +82,31 @@ class FMTrainingSummary:
             seconds=seconds,
             epochSeconds=[epoch.seconds for epoch in fitted.history if epoch.seconds],
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """What JSON can hold: where there is no loss, None."""
+        found = asdict(self)
+        found["trainingLoss"] = [None if isnan(loss) else loss for loss in self.trainingLoss]
+        found["validationLoss"] = [None if isnan(loss) else loss for loss in self.validationLoss]
+        return found
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> "FMTrainingSummary":
+        """The inverse of :meth:`to_json`.
+
+        Raises
+        ------
+        ValueError
+            When an entry is missing, or is none.
+        """
+        names = {field.name for field in fields(cls)}
+        if not isinstance(found, dict) or found.keys() != names:
+            raise ValueError(f"found the summary {found!r}, expected the entries {', '.join(sorted(names))}")
+        losses = {
+            name: [nan if loss is None else float(loss) for loss in found[name]]
+            for name in ("trainingLoss", "validationLoss")
+        }
+        return cls(**(found | losses))
 
     @property
     def totalIterations(self) -> int:

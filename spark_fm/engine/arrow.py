@@ -78,7 +78,9 @@ def read_features(array: pa.Array, kind: str, name: str) -> Sparse:
     if array.null_count:
         row = _first(to_numpy(array.is_null()))
         raise BadInputError(f"column {name!r}: row {row} is null, expected features")
-    return _read_ids(array, name) if kind == "ids" else _read_vectors(array, name)
+    if kind == "ids":
+        return _read_ids(array, name)
+    return _read_arrays(array, name) if kind == "dense" else _read_vectors(array, name)
 
 
 def _read_ids(array: pa.Array, name: str) -> Sparse:
@@ -87,29 +89,48 @@ def _read_ids(array: pa.Array, name: str) -> Sparse:
         row = _row_of(indptr, _first(to_numpy(flat.is_null())))
         raise BadInputError(f"column {name!r}: row {row} has a null id, expected integers >= 0")
     ids = to_numpy(flat).astype(np.int64, copy=False)
-    if first_unsorted(indptr, ids) >= 0:
-        rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
-        ids = ids[np.lexsort((ids, rows))]
-    _check_ids(ids, indptr, name, "ids", -1)
-    return Sparse(indptr, ids, np.empty(0), -1)
+    _check_not_negative(ids, indptr, name, "ids")
+    if first_unsorted(indptr, ids) < 0:
+        return Sparse(indptr, ids, np.empty(0), -1)
+    rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
+    return _counted(ids[np.lexsort((ids, rows))], rows, indptr)
 
 
-def _check_ids(
-    ids: npt.NDArray[np.int64],
-    indptr: npt.NDArray[np.int64],
-    name: str,
-    what: str,
-    size: int,
+def _counted(
+    ids: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], indptr: npt.NDArray[np.int64]
+) -> Sparse:
+    """Each id of a row once, its value being how often it is there: what hashing put on one feature adds up."""
+    new = np.ones(ids.size, np.bool_)
+    new[1:] = (ids[1:] != ids[:-1]) | (rows[1:] != rows[:-1])
+    if new.all():
+        return Sparse(indptr, ids, np.empty(0), -1)
+    starts = np.flatnonzero(new)
+    counts = np.diff(starts, append=ids.size).astype(np.float64)
+    lengths = np.bincount(rows[new], minlength=indptr.size - 1)
+    return Sparse(np.concatenate([[0], np.cumsum(lengths)]), ids[new], counts, -1)
+
+
+def _said(ids: npt.NDArray[np.int64], indptr: npt.NDArray[np.int64], at: int, what: str, problem: str) -> str:
+    """Which row has a problem, and among what."""
+    row = _row_of(indptr, at)
+    return f"row {row} has {problem} among its {what} {_shown(ids[indptr[row] : indptr[row + 1]])}"
+
+
+def _check_not_negative(
+    ids: npt.NDArray[np.int64], indptr: npt.NDArray[np.int64], name: str, what: str
 ) -> None:
-    def message(at: int, problem: str) -> str:
-        row = _row_of(indptr, at)
-        shown = _shown(ids[indptr[row] : indptr[row + 1]])
-        return f"column {name!r}: row {row} has {problem} among its {what} {shown}"
-
     if ids.min(initial=0) < 0:
         at = _first(ids < 0)
-        raise BadInputError(message(at, f"the negative index {ids[at]}") + ", expected >= 0")
-    if size >= 0 and ids.max(initial=-1) >= size:
+        found = _said(ids, indptr, at, what, f"the negative index {ids[at]}")
+        raise BadInputError(f"column {name!r}: {found}, expected >= 0")
+
+
+def _check_indices(ids: npt.NDArray[np.int64], indptr: npt.NDArray[np.int64], name: str, size: int) -> None:
+    def message(at: int, problem: str) -> str:
+        return f"column {name!r}: " + _said(ids, indptr, at, "indices", problem)
+
+    _check_not_negative(ids, indptr, name, "indices")
+    if ids.max(initial=-1) >= size:
         at = _first(ids >= size)
         raise BadInputError(
             message(at, f"the index {ids[at]}") + f", expected less than the vector's size {size}"
@@ -117,17 +138,31 @@ def _check_ids(
     at = first_unsorted(indptr, ids)
     if at >= 0:
         problem = "the duplicate index" if ids[at] == ids[at - 1] else "the unsorted index"
-        expected = "ascending indices without duplicates" if what == "indices" else "each id once"
-        raise BadInputError(message(at, f"{problem} {ids[at]}") + f", expected {expected}")
+        raise BadInputError(
+            message(at, f"{problem} {ids[at]}") + ", expected ascending indices without duplicates"
+        )
+
+
+def _read_arrays(array: pa.Array, name: str) -> Sparse:
+    """Arrays of numbers are dense vectors."""
+    indptr, flat = _lists(array)
+    size = _common_size(np.diff(indptr), name)
+    values = _values(flat, indptr, name)
+    rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
+    return _nonzeros(indptr, rows, np.arange(values.size) - indptr[:-1][rows], values, size, name)
+
+
+def _values(flat: pa.Array, indptr: npt.NDArray[np.int64], name: str) -> npt.NDArray[np.float64]:
+    if flat.null_count:
+        row = _row_of(indptr, _first(to_numpy(flat.is_null())))
+        raise BadInputError(f"column {name!r}: row {row} has a null value, expected numbers")
+    return to_numpy(flat).astype(np.float64, copy=False)
 
 
 def _read_vectors(array: pa.Array, name: str) -> Sparse:
     dense = to_numpy(array.field("type")) == 1
     value_ptr, value_array = _lists(array.field("values"))
-    if value_array.null_count:
-        row = _row_of(value_ptr, _first(to_numpy(value_array.is_null())))
-        raise BadInputError(f"column {name!r}: row {row} has a null value, expected numbers")
-    values = to_numpy(value_array).astype(np.float64, copy=False)
+    values = _values(value_array, value_ptr, name)
     lengths = np.diff(value_ptr)
     rows = np.repeat(np.arange(lengths.size), lengths)
     index_ptr, index_array = _lists(array.field("indices"))
@@ -146,8 +181,19 @@ def _read_vectors(array: pa.Array, name: str) -> Sparse:
             )
         ids = np.arange(values.size) - value_ptr[:-1][rows]
         ids[~dense[rows]] = to_numpy(index_array)
-        _check_ids(ids, value_ptr, name, "indices", size)
+        _check_indices(ids, value_ptr, name, size)
+    return _nonzeros(value_ptr, rows, ids, values, size, name)
 
+
+def _nonzeros(
+    indptr: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.int64],
+    ids: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float64],
+    size: int,
+    name: str,
+) -> Sparse:
+    """The values that are not 0, checked."""
     # Not (|x| <= LARGEST) is also true of NaN. Training computes in float32.
     wrong = ~(np.abs(values) <= LARGEST)
     if wrong.any():
@@ -158,12 +204,12 @@ def _read_vectors(array: pa.Array, name: str) -> Sparse:
         )
     kept = values != 0.0
     if not kept.all():
-        counts = np.bincount(rows[kept], minlength=lengths.size)
-        value_ptr = np.concatenate([[0], np.cumsum(counts)])
+        counts = np.bincount(rows[kept], minlength=indptr.size - 1)
+        indptr = np.concatenate([[0], np.cumsum(counts)])
         ids, values = ids[kept], values[kept]
     if (values == 1.0).all():
         values = np.empty(0)
-    return Sparse(value_ptr, ids, values, size)
+    return Sparse(indptr, ids, values, size)
 
 
 def _common_size(sizes: npt.NDArray[np.int64], name: str) -> int:

@@ -7,6 +7,8 @@ from pyspark.sql.types import (
     ArrayType,
     BooleanType,
     DataType,
+    DoubleType,
+    FloatType,
     IntegerType,
     LongType,
     NumericType,
@@ -33,7 +35,7 @@ def field_of(dataset: DataFrame, name: str, param: str) -> StructField:
 
 
 def features_kind(data_type: DataType, name: str) -> FeaturesKind:
-    """Whether a features column holds vectors or arrays of feature ids.
+    """Whether a features column holds vectors, arrays of feature ids, or arrays of numbers, which are dense vectors.
 
     Raises
     ------
@@ -46,9 +48,12 @@ def features_kind(data_type: DataType, name: str) -> FeaturesKind:
         data_type.elementType, (ShortType, IntegerType, LongType)
     ):
         return "ids"
+    if isinstance(data_type, ArrayType) and isinstance(data_type.elementType, (FloatType, DoubleType)):
+        return "dense"
     raise TypeError(
         f"featuresCol: column {name!r} has type {data_type.simpleString()}, expected a vector "
-        "(pyspark.ml.linalg, as VectorAssembler makes) or array<int> / array<bigint> of feature ids"
+        "(pyspark.ml.linalg, as VectorAssembler makes), array<int> / array<bigint> of feature ids, or "
+        "array<double> / array<float> of one value for each feature"
     )
 
 

@@ -55,21 +55,35 @@ def most_to_collect(limits: dict[str, int]) -> int:
     return min([most // 2 for most in limits.values()] + [MOST_TO_COLLECT])
 
 
-def check_model_size(limits: dict[str, int], features: int, factor_size: int) -> None:
-    """Whether a round's updates, each feature once, fit into the driver.
+def check_collected(limits: dict[str, int], needed: int, what: str, otherwise: str = "") -> None:
+    """Whether so many bytes fit into what the driver may collect.
 
     Raises
     ------
     ValueError
         Naming the setting to raise, and to what.
     """
-    needed = features * (padded(factor_size) + 4) * 4
     for name, most in limits.items():
         if needed > most:
             half = name == MEMORY
             wanted = -(-needed * (2 if half else 1) // GIB) + 1
             raise ValueError(
-                f"a model of {features:,} features that occur and {factor_size} factors sends the driver "
-                f"{needed / GIB:.2g} GiB a round, {'half of ' if half else ''}{name} is {most / GIB:.2g} GiB: start "
-                f"Spark with {name} of {wanted}g or more, choose a smaller factorSize, or hash into fewer features"
+                f"{what} sends the driver {needed / GIB:.2g} GiB, {'half of ' if half else ''}{name} is "
+                f"{most / GIB:.2g} GiB: start Spark with {name} of {wanted}g or more{otherwise}"
             )
+
+
+def check_model_size(limits: dict[str, int], features: int, factor_size: int) -> None:
+    """Whether a round's updates, each feature once, fit into the driver.
+
+    Raises
+    ------
+    ValueError
+        As of :func:`check_collected`.
+    """
+    check_collected(
+        limits,
+        features * (padded(factor_size) + 4) * 4,
+        f"each round of a model of {features:,} features that occur and {factor_size} factors",
+        ", choose a smaller factorSize, or hash into fewer features",
+    )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-FeaturesKind = Literal["vector", "ids"]
+FeaturesKind = Literal["vector", "ids", "dense"]
 
 
 @dataclass(frozen=True)

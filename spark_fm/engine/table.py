@@ -1,5 +1,6 @@
 """A model's weights as a Parquet table, written and read by the workers."""
 
+import zlib
 from collections.abc import Iterator
 from functools import partial
 
@@ -50,14 +51,27 @@ def _read_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pylist([row], schema=CHUNK)
 
 
-def write_weights(spark: SparkSession, weights: Weights, path: str, mode: str) -> None:
+def bytes_of(features: int, factor_size: int) -> int:
+    """How many bytes the parameters of so many features take on their way to the driver."""
+    return features * (12 + 4 * factor_size)
+
+
+def checksum(weights: Weights) -> int:
+    """CRC-32 of a model's parameters, so that they are known again."""
+    found = zlib.crc32(np.float64(weights.intercept).tobytes())
+    for array in (weights.features, weights.linear, weights.factors):
+        found = zlib.crc32(array.tobytes(), found)
+    return found
+
+
+def write_weights(spark: SparkSession, weights: Weights, path: str) -> None:
     """Write a model's weights as Parquet; the workers write, the driver's model is shipped to them."""
     files = max(1, -(-weights.features.size // ROWS_A_FILE))
     shipped = ship(spark, weights)
     try:
         starts = spark.range(0, files * ROWS_A_FILE, ROWS_A_FILE, files)
         rows = starts.mapInArrow(partial(_write_rows, weights=shipped), DATA_DDL)
-        rows.write.mode(mode).parquet(path)
+        rows.write.parquet(path)
     finally:
         shipped.release()
 

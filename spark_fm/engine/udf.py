@@ -53,7 +53,7 @@ def _with_arrow_udf(score: Score, arrow_udf: Any) -> Callable[[Column], Column]:
 
 def _with_pandas_udf(score: Score, kind: FeaturesKind) -> Callable[[Column], Column]:
     def pandas(found: Any) -> pd.DataFrame:
-        scored = score(_ids(found) if kind == "ids" else _vectors(found))
+        scored = score(_vectors(found) if kind == "vector" else _lists(found, kind))
         columns = {name: scored.field(name).to_pandas() for name in ("z", "error")}
         frame: pd.DataFrame = pd.DataFrame(columns)
         return frame
@@ -63,8 +63,8 @@ def _with_pandas_udf(score: Score, kind: FeaturesKind) -> Callable[[Column], Col
     return made
 
 
-def _ids(found: Any) -> pa.Array:
-    return pa.Array.from_pandas(found, type=pa.list_(pa.int64()))
+def _lists(found: Any, kind: FeaturesKind) -> pa.Array:
+    return pa.Array.from_pandas(found, type=pa.list_(pa.int64() if kind == "ids" else pa.float64()))
 
 
 def _vectors(found: pd.DataFrame) -> pa.StructArray:

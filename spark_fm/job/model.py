@@ -3,8 +3,8 @@
 from pyspark.ml import PipelineModel
 from pyspark.sql import SparkSession
 
+from spark_fm.engine.folders import holds_something
 from spark_fm.model import FMModel
-from spark_fm.persistence import path_exists
 
 
 def load_model(spark: SparkSession, path: str) -> PipelineModel:
@@ -15,7 +15,7 @@ def load_model(spark: SparkSession, path: str) -> PipelineModel:
     ValueError
         When there is none, or its last stage is not a Factorization Machine of this package.
     """
-    if not path_exists(spark, f"{path}/metadata"):
+    if not holds_something(spark, f"{path}/metadata"):
         raise ValueError(f"model.path: there is no model at {path}")
     model = PipelineModel.load(path)
     if not isinstance(model.stages[-1], FMModel):

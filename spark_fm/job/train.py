@@ -7,6 +7,7 @@ from typing import Any
 from pyspark.ml import Pipeline
 from pyspark.sql import SparkSession
 
+from spark_fm.engine.folders import holds_something
 from spark_fm.job.command import Steps
 from spark_fm.job.compare import Contender, Contest
 from spark_fm.job.config import Config, required
@@ -16,7 +17,6 @@ from spark_fm.job.read import check_columns, read, split_rows
 from spark_fm.job.report import draw, local_folder, show, show_rows, write_metrics, write_report
 from spark_fm.job.score import scored_rows
 from spark_fm.job.stages import encoders, machine, sparks_own
-from spark_fm.persistence import path_exists
 from spark_fm.summary import FMTrainingSummary
 
 logger = logging.getLogger("spark_fm.job")
@@ -36,7 +36,7 @@ def train(spark: SparkSession, config: Config) -> None:
     estimator, other = machine(config), sparks_own(config)
     path = required(config.model.path, "model.path", "a folder to save the model to")
     folder = local_folder(config.report.folder)
-    if not config.model.overwrite and path_exists(spark, path):
+    if not config.model.overwrite and holds_something(spark, path):
         raise FileExistsError(f"model.path: there is something at {path}; model.overwrite = true replaces it")
     with steps.step("read"):
         data = read(spark, config.input)

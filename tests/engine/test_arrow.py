@@ -1,4 +1,5 @@
 import re
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
@@ -59,6 +60,24 @@ def test_ids_become_ascending_features(rows, data):
 @pytest.mark.parametrize("kind", [pa.int16(), pa.int32(), pa.int64()])
 def test_ids_of_every_width_are_read(kind):
     assert rows_of(read_features(id_lists([3, 1], [], kind=kind), "ids", "x")) == [{1: 1.0, 3: 1.0}, {}]
+
+
+def test_repeated_ids_count_as_often_as_they_occur():
+    found = read_features(id_lists([5, 2, 5], [], [7, 7, 7], [1, 2]), "ids", "x")
+    assert rows_of(found) == [{2: 1.0, 5: 2.0}, {}, {7: 3.0}, {1: 1.0, 2: 1.0}]
+
+
+@given(st.lists(st.lists(st.integers(0, 6), max_size=9), max_size=6))
+def test_ids_are_counted_whatever_their_order(lists):
+    found = read_features(id_lists(*lists), "ids", "x")
+    assert rows_of(found) == [dict(Counter(ids)) for ids in lists]
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
+def test_arrays_of_numbers_are_dense_vectors(kind):
+    array = pa.array([[0.0, 2.5, 1.0], [1.0, 0.0, -3.0]], pa.list_(kind))
+    found = read_features(array, "dense", "x")
+    assert (found.size, rows_of(found)) == (3, [{1: 2.5, 2: 1.0}, {0: 1.0, 2: -3.0}])
 
 
 @pytest.mark.parametrize(
@@ -123,10 +142,20 @@ BAD = {
         "column 'x': row 0 has the duplicate index 2 among its indices [2, 2, 3], "
         "expected ascending indices without duplicates",
     ),
-    "duplicate id": (
-        id_lists([1], [5, 2, 5]),
-        "ids",
-        "column 'x': row 1 has the duplicate index 5 among its ids [2, 5, 5], expected each id once",
+    "null in an array": (
+        pa.array([[1.0, 2.0], [1.0, None]]),
+        "dense",
+        "column 'x': row 1 has a null value, expected numbers",
+    ),
+    "NaN in an array": (
+        pa.array([[1.0, float("nan")]]),
+        "dense",
+        "column 'x': row 0 has the value nan at index 1, expected a finite number of at most 3.4e+38",
+    ),
+    "arrays of two sizes": (
+        pa.array([[1.0, 2.0], [1.0]]),
+        "dense",
+        "column 'x': vectors of different sizes: row 0 has 2, row 1 has 1, expected one size",
     ),
     "negative index": (
         vectors(sparse(9, [-3, 2], [1.0, 1.0])),
@@ -136,7 +165,7 @@ BAD = {
     "negative id": (
         id_lists([4, -1]),
         "ids",
-        "column 'x': row 0 has the negative index -1 among its ids [-1, 4], expected >= 0",
+        "column 'x': row 0 has the negative index -1 among its ids [4, -1], expected >= 0",
     ),
     "index beyond the size": (
         vectors(sparse(3, [1, 3], [1.0, 1.0])),
@@ -164,7 +193,7 @@ def test_bad_features_are_told_in_a_sentence(array, kind, sentence):
 
 def test_long_rows_are_shown_by_their_beginning():
     with pytest.raises(BadInputError, match=re.escape("[0, 1, 2, 3, 4, 5, 6, 7, ...]")):
-        read_features(id_lists([*range(20), 19]), "ids", "x")
+        read_features(id_lists([*range(20), -1]), "ids", "x")
 
 
 def test_bad_row_of_a_slice_is_counted_within_the_slice():

@@ -67,11 +67,11 @@ def test_model_that_fits_is_let_through():
     [
         (
             RESULT_SIZE,
-            r"7.5 GiB a round, spark.driver.maxResultSize is 1 GiB: start Spark with .* of 9g or more",
+            r"7.5 GiB, spark.driver.maxResultSize is 1 GiB: start Spark with .* of 9g or more",
         ),
         (
             MEMORY,
-            r"7.5 GiB a round, half of spark.driver.memory is 1 GiB: start Spark with .* of 16g or more",
+            r"7.5 GiB, half of spark.driver.memory is 1 GiB: start Spark with .* of 16g or more",
         ),
     ],
 )

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from spark_fm.core.weights import Weights
 from spark_fm.engine import udf
 from spark_fm.engine.arrow import BadInputError
-from spark_fm.engine.scoring import Scorer, raw_score
+from spark_fm.engine.scoring import Scorer, with_raw_score
 from spark_fm.engine.transport import Shipped
 from tests.engine.batches import dense, id_lists, sparse, vectors
 from tests.oracle import Oracle
@@ -20,8 +20,12 @@ KNOWN = np.array([0, 2, 3, 5])
 WEIGHTS = Weights(KNOWN, ORACLE.w[KNOWN].astype(np.float32), ORACLE.v[KNOWN].astype(np.float32), ORACLE.w0)
 
 
-def scorer(normalize=False):
-    return Scorer(WEIGHTS, 6, normalize)
+def scorer():
+    return Scorer(WEIGHTS, 6)
+
+
+def scored(frame, kind, **options):
+    return with_raw_score(frame, Shipped(None, scorer()), "x", kind, "z", **options)
 
 
 def expected(*rows):
@@ -45,7 +49,7 @@ def test_ids_are_scored_and_unknown_ones_contribute_nothing():
 
 def test_normalized_rows_are_scored_as_rows_of_length_one():
     # The unknown feature 1 counts for the length.
-    found = scorer(normalize=True).score_column(vectors(sparse(6, [0, 1], [3.0, 4.0])), "vector", "x")
+    found = scorer().score_column(vectors(sparse(6, [0, 1], [3.0, 4.0])), "vector", "x", normalize=True)
     assert list(found) == expected({0: 0.6})
 
 
@@ -78,16 +82,15 @@ def test_column_of_vectors(spark, way):
         (Vectors.sparse(6, {}),),
     ]
     frame = spark.createDataFrame(rows, ["x"]).coalesce(1)
-    column = raw_score(frame["x"], Shipped(None, scorer()), "vector", "x")
-    found = frame.select(column.alias("z"))
+    found = scored(frame, "vector")
+    assert found.columns == ["x", "z"]
     assert found.schema["z"].dataType.simpleString() == "double"
     assert [row.z for row in found.collect()] == expected({0: 1.0, 2: 3.0}, {3: 2.0, 5: -1.0}, {})
 
 
 def test_column_of_ids(spark, way):
     frame = spark.createDataFrame([([5, 0],), ([1, 2],), ([],)], "x array<int>").coalesce(1)
-    column = raw_score(frame["x"], Shipped(None, scorer()), "ids", "x")
-    found = [row.z for row in frame.select(column.alias("z")).collect()]
+    found = [row.z for row in scored(frame, "ids").collect()]
     assert found == expected({0: 1.0, 5: 1.0}, {2: 1.0}, {})
 
 
@@ -98,17 +101,46 @@ def test_column_of_ids(spark, way):
         ("vector", None, "column 'x': row 0 is null, expected features"),
         ("ids", None, "column 'x': row 0 is null, expected features"),
         ("ids", [3, None], "column 'x': row 0 has a null id, expected integers >= 0"),
+        ("dense", [1.0, None], "column 'x': row 0 has a null value, expected numbers"),
+        ("dense", [1.0], "column 'x': vectors of size 1, expected 6"),
     ],
 )
 def test_bad_row_raises_its_sentence_when_it_is_computed(spark, way, kind, value, sentence):
     from pyspark.ml.linalg import VectorUDT
-    from pyspark.sql.types import ArrayType, IntegerType, StructField, StructType
+    from pyspark.sql.types import ArrayType, DoubleType, IntegerType, StructField, StructType
 
-    data_type = VectorUDT() if kind == "vector" else ArrayType(IntegerType())
+    data_type = {"vector": VectorUDT(), "ids": ArrayType(IntegerType()), "dense": ArrayType(DoubleType())}[
+        kind
+    ]
     frame = spark.createDataFrame([(value,)], StructType([StructField("x", data_type)]))
-    scored = frame.select(raw_score(frame["x"], Shipped(None, scorer()), kind, "x").alias("z"))
-    with pytest.raises(PySparkException, match=re.escape(sentence)):
-        scored.collect()
+    with pytest.raises(PySparkException, match=re.escape(sentence) + ".*; handleInvalid = 'skip' or 'keep'"):
+        scored(frame, kind).collect()
+
+
+@pytest.mark.parametrize("bad", [[], [0], [3], [0, 1, 6], list(range(7))])
+def test_rows_that_cannot_be_scored_are_skipped_or_kept(spark, way, bad):
+    rows = [(n, [-1, 3] if n in bad else [5, 0]) for n in range(7)]
+    frame = spark.createDataFrame(rows, "n int, x array<int>").coalesce(1)
+    (good,) = scorer().score_column(id_lists([5, 0]), "ids", "x")
+    skipped = scored(frame, "ids", invalid="skip").collect()
+    assert [(row.n, row.z) for row in skipped] == [(n, good) for n in range(7) if n not in bad]
+    kept = scored(frame, "ids", invalid="keep").collect()
+    assert [row.n for row in kept] == list(range(7))
+    assert [n for n, row in enumerate(kept) if np.isnan(row.z)] == bad
+    assert {row.z for row in kept if not np.isnan(row.z)} <= {good}
+
+
+@pytest.mark.parametrize("element", ["double", "float"])
+def test_column_of_arrays_of_numbers_is_one_of_dense_vectors(spark, way, element):
+    frame = spark.createDataFrame([([0.0, 2.0, 0.0, 0.0, 0.0, -1.5],)], f"x array<{element}>")
+    assert [row.z for row in scored(frame, "dense").collect()] == expected({5: -1.5})
+
+
+def test_function_is_mentioned_once(spark):
+    """Each mention would carry the model on Spark Connect."""
+    frame = spark.createDataFrame([([5, 0],)], "x array<int>")
+    plan = scored(frame, "ids")._jdf.queryExecution().analyzed().toString()
+    assert plan.count("score(") + plan.count("arrow(") == 1
 
 
 def test_rows_as_pandas_hands_them_over_are_the_same_arrow_rows():
@@ -119,5 +151,6 @@ def test_rows_as_pandas_hands_them_over_are_the_same_arrow_rows():
         [row or dict.fromkeys(["type", "size", "indices", "values"]) for row in array.to_pylist()]
     )
     assert udf._vectors(frame).to_pylist() == array.to_pylist()
-    assert udf._ids(pd.Series([[1, 2], None, []])).to_pylist() == [[1, 2], None, []]
-    assert udf._ids(pd.Series([[1]])).type == pa.list_(pa.int64())
+    assert udf._lists(pd.Series([[1, 2], None, []]), "ids").to_pylist() == [[1, 2], None, []]
+    assert udf._lists(pd.Series([[1]]), "ids").type == pa.list_(pa.int64())
+    assert udf._lists(pd.Series([[1.5]]), "dense").type == pa.list_(pa.float64())

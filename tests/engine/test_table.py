@@ -60,7 +60,7 @@ def test_null_is_refused():
 @pytest.mark.parametrize("features", [0, 45])
 def test_weights_come_back_from_parquet(spark, tmp_path, features):
     model = weights(features)
-    write_weights(spark, model, str(tmp_path / "data"), "errorifexists")
+    write_weights(spark, model, str(tmp_path / "data"))
     found = read_weights(spark.read.schema(table.DATA_DDL).parquet(str(tmp_path / "data")), 3, 0.5)
     np.testing.assert_array_equal(found.features, model.features)
     np.testing.assert_array_equal(found.linear, model.linear)

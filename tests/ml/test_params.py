@@ -32,8 +32,8 @@ OUT_OF_RANGE = [
     ("validationFraction", 0.6, "a number in [0, 0.5]"),
     ("numPartitions", -1, "an integer >= 0"),
     ("roundsPerEpoch", -1, "an integer >= 0"),
-    ("solver", "adamW", "one of: adagrad"),
-    ("solver", "gd", "one of: adagrad"),
+    ("solver", "lbfgs", "one of: adagrad"),
+    ("handleInvalid", "drop", "one of: error, skip, keep"),
 ]
 
 VALUES = {
@@ -42,7 +42,7 @@ VALUES = {
     "regParamFactors": 0.3, "regParamPrior": 0.7, "miniBatchFraction": 0.5, "initStd": 0.2,
     "maxIter": 7, "stepSize": 0.3,
     "tol": 0.01, "solver": "adagrad", "seed": 9, "patience": 2, "validationFraction": 0.25, "numPartitions": 3,
-    "roundsPerEpoch": 2, "normalize": True, "verbose": True,
+    "roundsPerEpoch": 2, "normalize": True, "handleInvalid": "keep", "verbose": True,
 }  # fmt: skip
 
 
@@ -179,6 +179,23 @@ def test_any_integer_is_a_seed(small, seed):
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_none_is_the_default(estimator, small):
+    made = estimator(seed=None, weightCol=None, maxIter=1).setMaxIter(4)
+    assert (made.isSet("seed"), made.isDefined("weightCol"), made.getSeed()) == (False, False, 0)
+    assert made.setParams(maxIter=None).getMaxIter() == 100
+    assert made.copy({made.seed: None}).getSeed() == 0
+    assert estimator(seed=3).setSeed(None).getSeed() == 0
+
+
+@pytest.mark.parametrize("solver", ["gd", "adamW"])
+def test_solvers_of_spark_stand_for_ours(solver):
+    with pytest.warns(
+        UserWarning, match=f"solver: '{solver}' is one of pyspark.ml's; spark_fm trains with 'adagrad'"
+    ):
+        assert FMRegressor(solver=solver).getSolver() == "adagrad"
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_copy_has_its_own_params(estimator):
     original = estimator(maxIter=3)
     copied = original.copy({original.maxIter: 5, original.seed: 1})
@@ -216,8 +233,17 @@ def test_fit_takes_a_list_of_param_maps(small):
 
 
 def test_model_knows_its_estimators_params(small):
-    estimator = FMRegressor(maxIter=1, factorSize=3, labelCol="label", predictionCol="p", normalize=True)
+    estimator = FMRegressor(
+        maxIter=1, factorSize=3, predictionCol="p", normalize=True, stepSize=0.2, regParam=0.5
+    )
     model = estimator.fit(small)
+    for param in estimator.params:
+        if param.name != "initialModel":
+            getter = f"get{param.name[0].upper()}{param.name[1:]}"
+            assert model.isSet(param.name) == estimator.isSet(param.name)
+            if estimator.isDefined(param):
+                assert getattr(model, getter)() == getattr(estimator, getter)()
+    assert model.getRegParamFactors() == 0.5
     assert isinstance(model, Params)
     assert model.uid == estimator.uid
     assert (model.getFactorSize(), model.getPredictionCol(), model.getNormalize()) == (3, "p", True)

@@ -1,14 +1,16 @@
 import json
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from chispa import assert_df_equality
 from pyspark.ml.classification import LogisticRegression
+from pyspark.sql import functions as F
 
-from spark_fm import FMClassificationModel, FMClassifier, FMRegressionModel, FMRegressor
+from spark_fm import FMClassificationModel, FMClassifier, FMRegressionModel, FMRegressor, persistence
 from tests.ml.frames import assert_same_weights
 
 
@@ -22,6 +24,12 @@ def template(planted_model, tmp_path_factory):
     """A folder with a saved model, to be copied."""
     folder = tmp_path_factory.mktemp("template") / "saved"
     planted_model.save(str(folder))
+    return folder
+
+
+def data_of(path):
+    """The folder of a saved model's parameters."""
+    (folder,) = Path(path).glob("data-*")
     return folder
 
 
@@ -55,9 +63,8 @@ def test_regression_model_comes_back_as_it_was(rating_model, ratings, path):
     }
     assert {p.name for p in loaded._paramMap} == {p.name for p in model._paramMap}
     assert_df_equality(loaded.transform(ratings), model.transform(ratings))
-    assert not loaded.hasSummary
-    with pytest.raises(RuntimeError, match="it was loaded"):
-        _ = loaded.summary
+    assert loaded.hasSummary
+    assert repr(loaded.summary) == repr(model.summary)
 
 
 def test_classification_model_comes_back_as_it_was(binary_model, binary, path):
@@ -130,7 +137,7 @@ def test_overwriting_leaves_nothing_of_what_was_there(planted_model, path):
 
 def test_sql_can_read_the_parameters(spark, rating_model, path):
     rating_model.save(path)
-    data = spark.sql(f"select * from parquet.`{path}/data` order by feature")
+    data = spark.sql(f"select * from parquet.`{path}/data-*` order by feature")
     assert [(f.name, f.dataType.simpleString()) for f in data.schema] == [
         ("feature", "bigint"),
         ("linear", "float"),
@@ -146,7 +153,9 @@ def test_metadata_are_json(planted_model, saved):
     (part,) = (Path(saved) / "metadata").glob("part-*")
     metadata = json.loads(part.read_text())
     assert metadata["class"] == "spark_fm.regression.FMRegressionModel"
-    assert metadata["formatVersion"] == 1
+    assert metadata["formatVersion"] == 2
+    assert data_of(saved).name == f"data-{metadata['save']}"
+    assert metadata["summary"]["bestEpoch"] == planted_model.summary.bestEpoch
     assert (metadata["numFeatures"], metadata["factorSize"]) == (45, 4)
     assert metadata["intercept"] == planted_model.intercept
 
@@ -193,24 +202,23 @@ def test_pysparks_models_are_refused(path):
     assert "org.apache.spark.ml.classification.LogisticRegression" in refused(FMClassifier, path)
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", None])
+@pytest.mark.parametrize("version", [3, 0, "1", None])
 def test_other_format_versions_are_refused(saved, version):
     change_metadata(saved, formatVersion=version)
     assert refused(FMRegressionModel, saved) == (
-        f"{saved} has the format version {version}, expected 1 to 1; a newer spark_fm may read it"
+        f"{saved} has the format version {version}, expected 1 to 2; a newer spark_fm may read it"
     )
 
 
 def test_missing_data_are_refused(saved):
-    shutil.rmtree(Path(saved) / "data")
+    shutil.rmtree(data_of(saved))
     assert refused(FMRegressionModel, saved) == f"{saved} is damaged: its parameters can't be read"
 
 
 def test_missing_rows_are_refused(spark, saved):
-    data = spark.read.parquet(f"{saved}/data")
-    spark.createDataFrame(data.limit(40).collect(), data.schema).write.mode("overwrite").parquet(
-        f"{saved}/data"
-    )
+    folder = str(data_of(saved))
+    data = spark.read.parquet(folder)
+    spark.createDataFrame(data.limit(40).collect(), data.schema).write.mode("overwrite").parquet(folder)
     assert refused(FMRegressionModel, saved) == (
         f"{saved} is damaged: found the parameters of 40 features, expected 45"
     )
@@ -229,18 +237,137 @@ def test_missing_rows_are_refused(spark, saved):
     ids=["other columns", "no factors", "a feature twice", "not a number", "short factors", "below 0"],
 )
 def test_foreign_parquet_is_refused(spark, saved, columns):
-    spark.range(45).selectExpr(*columns).write.mode("overwrite").parquet(f"{saved}/data")
+    spark.range(45).selectExpr(*columns).write.mode("overwrite").parquet(str(data_of(saved)))
     assert "is damaged" in refused(FMRegressionModel, saved)
 
 
 def test_damaged_parquet_is_refused(saved):
-    for part in (Path(saved) / "data").glob("part-*.parquet"):
+    for part in data_of(saved).glob("part-*.parquet"):
         part.write_bytes(b"PAR1 this is no parquet PAR1")
-    for checksum in (Path(saved) / "data").glob(".*.crc"):
+    for checksum in data_of(saved).glob(".*.crc"):
         checksum.unlink()
     assert refused(FMRegressionModel, saved) == f"{saved} is damaged: its parameters can't be read"
 
 
-def test_damaged_metadata_are_refused(saved):
-    change_metadata(saved, intercept=None)
-    assert "is damaged" in refused(FMRegressionModel, saved)
+@pytest.mark.parametrize(
+    ("entry", "value", "told"),
+    [
+        ("intercept", None, "found None for intercept, expected a finite number"),
+        ("intercept", "1", "found '1' for intercept, expected a finite number"),
+        ("intercept", float("nan"), "found nan for intercept, expected a finite number"),
+        ("numFeatures", -1, "found -1 for numFeatures, expected an integer >= 0"),
+        ("numFeatures", True, "found True for numFeatures, expected an integer >= 0"),
+        ("numFeatures", 44, "found the feature 44, expected less than numFeatures, 44"),
+        ("factorSize", 4.5, "found 4.5 for factorSize, expected an integer >= 0"),
+        ("factorSize", 5, "its parameters can't be read"),
+        ("parameterRows", "45", "found '45' for parameterRows, expected an integer >= 0"),
+        ("checksum", 1, "found other parameters than those that were saved"),
+        ("uid", None, "its metadata have KeyError: 'uid'"),
+        ("paramMap", {"unheard": 1}, "its metadata have"),
+        ("paramMap", {"factorSize": "many"}, "its metadata have"),
+        ("paramMap", 3, "its metadata have"),
+        ("summary", {"rows": 1}, "its metadata have ValueError: found the summary"),
+    ],
+)
+def test_damaged_metadata_are_refused(saved, entry, value, told):
+    change_metadata(saved, **{entry: value})
+    found = refused(FMRegressionModel, saved)
+    assert f"is damaged: {told}" in found
+    assert "\n" not in found
+
+
+def test_changed_parameters_are_refused(spark, saved):
+    folder = str(data_of(saved))
+    data = spark.read.parquet(folder).withColumn("linear", (F.col("linear") + 1e-3).cast("float"))
+    spark.createDataFrame(data.collect(), data.schema).write.mode("overwrite").parquet(folder)
+    assert refused(FMRegressionModel, saved) == (
+        f"{saved} is damaged: found other parameters than those that were saved"
+    )
+
+
+def test_model_beyond_what_the_driver_collects_is_not_called_damaged(saved, monkeypatch):
+    monkeypatch.setattr(persistence, "driver_limits", lambda _: {"spark.driver.maxResultSize": 1000})
+    found = refused(FMRegressionModel, saved)
+    assert "damaged" not in found
+    assert "spark.driver.maxResultSize" in found
+
+
+# Saving over a model.
+
+
+def fails(*args, **kwargs):
+    raise OSError("no space left")
+
+
+@pytest.mark.parametrize("name", ["write_weights", "add_line"])
+def test_save_that_fails_leaves_the_old_model(planted_model, rating_model, path, monkeypatch, name):
+    planted_model.save(path)
+    there = sorted(p.name for p in Path(path).iterdir())
+    with monkeypatch.context() as patched:
+        patched.setattr(persistence, name, fails)
+        with pytest.raises(OSError, match="no space left"):
+            rating_model.write().overwrite().save(path)
+    assert_same_weights(FMRegressionModel.load(path), planted_model)
+    assert sorted(p.name for p in Path(path).iterdir()) == there
+
+
+def test_save_that_fails_can_be_done_again(planted_model, path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(persistence, "add_line", fails)
+        with pytest.raises(OSError, match="no space left"):
+            planted_model.save(path)
+    planted_model.save(path)
+    assert_same_weights(FMRegressionModel.load(path), planted_model)
+
+
+def test_saves_at_the_same_time_never_mix(planted_model, rating_model, path):
+    models = [planted_model, rating_model] * 2
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda model: model.write().overwrite().save(path), models))
+    found = FMRegressionModel.load(path)
+    assert_same_weights(found, planted_model if found.uid == planted_model.uid else rating_model)
+    planted_model.write().overwrite().save(path)
+    assert {p.name for p in Path(path).iterdir()} == {"metadata", data_of(path).name}
+
+
+def test_model_that_is_saved_over_while_it_is_read_is_read_again(
+    planted_model, rating_model, path, monkeypatch
+):
+    planted_model.save(path)
+    read = persistence.read_weights
+
+    def late(*args):
+        monkeypatch.setattr(persistence, "read_weights", read)
+        rating_model.write().overwrite().save(path)
+        return read(*args)
+
+    monkeypatch.setattr(persistence, "read_weights", late)
+    assert_same_weights(FMRegressionModel.load(path), rating_model)
+
+
+def test_anything_else_is_replaced_as_pyspark_does(spark, planted_model, path):
+    spark.range(3).write.parquet(path)
+    planted_model.write().overwrite().save(path)
+    assert {p.name for p in Path(path).iterdir()} == {"metadata", data_of(path).name}
+    LogisticRegression().write().overwrite().save(path)
+    planted_model.write().overwrite().save(path)
+    assert_same_weights(FMRegressionModel.load(path), planted_model)
+
+
+# Models of earlier versions.
+
+GOLDEN = Path(__file__).parent.parent / "data" / "format-1"
+
+
+@pytest.mark.parametrize("cls", [FMRegressionModel, FMClassificationModel])
+def test_models_of_the_first_format_load(cls, path):
+    folder = GOLDEN / cls.__name__
+    model = cls.load(str(folder))
+    expected = json.loads((folder / "expected.json").read_text())
+    assert [model.predict(ids) for ids in expected["rows"]] == expected["predictions"]
+    assert model._raw(expected["rows"][0]) == pytest.approx(expected["raw"], rel=1e-6)
+    assert (model.getFactorSize(), model.getMaxIter(), model.hasSummary) == (2, 100, False)
+    shutil.copytree(folder, path)
+    model.write().overwrite().save(path)
+    assert_same_weights(cls.load(path), model)
+    assert not (Path(path) / "data").exists()
