@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from spark_fm.core.loss import Loss
 from spark_fm.estimator import FMEstimator
+from spark_fm.evaluated import FMClassificationSummary
 from spark_fm.explain import Row
 from spark_fm.model import FMModel
 from spark_fm.params import FMParams
@@ -91,6 +92,21 @@ class FMClassificationModel(_ClassifierParams, FMModel):
         with np.errstate(divide="ignore"):
             zero, one = np.divide(p0, thresholds[0]), np.divide(p1, thresholds[1])
         return float(one > zero)
+
+    def evaluate(self, dataset: DataFrame) -> FMClassificationSummary:
+        """Score labelled rows and measure how good the predictions are.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When it is no DataFrame, or a column is missing.
+        """
+        model = self._evaluable(dataset)
+        if not model.getProbabilityCol():
+            model.setProbabilityCol(f"probability_{self.uid}")
+        return FMClassificationSummary(
+            model.transform(dataset), model.getProbabilityCol(), *model._evaluated_columns()
+        )
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         self._check_scoring(dataset)

@@ -115,6 +115,23 @@ class FMModel(Model, FMParams, FMPersistable, metaclass=ABCMeta):
         """
         return explain(self._weights, *sparse_of(value, self._num_features, self.getNormalize()))
 
+    def _evaluable(self: M, dataset: DataFrame) -> M:
+        """A copy that has a prediction column, after checking the rows' columns."""
+        if not hasattr(dataset, "schema"):
+            raise TypeError(f"dataset must be a DataFrame but got {type(dataset)}.")
+        field_of(dataset, self.getLabelCol(), "labelCol")
+        if self.isDefined(self.weightCol):
+            field_of(dataset, self.getWeightCol(), "weightCol")
+        model = self.copy()
+        if not model.getPredictionCol():
+            model.setPredictionCol(f"prediction_{self.uid}")
+        return model
+
+    def _evaluated_columns(self) -> tuple[str, str, str]:
+        """Names of the prediction, the label and the weight column; no name where rows have no weights."""
+        weight = self.getWeightCol() if self.isDefined(self.weightCol) else ""
+        return self.getPredictionCol(), self.getLabelCol(), weight
+
     def _with_raw_score(self, dataset: DataFrame, output: str) -> DataFrame:
         """The rows with the lazy column ``output`` of raw predictions."""
         name = self.getFeaturesCol()

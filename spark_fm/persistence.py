@@ -21,7 +21,7 @@ from pyspark.ml.util import (
 )
 
 from spark_fm.core.weights import Weights
-from spark_fm.engine.folders import files, holds_something, remove
+from spark_fm.engine.folders import files, holds_something, remove, told
 from spark_fm.engine.limits import check_collected, driver_limits
 from spark_fm.engine.saved import add_line, check_numbers, read_lines
 from spark_fm.engine.table import DATA_DDL, bytes_of, checksum, read_weights, write_weights
@@ -59,7 +59,8 @@ class FMWriter(MLWriter):
         spark, save = self.sparkSession, uuid.uuid4().hex
         before = self._made_ready(path)
         try:
-            add_line(spark, path, self._written(path, save), save)
+            with told(path):
+                add_line(spark, path, self._written(path, save), save)
         except BaseException:
             with suppress(OSError):
                 for name in _folders(save):

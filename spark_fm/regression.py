@@ -7,6 +7,7 @@ from pyspark.sql import DataFrame
 
 from spark_fm.core.loss import Loss
 from spark_fm.estimator import FMEstimator
+from spark_fm.evaluated import FMRegressionSummary
 from spark_fm.explain import Row
 from spark_fm.model import FMModel
 
@@ -17,6 +18,17 @@ class FMRegressionModel(FMModel):
     def predict(self, value: Row) -> float:
         """The predicted label of one row: a vector of size numFeatures, or feature ids in a list, tuple or array."""
         return self._raw(value)
+
+    def evaluate(self, dataset: DataFrame) -> FMRegressionSummary:
+        """Score labelled rows and measure how good the predictions are.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When it is no DataFrame, or a column is missing.
+        """
+        model = self._evaluable(dataset)
+        return FMRegressionSummary(model.transform(dataset), *model._evaluated_columns())
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         name = self.getPredictionCol()

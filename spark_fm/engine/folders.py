@@ -14,7 +14,7 @@ NOT_FOUND = "PATH_NOT_FOUND"
 
 
 @contextmanager
-def _told(path: str) -> Iterator[None]:
+def told(path: str) -> Iterator[None]:
     """What a file system says, as an OSError of one line."""
     try:
         yield
@@ -39,7 +39,7 @@ def holds_something(spark: SparkSession, path: str) -> bool:
     OSError
         When the file system does not tell: no permission, no such file system.
     """
-    with _told(path):
+    with told(path):
         if is_connect(spark):
             try:
                 spark.read.text(path).schema  # noqa: B018  reading the schema lists the folder
@@ -64,7 +64,7 @@ def remove(spark: SparkSession, path: str) -> None:
     """
     if is_connect(spark):
         return
-    with _told(path):
+    with told(path):
         system, place = _at(spark, path)
         system.delete(place, True)
 
@@ -79,6 +79,6 @@ def files(spark: SparkSession, path: str) -> list[str]:
     """
     if is_connect(spark):
         return []
-    with _told(path):
+    with told(path):
         system, place = _at(spark, path)
         return [str(found.getPath().toString()) for found in system.listStatus(place) if found.isFile()]

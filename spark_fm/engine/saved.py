@@ -6,15 +6,19 @@ leaves what was there, and saves at the same time never mix.
 
 import json
 import math
+import random
+import time
+from contextlib import suppress
 from typing import Any
 
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from spark_fm.engine.jobs import collect
 
-ATTEMPTS = 4
+ATTEMPTS, LONGEST_WAIT = 8, 0.5
 NUMBERS = {"parameterRows": int, "factorSize": int, "numFeatures": int, "intercept": float}
 
 
@@ -40,22 +44,22 @@ def add_line(spark: SparkSession, path: str, line: str, save: str) -> None:
     ------
     RuntimeError
         When others save to the same path at the same time, again and again.
+    PySparkException
+        When it can't be written.
     """
-    for _ in range(ATTEMPTS):
+    frame = spark.createDataFrame([(line,)], "value string").coalesce(1)
+    for attempt in range(ATTEMPTS):
+        # Two that add at once share a temporary folder, which the first to end removes: then it is done again.
         try:
-            frame = spark.createDataFrame([(line,)], "value string").coalesce(1)
             frame.write.mode("append").text(f"{path}/metadata")
-        except PySparkException:
-            # Two that add at once share a temporary folder, which the first to end removes.
-            if not _is_there(spark, path, save):
-                continue
-        if _is_there(spark, path, save):
-            return
+        except (PySparkException, Py4JJavaError):
+            if attempt + 1 == ATTEMPTS:
+                raise
+        with suppress(PySparkException, Py4JJavaError, ValueError):
+            if any(known.get("save") == save for known in read_lines(spark, path)):
+                return
+        time.sleep(random.uniform(0.0, LONGEST_WAIT))
     raise RuntimeError(f"{path}: others save to it at the same time, expected one at a time")
-
-
-def _is_there(spark: SparkSession, path: str, save: str) -> bool:
-    return any(line.get("save") == save for line in read_lines(spark, path))
 
 
 def check_numbers(metadata: dict[str, Any]) -> None:
