@@ -50,20 +50,21 @@ def _ids_of(value: object) -> LongArray:
     ValueError
         When one of them is below 0, or has more than 63 bits.
     """
+    found = value
     if isinstance(value, np.ndarray | array):
-        found = np.asarray(value)
-        value = found.tolist() if found.ndim == 1 else [found]
-    if not isinstance(value, list | tuple) or not all(
-        isinstance(i, Integral) and not isinstance(i, bool) for i in value
+        ids = np.asarray(value)
+        found = ids.tolist() if ids.ndim == 1 and ids.dtype.kind in "iu" else None
+    if not isinstance(found, list | tuple) or not all(
+        isinstance(i, Integral) and not isinstance(i, bool) for i in found
     ):
         raise TypeError(
             f"found {value!r}, expected a vector (pyspark.ml.linalg), or feature ids: integers in a list, a tuple or "
             "an array"
         )
-    for i in value:
+    for i in found:
         if not 0 <= i < 2**63:
             raise ValueError(f"found the id {i}, expected integers from 0 to 2^63 - 1")
-    return np.array([int(i) for i in value], np.int64)
+    return np.array([int(i) for i in found], np.int64)
 
 
 def sparse_of(value: Row, num_features: int, normalize: bool) -> tuple[LongArray, DoubleArray]:

@@ -128,11 +128,17 @@ def rmse(model, frame):
 
 
 def test_names_of_the_features_are_nothing(frames, settings):
-    """Other ids start from other random numbers: the model is another one, and as good."""
     frame, estimator = frames[False], FMRegressor(**settings)
-    renamed = frame.withColumn("features", F.transform("features", lambda i: (i * 7919 + 13) % 100_003))
-    one = rmse(estimator.fit(frame), frame)
-    assert rmse(estimator.fit(renamed), renamed) == pytest.approx(one, rel=0.1)
+    expected = estimator.fit(frame)
+    # In the same order they start from the same random numbers.
+    model = estimator.fit(frame.withColumn("features", F.transform("features", lambda i: 7919 * i + 13)))
+    np.testing.assert_array_equal(model.weights.features, 7919 * expected.weights.features + 13)
+    np.testing.assert_array_equal(model.weights.factors, expected.weights.factors)
+    np.testing.assert_array_equal(model.weights.linear, expected.weights.linear)
+    # In another order the model is another one, and as good.
+    mixed = frame.withColumn("features", F.transform("features", lambda i: i * 7919 % 100_003))
+    label = np.array([row.label for row in frame.collect()])
+    assert rmse(estimator.fit(mixed), mixed) == pytest.approx(rmse(expected, frame), abs=0.1 * label.std())
 
 
 def test_row_of_weight_two_is_the_row_twice(frames, settings):
