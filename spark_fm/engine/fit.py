@@ -18,6 +18,7 @@ from spark_fm.engine.dataset import PackedData, Statistics
 from spark_fm.engine.jobs import parallelism
 from spark_fm.engine.limits import check_model_size, driver_limits, most_to_collect
 from spark_fm.engine.memory import train_in_one_task
+from spark_fm.engine.room import check_room, room
 from spark_fm.engine.rounds import RoundsRunner
 from spark_fm.engine.transport import ship
 from spark_fm.engine.worker import Fixed
@@ -204,6 +205,7 @@ def _fit_in_rounds(
     settings, statistics, features = start.settings, packed.statistics, packed.features
     limits = driver_limits(packed.spark)
     check_model_size(limits, features.ids.size, settings.factor_size)
+    check_room(room(packed.spark), features.ids.size, settings.factor_size)
     sent = bytes_of_updates(
         features.ids.size, statistics.nonzeros, division, settings.factor_size, statistics.weighted
     )
