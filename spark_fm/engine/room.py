@@ -36,9 +36,10 @@ def room(spark: SparkSession) -> dict[str, int]:
             found[CONTAINER] = max(0, int(limit.read_text()) - int(usage.read_text()))
     if not is_connect(spark):
         conf = spark.sparkContext.getConf()
+        overhead = conf.get(OVERHEAD)
         # Elsewhere Python is no part of what the cluster manager counts.
-        if conf.get("spark.submit.deployMode") == "cluster" and conf.get(OVERHEAD):
-            found[OVERHEAD] = bytes_of(conf.get(OVERHEAD) + ("m" if conf.get(OVERHEAD).isdigit() else ""))
+        if overhead and conf.get("spark.submit.deployMode") == "cluster":
+            found[OVERHEAD] = bytes_of(overhead + ("m" if overhead.isdigit() else ""))
     return found
 
 
@@ -53,13 +54,11 @@ def check_room(left: dict[str, int], features: int, factor_size: int) -> None:
     needed = features * (STATISTICS + TABLES * 4 * (padded(factor_size) + TAIL))
     for name, most in left.items():
         if needed > most:
-            more = (
-                f"start Spark with {name} of {-(-needed // GIB)}g or more"
-                if name == OVERHEAD
-                else "use a larger one"
-            )
+            more = "use a larger one"
+            if name == OVERHEAD:
+                more = f"start Spark with {name} of {-(-needed // GIB)}g or more"
             raise ValueError(
-                f"a model of {features:,} features that occur and {factor_size} factors takes {needed / GIB:.2g} GiB of "
-                f"the driver's Python, {name} has {most / GIB:.2g} GiB left: {more}, choose a smaller factorSize, or "
+                f"a model of {features:,} features that occur and {factor_size} factors takes "
+                f"{needed / GIB:.2g} GiB of the driver's Python, {name} has {most / GIB:.2g} GiB left: {more}, choose a smaller factorSize, or "
                 "hash into fewer features"
             )
