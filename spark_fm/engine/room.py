@@ -59,6 +59,7 @@ def check_room(left: dict[str, int], features: int, factor_size: int) -> None:
                 more = f"start Spark with {name} of {-(-needed // GIB)}g or more"
             raise ValueError(
                 f"a model of {features:,} features that occur and {factor_size} factors takes "
-                f"{needed / GIB:.2g} GiB of the driver's Python, {name} has {most / GIB:.2g} GiB left: {more}, choose a smaller factorSize, or "
+                f"{needed / GIB:.2g} GiB of the driver's Python, {name} has "
+                f"{most / GIB:.2g} GiB left: {more}, choose a smaller factorSize, or "
                 "hash into fewer features"
             )
