@@ -42,7 +42,7 @@ class _PackedOnce:
 
     def get(self, columns: Columns) -> PackedData:
         if columns not in self._packed:
-            self._packed[columns] = PackedData.of(self.dataset, columns)
+            self._packed[columns] = PackedData.of(self.dataset, columns, shared=True)
         return self._packed[columns]
 
     def release(self) -> None:

@@ -72,19 +72,22 @@ class Statistics:
 
 @dataclass
 class PackedData:
-    """Packed, persisted blocks of one DataFrame. A context manager: its end releases them."""
+    """Packed, persisted blocks of one DataFrame, ``shared`` by several fits or for one. A context manager: its end
+    releases them.
+    """
 
     spark: SparkSession
     blocks: DataFrame
     kind: FeaturesKind
     statistics: Statistics
+    shared: bool = False
     _units: dict[tuple[int, int, int, int, bool, bool], Units] = field(default_factory=dict)
     _unions: dict[bool, Shipped[Union]] = field(default_factory=dict)
     _features: FeatureCounts | None = None
     _lock: RLock = field(default_factory=RLock)
 
     @classmethod
-    def of(cls, dataset: DataFrame, columns: Columns) -> "PackedData":
+    def of(cls, dataset: DataFrame, columns: Columns, shared: bool = False) -> "PackedData":
         """Check and pack a DataFrame.
 
         Raises
@@ -102,7 +105,7 @@ class PackedData:
         except BaseException:
             blocks.unpersist()
             raise
-        return cls(dataset.sparkSession, blocks, kind, statistics)
+        return cls(dataset.sparkSession, blocks, kind, statistics, shared)
 
     @property
     def features(self) -> FeatureCounts:
@@ -162,6 +165,14 @@ class PackedData:
         if as_frame:
             return FrameUnits.of(dealt, places, own_dictionaries, on_executors)
         return RddUnits.of(dealt, places, own_dictionaries)
+
+    def release_blocks(self) -> None:
+        """Give back the memory of the blocks when they have been dealt for the last time: of that the units are enough.
+
+        Should units be lost, they are computed from the input again.
+        """
+        if not self.shared:
+            self.blocks.unpersist()
 
     def release(self) -> None:
         """Give back the memory of everything persisted."""

@@ -244,12 +244,19 @@ def _fit_in_rounds(
     held_out = 0
     if not statistics.validation_rows:
         held_out = held_out_rows(statistics.rows, division.validation_fraction)
+    refits = held_out > REFIT_ABOVE * statistics.rows
+
+    def reported(epoch: FitEpoch) -> None:
+        if epoch.number == 1 and not refits:
+            packed.release_blocks()
+        report(epoch)
+
     with runner(held_out) as rounds:
         if held_out or statistics.validation_rows:
-            outcome = judged(lambda prior: run(rounds, settings, prior, report), settings)
+            outcome = judged(lambda prior: run(rounds, settings, prior, reported), settings)
         else:
-            outcome = run(rounds, settings, settings.prior(judged=False), report)
-        if held_out <= REFIT_ABOVE * statistics.rows:
+            outcome = run(rounds, settings, settings.prior(judged=False), reported)
+        if not refits:
             outcome = levelled(outcome, lambda state: rounds.level(state, bool(held_out)), settings)
             return outcome, start.finish(outcome.state, scaling)
     logger.info("training %d epochs on all rows", outcome.best_epoch)

@@ -7,6 +7,7 @@ from pyspark.ml.linalg import Vectors
 from pyspark.sql import functions as F
 
 from spark_fm import FMClassifier, FMRegressor
+from spark_fm.engine.rounds import RoundsRunner
 from tests.ml.frames import (
     IDS,
     assert_same_weights,
@@ -275,6 +276,22 @@ def test_everything_persisted_is_released(planted, persisted, partitions):
     before = persisted()
     FMRegressor(factorSize=2, maxIter=1, numPartitions=partitions).fit(planted)
     assert persisted() == before
+
+
+@pytest.mark.parametrize(("fraction", "kept"), [(0.0, 1), (0.1, 2)], ids=["no refit", "refit"])
+def test_blocks_are_released_when_they_were_dealt_for_the_last_time(
+    planted, persisted, monkeypatch, fraction, kept
+):
+    seen, run, before = [], RoundsRunner.run, persisted()
+
+    def counted(*args):
+        seen.append(persisted() - before)
+        return run(*args)
+
+    monkeypatch.setattr(RoundsRunner, "run", counted)
+    settings = {"factorSize": 2, "maxIter": 2, "numPartitions": 2, "roundsPerEpoch": 1, "patience": 1}
+    FMRegressor(validationFraction=fraction, **settings).fit(planted)
+    assert seen[:3] == [2, 2, kept]
 
 
 def test_everything_persisted_is_released_after_an_error_in_training(planted, persisted, monkeypatch):

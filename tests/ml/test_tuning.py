@@ -21,9 +21,9 @@ def packings(monkeypatch):
     """The columns of each call of PackedData.of."""
     seen, original = [], PackedData.of
 
-    def counted(dataset, columns):
+    def counted(dataset, columns, shared=False):
         seen.append(columns)
-        return original(dataset, columns)
+        return original(dataset, columns, shared)
 
     monkeypatch.setattr(PackedData, "of", counted)
     return seen
