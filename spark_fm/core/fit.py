@@ -91,10 +91,12 @@ def fit_in_memory(
     if validation:
         training = everything[~block.validation]
         runner = MemoryRunner(block, training, everything[block.validation], settings, scaling.energy)
-        outcome = judged(lambda prior: train(runner, state, settings, prior=prior), settings)
+        outcome = judged(
+            lambda prior: train(runner, state, settings, prior=prior, constant=start.constant_loss), settings
+        )
     else:
         training = everything
-        outcome = _fit_without_validation_rows(block, state, settings, validation_fraction, scaling.energy)
+        outcome = _fit_without_validation_rows(block, start, state, validation_fraction)
 
     def measured(state: Parameters) -> Level:
         return Level.of(state.table, float(state.intercept[0]), block, training, settings.loss)
@@ -103,22 +105,29 @@ def fit_in_memory(
 
 
 def _fit_without_validation_rows(
-    block: Block, state: Parameters, settings: Settings, fraction: float, usual: float
+    block: Block, start: Start, state: Parameters, fraction: float
 ) -> Outcome[Parameters]:
+    settings, usual, constant = start.settings, start.scale.active, start.constant_loss
     whole = MemoryRunner(block, np.arange(block.rows, dtype=np.int32), np.empty(0, np.int32), settings, usual)
     size = held_out_rows(block.rows, fraction)
     folds = folds_of(block.rows, size)
     if not folds:
-        return train(whole, state, settings, prior=settings.prior(judged=False))
-    chosen = choose_epochs(block, state, settings, size, folds, usual)
+        return train(whole, state, settings, prior=settings.prior(judged=False), constant=constant)
+    chosen = choose_epochs(block, state, settings, size, folds, usual, constant)
     if folds == 1 and size <= REFIT_ABOVE * block.rows:
         return with_state(chosen, chosen.state[0])
-    final = train(whole, state, refit_settings(settings, chosen), prior=chosen.prior)
+    final = train(whole, state, refit_settings(settings, chosen), prior=chosen.prior, constant=constant)
     return refitted(chosen, final)
 
 
 def choose_epochs(
-    block: Block, state: Parameters, settings: Settings, size: int, folds: int, usual: float = np.inf
+    block: Block,
+    state: Parameters,
+    settings: Settings,
+    size: int,
+    folds: int,
+    usual: float = np.inf,
+    constant: float = 0.0,
 ) -> Outcome[list[Parameters]]:
     """Train with ``size`` rows held out, ``folds`` times side by side, to find the best number of epochs.
 
@@ -131,7 +140,9 @@ def choose_epochs(
         rest = np.concatenate([rows[: fold * size], rows[(fold + 1) * size :]])
         runners.append(MemoryRunner(block, rest, held, settings, usual))
     runner = FoldsRunner(runners)
-    return judged(lambda prior: train(runner, [state] * folds, settings, prior=prior), settings)
+    return judged(
+        lambda prior: train(runner, [state] * folds, settings, prior=prior, constant=constant), settings
+    )
 
 
 def refit_settings(settings: Settings, chosen: Outcome[State]) -> Settings:

@@ -71,6 +71,15 @@ def loss_sum(
     return total
 
 
+def constant_loss(loss: Loss, prediction: float) -> float:
+    """The mean loss of the best constant raw prediction, in the units of training: where labels have the variance 1 for
+    SQUARED, and the rate whose log-odds the prediction is for LOGISTIC.
+    """
+    if loss is Loss.SQUARED:
+        return 0.5
+    return float(loss_value(int(loss), prediction, sigmoid(prediction)))
+
+
 def best_constant(loss: Loss, label_mean: float) -> float:
     """The raw prediction that minimises the loss when nothing but the label's mean is known.
 

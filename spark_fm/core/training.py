@@ -144,12 +144,13 @@ class _Rise:
 
     Each part is compared with itself, because rows that were trained on lose their loss before others do; a part
     that is met for the first time is compared with the untrained parameters. Next to nothing is left of the loss of
-    rows that are known by heart, or that a warm-up has solved: what rises by less than a tenth of the loss of the
-    untrained parameters, or of a part's first loss, has not risen.
+    rows that are known by heart, that a warm-up has solved, or that the model to start from knows: what rises by less
+    than a tenth of the loss of a ``constant``, of the untrained parameters, or of a part's first loss, has not risen.
     """
 
-    def __init__(self, untrained: Totals | None) -> None:
+    def __init__(self, untrained: Totals | None, constant: float) -> None:
         self.untrained = untrained.mean if untrained else math.inf
+        self._constant = constant
         self.lowest: dict[int, float] = {}
         self._first: dict[int, float] = {}
         self._remembers = True
@@ -169,7 +170,8 @@ class _Rise:
         slack = 1.0 if part in self.lowest else 4.0
         allowed = 1.0 + slack * (0.25 + 4.0 / math.sqrt(start.rows))
         lowest = self.lowest.get(part, self.untrained)
-        first = max(self._first.get(part, 0.0), self.untrained if self.untrained < math.inf else 0.0)
+        untrained = self.untrained if self.untrained < math.inf else 0.0
+        first = max(self._first.get(part, 0.0), untrained, self._constant)
         most = max(lowest * allowed, lowest + NO_RISE * first)
         risen = not good and not start.mean <= most + 1e-9
         if not risen:
@@ -229,6 +231,7 @@ def train(
     first_number: int = 0,
     untrained: Totals | None = None,
     prior: Prior | None = None,
+    constant: float = 0.0,
 ) -> Outcome[State]:
     """Run epochs until ``max_epochs``, until the validation loss has not improved for ``patience`` epochs
     (three times as many as long as no epoch was better than the start), or,
@@ -236,6 +239,8 @@ def train(
 
     A round whose result is not finite, or after which the loss has clearly risen, is taken back: training goes
     on from the last good parameters with a more careful merge or a smaller step.
+
+    ``constant`` is the loss of the best constant prediction, where it is known.
 
     A ``prior`` (by default of constant strength) that leaves it to the validation loss when to change does so when an
     epoch is no improvement; when the next epoch is worse still, that is taken back.
@@ -246,7 +251,7 @@ def train(
     """
     judge = _Judge(state, settings, prior or Prior(settings.reg_prior, settings.reg_prior))
     plan = Plan(first_number, 0, True, settings.step_size, 1.0, 1.0, prior=judge.prior.at(0.0))
-    rise, rollbacks = _Rise(untrained), 0
+    rise, rollbacks = _Rise(untrained, constant), 0
     history: list[Epoch] = []
     good, done, judged = state, 0, -1
     visited, before, seconds, previous_loss = Totals(), Totals(), dict[str, float](), math.inf

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from spark_fm.core.loss import constant_loss
 from spark_fm.core.parameters import Parameters, aligned_table, initial_parameters
 from spark_fm.core.scaling import FeatureScaling
 from spark_fm.core.settings import Scale, Settings, spread
@@ -61,6 +62,11 @@ class Start:
     settings: Settings
     scale: Scale
     model: Weights | None = None
+
+    @property
+    def constant_loss(self) -> float:
+        """The loss of the best constant prediction, in the units of training."""
+        return constant_loss(self.settings.loss, self.scale.intercept)
 
     def at(
         self,

@@ -239,6 +239,7 @@ def _fit_in_rounds(
             first_number=1,
             untrained=untrained,
             prior=prior,
+            constant=start.constant_loss,
         )
 
     held_out = 0

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from spark_fm.core.loss import (
     Loss,
     best_constant,
+    constant_loss,
     largest_curvature,
     loss_derivative,
     loss_sum,
@@ -69,3 +70,11 @@ def test_best_constant_of_a_single_class_is_finite(mean, sign):
     z = best_constant(Loss.LOGISTIC, mean)
     assert np.isfinite(z)
     assert z * sign > 10.0
+
+
+def test_loss_of_the_best_constant():
+    assert constant_loss(Loss.SQUARED, 0.0) == 0.5
+    assert constant_loss(Loss.LOGISTIC, 0.0) == pytest.approx(np.log(2.0))
+    rate = 1.0 / (1.0 + np.exp(3.0))
+    entropy = -rate * np.log(rate) - (1.0 - rate) * np.log(1.0 - rate)
+    assert constant_loss(Loss.LOGISTIC, -3.0) == pytest.approx(entropy)

@@ -281,6 +281,14 @@ def test_what_a_warm_up_has_solved_may_wobble():
     assert train(FakeRunner(curve, validated=False), 0, settings, untrained=totals(0.7)).rollbacks > 0
 
 
+def test_what_a_good_model_to_start_from_knows_may_wobble():
+    curve, settings = [0.02, 0.06, 0.05, 0.03, 0.02, 0.01], replace(SETTINGS, tol=-10.0, max_epochs=5)
+    assert train(FakeRunner(curve, validated=False), 0, settings).rollbacks > 0
+    assert train(FakeRunner(curve, validated=False), 0, settings, constant=0.7).rollbacks == 0
+    curve[1] = 0.2
+    assert train(FakeRunner(curve, validated=False), 0, settings, constant=0.7).rollbacks > 0
+
+
 def test_few_rows_may_rise_more_because_they_say_less():
     class Few(FakeRunner):
         def run(self, state, plan):

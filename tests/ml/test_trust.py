@@ -156,3 +156,19 @@ def test_scores_agree_for_every_value(spark):
         largest = max(abs(p) for p in [parts.score, *parts.linear.values(), *parts.pairs.values()])
         assert abs(row.prediction - model.predict(row.features)) <= 1e-6 * largest
         assert abs(row.prediction - parts.score) <= 1e-6 * largest
+
+
+@pytest.mark.parametrize("partitions", [1, 2])
+def test_warm_start_from_a_good_model_is_no_divergence(spark, partitions):
+    random = np.random.default_rng(7)
+    taste = random.normal(size=(65, 2))
+    ids = np.stack([random.integers(0, 40, 1500), 40 + random.integers(0, 25, 1500)], axis=1)
+    label = (taste[ids[:, 0]] * taste[ids[:, 1]]).sum(1) + random.normal(0.0, 0.1, 1500)
+    rows = spark.createDataFrame(list(zip(ids.tolist(), label.tolist(), strict=True)), IDS).coalesce(2)
+    settings = {"factorSize": 4, "maxIter": 8, "numPartitions": partitions, "roundsPerEpoch": 2}
+    first = FMRegressor(**settings).fit(rows)
+    model = FMRegressor(initialModel=first, **settings).fit(rows)
+    known = list(zip(label, ids.tolist(), strict=True))
+    assert model.summary.stopReason != "diverged"
+    assert model.summary.bestEpoch > 0
+    assert rmse(model, known) < rmse(first, known)
