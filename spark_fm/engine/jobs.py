@@ -2,19 +2,35 @@
 
 import os
 import re
+import signal
+import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
+
+from spark_fm.engine.transport import context_of
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
+
+# pyspark-client, which knows Spark Connect only, has no py4j.
+JOB_ERRORS: tuple[type[Exception], ...] = (PySparkException,)
+with suppress(ImportError):
+    from py4j.protocol import Py4JJavaError
+
+    JOB_ERRORS = (PySparkException, Py4JJavaError)
 
 BATCH_SIZE = "spark.sql.execution.arrow.maxRecordsPerBatch"
 ROWS_A_BATCH = 4
 PERSIST_REFUSED = ("NOT_SUPPORTED_WITH_SERVERLESS", "PERSIST TABLE is not supported")
+SECONDS_BETWEEN_CANCELS, SECONDS_TO_CANCEL = 0.1, 10.0
 
 
 @contextmanager
@@ -29,7 +45,7 @@ def plain_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (PySparkException, Py4JJavaError) as error:
+    except JOB_ERRORS as error:
         text = str(error)
         changed = re.search(r"InputChangedError: (.+)", text)
         if changed:
@@ -50,6 +66,64 @@ def plain_errors() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def stoppable(context: "SparkContext | None") -> Iterator[None]:
+    """Within it, Ctrl-C ends the Spark jobs of this thread and arrives as what it is, a KeyboardInterrupt.
+
+    pyspark's own handler of SIGINT can't do that while Python waits for the JVM: its call to cancel takes the connection
+    that is busy, so the job runs on, and where Python waits for the end of ``toArrow`` the job's error takes the place of
+    the KeyboardInterrupt. Here a thread with a connection of its own cancels the jobs begun within, which a tag marks, until
+    the call has returned; only then the KeyboardInterrupt is raised, because raised within py4j it breaks connections, those of other
+    threads too. A second Ctrl-C is raised at once. So a user's stop is what came by the signal, whatever error the job
+    ended with; a job that somebody cancels otherwise keeps its error. A handler that the user has set is asked first: what it
+    raises is raised in the end, and if it raises nothing all runs on. Without a context (Spark Connect) the client itself
+    interrupts what it runs.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if context is None or not in_main_thread or not callable(before):
+        yield
+        return
+    is_pysparks = getattr(before, "__module__", "").startswith("pyspark.")
+    ask = signal.default_int_handler if is_pysparks else before
+    tag = f"spark_fm-{uuid.uuid4().hex}"
+    ended = threading.Event()
+    cancelling = threading.Thread(target=_cancel_until, args=(ended, context, tag), daemon=True)
+    stops: list[BaseException] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        try:
+            ask(number, frame)
+        except BaseException as error:
+            if stops:
+                raise
+            stops.append(error)
+            cancelling.start()
+
+    context.addJobTag(tag)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    except BaseException:
+        if not stops:
+            raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+        context.removeJobTag(tag)
+        if stops:
+            ended.set()
+            cancelling.join(SECONDS_TO_CANCEL)
+    if stops:
+        raise stops[0]
+
+
+def _cancel_until(ended: threading.Event, context: "SparkContext", tag: str) -> None:
+    """Cancel the jobs with a tag, again and again: one that is about to begin is not yet there to be cancelled."""
+    while not ended.is_set():
+        context.cancelJobsWithTag(tag)
+        ended.wait(SECONDS_BETWEEN_CANCELS)
+
+
 def collect(dataset: DataFrame) -> list[dict[str, Any]]:
     """All rows of a DataFrame on the driver (:func:`plain_errors` applies)."""
     return [row for batch in collect_batches(dataset) for row in batch.to_pylist()]
@@ -68,7 +142,7 @@ def small_batches(spark: SparkSession) -> Iterator[None]:
     twice as long. The setting is the session's; the last to leave puts it back.
     """
     with _sizes_lock:
-        users, before = _sizes_before.get(spark, (0, spark.conf.get(BATCH_SIZE, None)))
+        users, before = _sizes_before.get(spark, (0, _batch_size(spark)))
         _sizes_before[spark] = (users + 1, before)
         _set_or_leave(spark, str(ROWS_A_BATCH))
     try:
@@ -80,6 +154,13 @@ def small_batches(spark: SparkSession) -> Iterator[None]:
                 _sizes_before[spark] = (users - 1, before)
             else:
                 _set_or_leave(spark, before)
+
+
+def _batch_size(spark: SparkSession) -> str | None:
+    """The session's setting; None where it is not set, or where the platform does not tell (serverless)."""
+    with suppress(PySparkException):
+        return spark.conf.get(BATCH_SIZE, None)
+    return None
 
 
 def _set_or_leave(spark: SparkSession, value: str | None) -> None:
@@ -96,7 +177,7 @@ def collect_batches(dataset: DataFrame) -> list[pa.RecordBatch]:
 
     Spark sends them in that form from 4.0 on: for large binary values that takes a fifth of the time.
     """
-    with plain_errors():
+    with plain_errors(), stoppable(context_of(dataset.sparkSession)):
         if hasattr(dataset, "toArrow"):
             batches: list[pa.RecordBatch] = dataset.toArrow().to_batches()
             return batches
@@ -106,18 +187,27 @@ def collect_batches(dataset: DataFrame) -> list[pa.RecordBatch]:
 
 def persist(dataset: DataFrame) -> DataFrame:
     """Persist a DataFrame; where the platform has no caching, it is computed again for each job."""
-    try:
+    with _where_there_is_caching():
         return dataset.persist()
+    return dataset
+
+
+def unpersist(dataset: DataFrame) -> None:
+    """Give back the memory of a DataFrame that :func:`persist` was called with."""
+    with _where_there_is_caching():
+        dataset.unpersist()
+
+
+@contextmanager
+def _where_there_is_caching() -> Iterator[None]:
+    try:
+        yield
     except PySparkException as error:
-        if any(sign in str(error) for sign in PERSIST_REFUSED):
-            return dataset
-        raise
+        if not any(sign in str(error) for sign in PERSIST_REFUSED):
+            raise
 
 
 def parallelism(spark: SparkSession, otherwise: int) -> int:
     """How many tasks can run at once; ``otherwise`` where the session can't tell (Spark Connect)."""
-    from spark_fm.engine.transport import is_connect
-
-    if is_connect(spark):
-        return max(1, otherwise)
-    return max(1, spark.sparkContext.defaultParallelism)
+    context = context_of(spark)
+    return max(1, otherwise if context is None else context.defaultParallelism)

@@ -1,10 +1,12 @@
 """Objects to the workers: a broadcast on classic Spark, the task's closure on Spark Connect."""
 
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pyspark import Broadcast
 from pyspark.sql import SparkSession
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast, SparkContext
 
 T = TypeVar("T")
 
@@ -14,9 +16,14 @@ def is_connect(spark: SparkSession) -> bool:
     return "connect" in type(spark).__module__
 
 
+def context_of(spark: SparkSession) -> "SparkContext | None":
+    """The SparkContext of a session; None on Spark Connect."""
+    return None if is_connect(spark) else spark.sparkContext
+
+
 def application_of(spark: SparkSession) -> object:
     """What the life of shipped objects hangs on: the SparkContext, or the session on Spark Connect."""
-    return spark if is_connect(spark) else spark.sparkContext
+    return context_of(spark) or spark
 
 
 @dataclass

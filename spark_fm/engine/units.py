@@ -8,17 +8,20 @@ Spark Connect has DataFrames only, and reducing on the executors needs their shu
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
-from pyspark import RDD, StorageLevel
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from spark_fm.engine.jobs import collect_batches, persist, plain_errors, small_batches
+from spark_fm.engine.jobs import collect_batches, persist, plain_errors, small_batches, stoppable, unpersist
 from spark_fm.engine.partition import PIECES, UNITS_DDL, Places, join
 from spark_fm.engine.reduce import reduce_on_executors
 from spark_fm.engine.worker import UPDATES_DDL, Round, run_round
+
+if TYPE_CHECKING:
+    from pyspark import RDD
 
 UnitTask = Callable[..., Iterator[pa.RecordBatch]]
 
@@ -61,7 +64,7 @@ class RddUnits:
     def run(self, function: UnitTask, orders: Round, chosen: list[tuple[int, int]]) -> list[pa.RecordBatch]:
         """See :class:`Units`."""
         numbers = {unit: number for number, unit in enumerate(self.places.all())}
-        with plain_errors():
+        with plain_errors(), stoppable(self.rdd.context):
             return self.rdd.context.runJob(
                 self.rdd, partial(function, orders=orders), [numbers[unit] for unit in chosen]
             )
@@ -106,4 +109,4 @@ class FrameUnits:
 
     def release(self) -> None:
         """See :class:`Units`."""
-        self.frame.unpersist()
+        unpersist(self.frame)

@@ -1,0 +1,161 @@
+"""What must work in every place: fit, score, save, overwrite, load, Pipeline, CrossValidator, streaming.
+
+The ordinary tests run it on their Spark, ``make oldest`` on the oldest packages, ``make connect-test`` on a Spark Connect
+server, and test_zip.py where the workers have the package from ``--py-files``. As a script it needs spark_fm, pyspark and
+nothing else; the environment says which session it gets (SPARK_REMOTE: one of Spark Connect).
+"""
+
+import logging
+import math
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml.evaluation import RegressionEvaluator
+from pyspark.ml.feature import OneHotEncoder, StringIndexer, VectorAssembler
+from pyspark.ml.tuning import CrossValidator, CrossValidatorModel, ParamGridBuilder
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from spark_fm import FMClassificationModel, FMClassifier, FMRegressionModel, FMRegressor
+
+USERS, ITEMS, ROWS = 30, 20, 600
+
+
+def ratings(spark: SparkSession) -> DataFrame:
+    """Rows that a user's and an item's factors decide: user, item, features (ids), label, is_liked (0 or 1)."""
+    draw = np.random.default_rng(0)
+    users, items = draw.integers(0, USERS, ROWS), draw.integers(0, ITEMS, ROWS)
+    taste, kind = draw.normal(size=(USERS, 2)), draw.normal(size=(ITEMS, 2))
+    labels = 3.0 + (taste[users] * kind[items]).sum(axis=1)
+    rows = [
+        (f"u{user}", f"i{item}", [user, USERS + item], label, float(label > 3.0))
+        for user, item, label in zip(users.tolist(), items.tolist(), labels.tolist(), strict=True)
+    ]
+    ddl = "user string, item string, features array<int>, label double, is_liked double"
+    return spark.createDataFrame(rows, ddl)
+
+
+def predictions(scored: DataFrame) -> list[float]:
+    return [row.prediction for row in scored.select("prediction").collect()]
+
+
+def squared_error(scored: DataFrame) -> float:
+    rows = scored.select("label", "prediction").collect()
+    return sum((row.label - row.prediction) ** 2 for row in rows) / len(rows)
+
+
+def check_regression(spark: SparkSession, folder: str, partitions: int) -> None:
+    data = ratings(spark)
+    mean = data.agg(F.var_pop("label")).collect()[0][0]
+    estimator = FMRegressor(factorSize=4, maxIter=15, numPartitions=partitions)
+    model = estimator.fit(data)
+    scored = model.transform(data)
+    assert squared_error(scored) < 0.5 * mean, f"found {squared_error(scored)}, the mean's is {mean}"
+    path = f"{folder}/regression-{partitions}"
+    model.save(path)
+    model.write().overwrite().save(path)
+    assert predictions(FMRegressionModel.load(path).transform(data)) == predictions(scored)
+    estimator.save(f"{path}-estimator")
+    assert FMRegressor.load(f"{path}-estimator").getMaxIter() == 15
+
+
+def check_one_task(spark: SparkSession, folder: str) -> None:
+    check_regression(spark, folder, 1)
+
+
+def check_two_partitions(spark: SparkSession, folder: str) -> None:
+    check_regression(spark, folder, 2)
+
+
+def check_classifier(spark: SparkSession, folder: str) -> None:
+    data = ratings(spark).drop("label").withColumnRenamed("is_liked", "label")
+    for partitions in (1, 2):
+        model = FMClassifier(factorSize=4, maxIter=15, numPartitions=partitions).fit(data)
+        rows = model.transform(data).select("label", "prediction", "probability").collect()
+        assert sum(row.label == row.prediction for row in rows) > 0.7 * len(rows)
+        assert all(math.isclose(sum(row.probability), 1.0) for row in rows)
+        path = f"{folder}/classifier-{partitions}"
+        model.save(path)
+        loaded = FMClassificationModel.load(path)
+        assert predictions(loaded.transform(data)) == [row.prediction for row in rows]
+
+
+def encoded() -> list[Any]:
+    """Stages that make vectors of user and item."""
+    names = ["user", "item"]
+    return [
+        StringIndexer(inputCols=names, outputCols=[f"{name}_index" for name in names]),
+        OneHotEncoder(
+            inputCols=[f"{name}_index" for name in names], outputCols=[f"{name}_vector" for name in names]
+        ),
+        VectorAssembler(inputCols=[f"{name}_vector" for name in names], outputCol="vector"),
+    ]
+
+
+def check_pipeline(spark: SparkSession, folder: str) -> None:
+    data = ratings(spark)
+    model = Pipeline(stages=[*encoded(), FMRegressor(featuresCol="vector", maxIter=3)]).fit(data)
+    path = f"{folder}/pipeline"
+    model.save(path)
+    model.write().overwrite().save(path)
+    assert predictions(PipelineModel.load(path).transform(data)) == predictions(model.transform(data))
+
+
+def check_cross_validator(spark: SparkSession, folder: str) -> None:
+    data = ratings(spark)
+    estimator = FMRegressor(maxIter=3)
+    grid = ParamGridBuilder().addGrid(estimator.factorSize, [0, 4]).build()
+    model = CrossValidator(
+        estimator=estimator, estimatorParamMaps=grid, evaluator=RegressionEvaluator(), numFolds=2
+    ).fit(data)
+    assert len(model.avgMetrics) == 2
+    model.save(f"{folder}/tuned")
+    loaded = CrossValidatorModel.load(f"{folder}/tuned")
+    assert predictions(loaded.transform(data)) == predictions(model.transform(data))
+
+
+def check_streaming(spark: SparkSession, folder: str) -> None:
+    data = ratings(spark)
+    model = FMRegressor(maxIter=2).fit(data)
+    data.write.parquet(f"{folder}/stream")
+    source = spark.readStream.schema(data.schema).parquet(f"{folder}/stream")
+    query = model.transform(source).writeStream.format("memory").queryName("smoke").start()
+    try:
+        query.processAllAvailable()
+        found = predictions(spark.table("smoke"))
+    finally:
+        query.stop()
+    assert sorted(found) == sorted(predictions(model.transform(data)))
+
+
+CHECKS: list[Callable[[SparkSession, str], None]] = [
+    check_one_task,
+    check_two_partitions,
+    check_classifier,
+    check_pipeline,
+    check_cross_validator,
+    check_streaming,
+]
+
+
+def main() -> None:
+    logging.basicConfig(format="smoke: %(message)s", stream=sys.stdout)
+    logger = logging.getLogger("smoke")
+    logger.setLevel(logging.INFO)
+    spark = SparkSession.builder.getOrCreate()
+    logger.info("Spark %s, Python %s, numpy %s", spark.version, sys.version.split()[0], np.__version__)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for check in CHECKS:
+                check(spark, folder)
+                logger.info("%s passed", check.__name__)
+    finally:
+        spark.stop()
+
+
+if __name__ == "__main__":
+    main()
