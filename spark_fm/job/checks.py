@@ -42,7 +42,9 @@ def check_settings(config: Config) -> None:
     _check_thresholds(config.params.get("thresholds"))
     for name in ("predictionCol", "probabilityCol"):
         if config.params.get(name) == "":
-            raise ValueError(f"params.{name}: found an empty name, expected that of the column for what jobs measure")
+            raise ValueError(
+                f"params.{name}: found an empty name, expected that of the column for what jobs measure"
+            )
     for key, path in (("model.path", config.model.path), ("output.path", config.output.path)):
         if any(letter in path for letter in GLOB):
             raise ValueError(f"{key}: found {path!r}, expected the path of one folder, without any of {GLOB}")

@@ -12,6 +12,7 @@ from uuid import uuid4
 from pyspark.sql import SparkSession
 
 from spark_fm.engine.transport import is_connect
+from spark_fm.job.errors import reason
 from spark_fm.persistence import path_exists
 
 LOCAL = "file:"
@@ -119,5 +120,9 @@ def clear(spark: SparkSession, path: str) -> None:
 
 def _move(spark: SparkSession, source: str, target: str) -> None:
     files, place = _hadoop(spark, source)
-    if not files.rename(place, _hadoop(spark, target)[1]):
-        raise OSError(f"can't move {source} to {target}")
+    try:
+        why = "" if files.rename(place, _hadoop(spark, target)[1]) else "the file system refuses it"
+    except Exception as error:
+        why = reason(error)
+    if why:
+        raise OSError(f"can't move {source} to {target}: {why}")

@@ -112,9 +112,8 @@ def _check_rows(found: dict[str, Any], config: Config, split: bool) -> None:
         f"split.column: column {test.column!r}" if test.column else f"split.test: the fraction {test.test:g}"
     )
     if not held_out:
-        raise ValueError(
-            f"{key} holds out none of {rows} rows, expected some to measure on; split.test = 0 measures on none"
-        )
+        hint = "" if test.column else "; split.test = 0 measures on none"
+        raise ValueError(f"{key} holds out none of {rows} rows, expected some to measure on{hint}")
     if held_out == rows:
         raise ValueError(f"{key} holds out all of {rows} rows, expected some to train on")
     distinct = found.get("distinct", rows)
