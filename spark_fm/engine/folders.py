@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from spark_fm.engine.jobs import JOB_ERRORS
 from spark_fm.engine.transport import is_connect
 
 NOT_FOUND = "PATH_NOT_FOUND"
@@ -18,7 +18,7 @@ def told(path: str) -> Iterator[None]:
     """What a file system says, as an OSError of one line."""
     try:
         yield
-    except (PySparkException, Py4JJavaError) as error:
+    except JOB_ERRORS as error:
         java = getattr(error, "java_exception", None)
         said = str(error) if java is None else str(java.getMessage() or java)
         raise OSError(f"{path}: {said.strip().partition(chr(10))[0]}") from None

@@ -11,12 +11,10 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from spark_fm.engine.jobs import collect
+from spark_fm.engine.jobs import JOB_ERRORS, collect
 
 ATTEMPTS, LONGEST_WAIT = 8, 0.5
 NUMBERS = {"parameterRows": int, "factorSize": int, "numFeatures": int, "intercept": float}
@@ -52,10 +50,10 @@ def add_line(spark: SparkSession, path: str, line: str, save: str) -> None:
         # Two that add at once share a temporary folder, which the first to end removes: then it is done again.
         try:
             frame.write.mode("append").text(f"{path}/metadata")
-        except (PySparkException, Py4JJavaError):
+        except JOB_ERRORS:
             if attempt + 1 == ATTEMPTS:
                 raise
-        with suppress(PySparkException, Py4JJavaError, ValueError):
+        with suppress(*JOB_ERRORS, ValueError):
             if any(known.get("save") == save for known in read_lines(spark, path)):
                 return
         time.sleep(random.uniform(0.0, LONGEST_WAIT))

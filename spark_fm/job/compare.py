@@ -1,16 +1,20 @@
 """What a model is held against, on the same rows behind the same encoders."""
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pyspark.ml import Pipeline, PipelineModel, Transformer
-from pyspark.ml.base import Estimator
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from spark_fm.classification import FMClassifier
 from spark_fm.engine.columns import quoted
 from spark_fm.job.config import Config
 from spark_fm.job.metrics import Metrics, measure, predicted
+from spark_fm.job.stages import Stage
+from spark_fm.regression import FMRegressor
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,20 @@ class Contest:
         metrics = measure(self.held_out, F.lit(row[0]), columns.label, columns.weight, self.config.task)
         return Contender("mean of the training labels", f"{row[0]:.4g} for every row", metrics)
 
-    def trained(self, estimator: Estimator[Any], name: str, settings: str) -> Contender:
-        """Another estimator."""
-        model = Pipeline(stages=[*self.encoders, estimator]).fit(self.training)
+    def trained(self, stages: Sequence[Stage], name: str, settings: str) -> Contender:
+        """Another estimator, the last of the stages."""
+        model = Pipeline(stages=[*self.encoders, *stages]).fit(self.training)
         return Contender(name, settings, self.measured(model))
+
+    def biases(self, estimator: FMClassifier | FMRegressor) -> Contender:
+        """Our own machine without factors."""
+        linear = estimator.copy({estimator.factorSize: 0, estimator.verbose: False})
+        with warnings.catch_warnings():
+            # What training warns of is said in the settings.
+            warnings.simplefilter("ignore")
+            model = Pipeline(stages=[*self.encoders, linear]).fit(self.training)
+        machine: Any = model.stages[-1]
+        settings = "factorSize=0, else as spark_fm"
+        if not machine.summary.bestEpoch:
+            settings += "; no epoch was better than a constant"
+        return Contender("biases only", settings, self.measured(model))

@@ -20,6 +20,7 @@ DESCRIPTIONS: dict[Any, str] = {
     int: "an integer",
     float: "a number",
     bool: "true or false",
+    float | None: "a number",
     tuple[str, ...]: "a list of strings",
     dict[str, Any]: "a table",
 }
@@ -45,11 +46,16 @@ class Columns:
     """[columns]: the label, and either columns to encode or a ready ``features`` column.
 
     ``validation`` is a boolean column: true where a row chooses the number of epochs instead of being trained on.
+    ``positive`` is the value of the label that classification counts as 1, every other one being 0; without it labels
+    are 0 and 1. ``fill`` stands for an empty cell (null, NaN or an empty string) of a numeric column; without it one
+    is an error.
     """
 
     label: str = "label"
+    positive: str = field(default="", metadata={"scalar": True})
     categorical: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
+    fill: float | None = None
     features: str = ""
     weight: str = ""
     validation: str = ""
@@ -61,7 +67,8 @@ class Columns:
 class Split:
     """[split]: the rows held out of training, on which train and evaluate measure.
 
-    A fraction (0 in train: measure on none; in evaluate: on all), or where the boolean ``column`` is true.
+    A fraction (0 in train: measure on none; in evaluate: on all), or where the boolean ``column`` is true. A fraction
+    is drawn by a hash of the seed and of all columns but label, weight and validation.
     """
 
     test: float = 0.2
@@ -71,7 +78,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Model:
-    """[model]: where the fitted pipeline is."""
+    """[model]: where the fitted pipeline is; ``overwrite`` replaces a model, never a folder of other things."""
 
     path: str = ""
     overwrite: bool = False
@@ -86,12 +93,12 @@ class Report:
 
 @dataclass(frozen=True)
 class Output:
-    """[output]: where scored rows go, a path or a table."""
+    """[output]: where scored rows go, a path or a table; the mode "errorifexists" is another word for "error"."""
 
     format: str = "parquet"
     path: str = ""
     table: str = ""
-    mode: str = _one_of("errorifexists", "errorifexists", "overwrite", "append", "ignore")
+    mode: str = _one_of("error", "error", "errorifexists", "overwrite", "append", "ignore")
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -181,6 +188,8 @@ def parse(cls: type[T], table: Mapping[str, Any], prefix: str = "") -> T:
     for name, value in table.items():
         if name not in fields:
             raise ValueError(f"{prefix}{name}: unknown key, expected one of: {', '.join(fields)}")
+        if fields[name].metadata.get("scalar"):
+            value = _text(value)
         values[name] = _converted(value, hints[name], prefix + name)
         choices = fields[name].metadata.get("choices")
         if choices and value not in choices:
@@ -191,7 +200,7 @@ def parse(cls: type[T], table: Mapping[str, Any], prefix: str = "") -> T:
 def _converted(value: Any, expected: Any, key: str) -> Any:
     if isinstance(expected, type) and dataclasses.is_dataclass(expected) and isinstance(value, dict):
         return parse(expected, value, key + ".")
-    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+    if expected in (float, float | None) and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if expected == tuple[str, ...] and isinstance(value, list) and all(isinstance(v, str) for v in value):
         return tuple(value)
@@ -200,6 +209,13 @@ def _converted(value: Any, expected: Any, key: str) -> Any:
     if type(value) is expected:
         return value
     raise ValueError(f"{key}: found {value!r}, expected {DESCRIPTIONS.get(expected, 'a table')}")
+
+
+def _text(value: Any) -> Any:
+    """A boolean or a number as TOML writes it; all else as it is."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, (int, float)) else value
 
 
 def _lay(tables: dict[str, Any], names: list[str], value: Any) -> None:

@@ -6,17 +6,35 @@ from pyspark.errors import PySparkException
 
 # Errors whose own text is the sentence to show.
 PLAIN = (ValueError, TypeError, RuntimeError, OSError, ImportError, PySparkException)
-NULL_IN_ASSEMBLER = "Encountered null while assembling"
+# What the estimators call by their params' names stands under other keys in a config.
+KEYS = {
+    "featuresCol": "columns.features",
+    "labelCol": "columns.label",
+    "weightCol": "columns.weight",
+    "validationIndicatorCol": "columns.validation",
+}
+ENCODED = "the features made of columns.categorical and columns.numeric"
 
 
 def reason(error: BaseException) -> str:
-    """One line for an error: the sentence that was raised, on the driver or on an executor, without traces."""
+    """One line for an error: the sentence that was raised, on the driver or on an executor, without traces.
+
+    It names the config's keys, and no column that the job made.
+    """
+    line = re.sub(r"(?:column )?[`'\"]?__spark_fm_\w+[`'\"]?", ENCODED, _sentence(error))
+    param, colon, rest = line.partition(":")
+    return KEYS.get(param, param) + colon + rest
+
+
+def _sentence(error: BaseException) -> str:
     text = str(error)
+    unresolved = re.search(r"UNRESOLVED_COLUMN.*? with name `(.+?)` cannot be resolved", text)
+    if unresolved:
+        name = unresolved.group(1).replace("``", "`")
+        return f"input: there is no column {name!r}, expected all columns that the model was trained on"
     raised = re.search(r"\[USER_RAISED_EXCEPTION\] (.+)", text)
     if raised:
         return _without_state(raised.group(1))
-    if NULL_IN_ASSEMBLER in text:
-        return "columns.numeric: a row has a null, expected numbers: drop such rows or fill them in"
     causes: list[str] = re.findall(r"^Caused by: [\w.$]+: (.+)", text, re.MULTILINE)
     if causes:
         return _without_state(causes[-1])

@@ -85,7 +85,8 @@ def _classification(rows: DataFrame, label: str) -> Metrics:
     )
     if sums["other"]:
         raise ValueError(
-            f"columns.label: column {label!r} has labels that are not 0 or 1, expected only these"
+            f"columns.label: column {label!r} has labels that are not 0 or 1, expected only these; "
+            "columns.positive names the one that counts as 1"
         )
     evaluator = BinaryClassificationEvaluator(rawPredictionCol="p", labelCol="y", weightCol="w")
     return {
@@ -103,7 +104,7 @@ def _sums(rows: DataFrame, label: str, **terms: Column) -> dict[str, Any]:
     sums = rows.agg(*counted, *weighted).first()
     assert sums is not None
     if not sums["rows"]:
-        raise ValueError("there are no rows to evaluate on, expected at least one")
+        raise ValueError("input: there are no rows to measure on, expected at least one")
     if sums["labels"] < sums["rows"]:
         missing = sums["rows"] - sums["labels"]
         raise ValueError(f"columns.label: column {label!r} is null in {missing} rows, expected a number")

@@ -1,16 +1,27 @@
-"""Input rows: reading and splitting."""
+"""Input rows: reading them, and whether they have the columns that the config names."""
 
 import os
 import re
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import pyspark
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import ParseException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType
+from pyspark.sql.types import BooleanType, DataType
 
-from spark_fm.engine.columns import field_of, quoted
-from spark_fm.job.config import Columns, Input, Split, required
+from spark_fm.job.cells import CATEGORIES, NUMBERS
+from spark_fm.job.config import Columns, Input, required
+from spark_fm.job.errors import reason
+from spark_fm.job.stages import INTERNAL
+
+EXPECTED: dict[tuple[type[DataType], ...], str] = {
+    NUMBERS: "numbers",
+    CATEGORIES: "strings, numbers, booleans, dates or timestamps",
+    (BooleanType,): "boolean",
+}
 
 
 def read(spark: SparkSession, source: Input) -> DataFrame:
@@ -19,17 +30,55 @@ def read(spark: SparkSession, source: Input) -> DataFrame:
     Raises
     ------
     ValueError
-        When neither or both are named.
+        When neither or both are named, or Spark can't read it.
     """
     if source.path and source.table:
         raise ValueError(f"input: found both path and table ({source.table}), expected one of them")
+    if not source.table:
+        required(source.path, "input.path", "a path to read, or input.table")
+    path = expanded(source.path)
+    try:
+        data = _opened(spark, replace(source, path=path))
+        data.schema  # noqa: B018  on Spark Connect this is where the source is looked up
+    except (PySparkException, Py4JJavaError) as error:
+        raise ValueError(_problem(error, replace(source, path=path))) from error
+    return data
+
+
+def _opened(spark: SparkSession, source: Input) -> DataFrame:
     if source.table:
         return spark.read.options(**source.options).table(source.table)
-    path = required(source.path, "input.path", "a path to read, or input.table")
+    path = source.path
     reader = spark.read.format(source.format).options(**source.options)
     if source.schema:
         reader = reader.schema(source.schema)
-    return reader.load(expanded(path))
+    return reader.load(path)
+
+
+def _problem(error: Exception, source: Input) -> str:
+    """One sentence on why Spark can't read a source."""
+    text = str(error)
+    if "PATH_NOT_FOUND" in text:
+        return f"input.path: there is nothing at {source.path}, expected rows to read"
+    if "TABLE_OR_VIEW_NOT_FOUND" in text:
+        return f"input.table: there is no table {source.table}, expected one that Spark knows"
+    if "DATA_SOURCE_NOT_FOUND" in text:
+        return unknown_format("input.format", source.format)
+    if "UNABLE_TO_INFER_SCHEMA" in text:
+        return f"input.path: found no {source.format} file with rows in {source.path}, expected one, or input.schema"
+    if "READ_FILE" in text:
+        return f"input.format: can't read the files at {source.path} as {source.format}, expected files of that format"
+    if isinstance(error, ParseException):
+        return f"input.schema: found {source.schema!r}, expected names and types as SQL writes them, as in 'user int'"
+    return f"input: can't be read: {reason(error)}"
+
+
+def unknown_format(key: str, name: str) -> str:
+    """The sentence for a format that Spark does not know."""
+    return (
+        f"{key}: Spark knows no format {name!r}, expected one such as parquet, csv or json, or the package of this one "
+        "(spark-submit --packages)"
+    )
 
 
 def expanded(path: str) -> str:
@@ -56,7 +105,7 @@ def _pyspark_data() -> Path:
 
 
 def check_columns(data: DataFrame, columns: Columns) -> None:
-    """Check that the columns that the config names are there.
+    """Check that the columns that the config names are there, and can be what it says.
 
     Raises
     ------
@@ -67,38 +116,56 @@ def check_columns(data: DataFrame, columns: Columns) -> None:
     if bool(encoded) == bool(columns.features):
         found = "both" if encoded else "neither"
         raise ValueError(f"columns: found {found}, expected features, or categorical and numeric")
-    for key in ("label", "features", "weight", "validation"):
-        if getattr(columns, key):
-            field_of(data, getattr(columns, key), f"columns.{key}")
-    for key in ("categorical", "numeric"):
-        for name in getattr(columns, key):
-            field_of(data, name, f"columns.{key}")
+    check_present(data, columns)
 
 
-def split_rows(data: DataFrame, split: Split) -> tuple[DataFrame, DataFrame | None]:
-    """The rows to train on and those held out, None when none are.
-
-    A fraction is drawn by a hash of each row and the seed, so that the same rows are held out whatever the
-    number of executors and files, and equal rows are on one side. A null in the column counts as false.
+def check_present(data: DataFrame, columns: Columns) -> None:
+    """:func:`check_columns` where the model knows its features, so that the config need not name any.
 
     Raises
     ------
     ValueError
-        When the fraction is not in [0, 1), or the column is missing or not boolean.
+        Naming the key and the column that is not there or of another type.
     """
-    if split.column:
-        found = field_of(data, split.column, "split.column").dataType
-        if not isinstance(found, BooleanType):
+    types: dict[str, tuple[type[DataType], ...]] = {
+        "label": NUMBERS,
+        "weight": NUMBERS,
+        "numeric": NUMBERS,
+        "categorical": CATEGORIES,
+        "validation": (BooleanType,),
+        "features": (DataType,),
+    }
+    for key, allowed in types.items():
+        names = getattr(columns, key)
+        for name in (names,) if isinstance(names, str) else names:
+            if name:
+                _check_type(data, name, f"columns.{key}", allowed)
+
+
+def _check_type(data: DataFrame, name: str, key: str, allowed: tuple[type[DataType], ...]) -> None:
+    if name not in data.columns:
+        found = ", ".join(data.columns)
+        hint = ""
+        if all(re.fullmatch(r"_c\d+", column) for column in data.columns):
+            hint = "; input.schema names a csv's columns, or options = { header = true } when its first line does"
+        raise ValueError(f"{key}: there is no column {name!r}; the columns are: {found}{hint}")
+    found_type = data.schema[name].dataType
+    if not isinstance(found_type, allowed):
+        expected = EXPECTED[allowed]
+        raise ValueError(f"{key}: column {name!r} has type {found_type.simpleString()}, expected {expected}")
+
+
+def check_new_columns(data: DataFrame, outputs: Collection[str]) -> None:
+    """Check that no column of the input has the name of one that the model writes.
+
+    Raises
+    ------
+    ValueError
+        Naming the column.
+    """
+    taken = {name.lower() for name in outputs if name}
+    for name in data.columns:
+        if name.lower() in taken or name.startswith(INTERNAL):
             raise ValueError(
-                f"split.column: column {split.column!r} has type {found.simpleString()}, expected boolean"
+                f"input: found a column {name!r}, which is the name of one that the model adds, expected another name"
             )
-        held_out = F.coalesce(data[quoted(split.column)], F.lit(False))
-    elif not 0.0 <= split.test < 1.0:
-        raise ValueError(f"split.test: found {split.test}, expected a fraction >= 0 and < 1")
-    elif split.test == 0.0:
-        return data, None
-    else:
-        columns = [F.col(quoted(name)) for name in data.columns]
-        position = F.pmod(F.xxhash64(F.lit(split.seed), *columns), F.lit(2**31))
-        held_out = position < split.test * 2**31
-    return data.where(~held_out), data.where(held_out)

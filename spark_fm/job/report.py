@@ -23,23 +23,6 @@ STOPPED = {
 }
 
 
-def local_folder(path: str) -> Path:
-    """Make the folder of the report.
-
-    Raises
-    ------
-    ValueError
-        When the path has a scheme: the report is written without Spark.
-    OSError
-        When it can't be made.
-    """
-    if "://" in path:
-        raise ValueError(f"report.folder: found {path}, expected a local folder")
-    folder = Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def show(contenders: Sequence[Contender]) -> None:
     """Write the table of results to stdout."""
     lines = _table(contenders)

@@ -6,47 +6,62 @@ from typing import Any
 from pyspark.ml import Transformer
 from pyspark.ml.base import Estimator
 from pyspark.ml.classification import FMClassifier as SparkFMClassifier
-from pyspark.ml.feature import FeatureHasher, OneHotEncoder, StringIndexer, VectorAssembler
+from pyspark.ml.feature import FeatureHasher, OneHotEncoder, SQLTransformer, StringIndexer, VectorAssembler
 from pyspark.ml.regression import FMRegressor as SparkFMRegressor
+from pyspark.sql.types import StructType
 
 from spark_fm.classification import FMClassifier
+from spark_fm.engine.columns import quoted
+from spark_fm.job.cells import category, number
 from spark_fm.job.config import Columns, Config, required
 from spark_fm.regression import FMRegressor
 
-FEATURES = "__spark_fm_features"
+INTERNAL = "__spark_fm_"
+FEATURES = f"{INTERNAL}features"
+LABEL = f"{INTERNAL}label"
 Stage = Estimator[Any] | Transformer
 
 # These come from [columns], and a model can't be written in TOML.
 NOT_IN_PARAMS = ("featuresCol", "labelCol", "weightCol", "validationIndicatorCol", "initialModel")
 
 
-def encoders(columns: Columns) -> list[Stage]:
+def encoders(columns: Columns, schema: StructType) -> list[Stage]:
     """The stages that make the features column; none when the config names a ready one.
 
-    A category that training has not met, or a null, has no features: it contributes nothing to a score.
+    The first of them puts the user's columns under names that pyspark.ml takes: it reads dots and backticks as syntax.
+    An empty cell is a category of its own. A category that training has not met has no feature: it contributes
+    nothing to a score. A number that is none ends the query with one sentence.
     """
-    categorical, numeric = list(columns.categorical), list(columns.numeric)
     if columns.features:
         return []
+    categories = [f"{INTERNAL}category_{i}" for i in range(len(columns.categorical))]
+    numbers = [f"{INTERNAL}number_{i}" for i in range(len(columns.numeric))]
+    cells = [category(name, schema[name].dataType) for name in columns.categorical]
+    cells += [number(name, columns.fill) for name in columns.numeric]
+    stages: list[Stage] = [_selecting(dict(zip(categories + numbers, cells, strict=True)))]
     if columns.encoder == "hash":
-        return [
-            FeatureHasher(
-                inputCols=categorical + numeric,
-                categoricalCols=categorical,
-                numFeatures=columns.numFeatures,
-                outputCol=FEATURES,
-            )
-        ]
-    indices = [f"__spark_fm_index_{name}" for name in categorical]
-    onehot = [f"__spark_fm_onehot_{name}" for name in categorical]
-    stages: list[Stage] = []
-    if categorical:
+        hasher = FeatureHasher(
+            inputCols=categories + numbers,
+            categoricalCols=categories,
+            numFeatures=columns.numFeatures,
+            outputCol=FEATURES,
+        )
+        return [*stages, hasher]
+    indices = [name.replace("category", "index") for name in categories]
+    onehot = [name.replace("category", "onehot") for name in categories]
+    if categories:
         # `keep` gives unknown categories the last index, which OneHotEncoder then drops.
         stages += [
-            StringIndexer(inputCols=categorical, outputCols=indices, handleInvalid="keep"),
+            StringIndexer(inputCols=categories, outputCols=indices, handleInvalid="keep"),
             OneHotEncoder(inputCols=indices, outputCols=onehot),
         ]
-    return [*stages, VectorAssembler(inputCols=onehot + numeric, outputCol=FEATURES)]
+    return [*stages, VectorAssembler(inputCols=onehot + numbers, outputCol=FEATURES)]
+
+
+def _selecting(columns: Mapping[str, str]) -> SQLTransformer:
+    """A stage that adds columns, given as SQL by name."""
+    added = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+    return SQLTransformer(statement=f"SELECT *, {added} FROM __THIS__")
 
 
 def machine(config: Config) -> FMClassifier | FMRegressor:
@@ -64,12 +79,14 @@ def machine(config: Config) -> FMClassifier | FMRegressor:
         params["weightCol"] = config.columns.weight
     if config.columns.validation:
         params["validationIndicatorCol"] = config.columns.validation
-    estimator: FMClassifier | FMRegressor = cls(**_ends(config.columns), **params)
+    features = config.columns.features or FEATURES
+    estimator: FMClassifier | FMRegressor = cls(featuresCol=features, labelCol=config.columns.label, **params)
     return estimator
 
 
-def sparks_own(config: Config) -> SparkFMClassifier | SparkFMRegressor | None:
-    """pyspark.ml's Factorization Machine with the params of [compare.spark]; None when there are none.
+def sparks_own(config: Config) -> list[Stage]:
+    """pyspark.ml's Factorization Machine with the params of [compare.spark], behind a stage that gives its columns
+    names that it takes; nothing when there are no params.
 
     Raises
     ------
@@ -77,15 +94,13 @@ def sparks_own(config: Config) -> SparkFMClassifier | SparkFMRegressor | None:
         As of :func:`machine`.
     """
     if not config.compare.spark:
-        return None
+        return []
     cls: Any = SparkFMClassifier if config.task == "classification" else SparkFMRegressor
     params = _known(cls(), config.compare.spark, "compare.spark")
-    estimator: SparkFMClassifier | SparkFMRegressor = cls(**_ends(config.columns), **params)
-    return estimator
-
-
-def _ends(columns: Columns) -> dict[str, str]:
-    return {"featuresCol": columns.features or FEATURES, "labelCol": columns.label}
+    columns = {LABEL: f"CAST({quoted(config.columns.label)} AS DOUBLE)"}
+    if config.columns.features:
+        columns[FEATURES] = quoted(config.columns.features)
+    return [_selecting(columns), cls(featuresCol=FEATURES, labelCol=LABEL, **params)]
 
 
 def _known(estimator: Any, params: Mapping[str, Any], table: str) -> dict[str, Any]:

@@ -61,6 +61,15 @@ Caused by: java.io.IOException: no space left
         ),
         (Exception(JAVA), "no space left"),
         (Exception(JAVA.partition("Caused")[0]), "Job aborted due to stage failure: Task 0 failed"),
+        (ValueError("weightCol: column 'w' is -1"), "columns.weight: column 'w' is -1"),
+        (
+            RuntimeError("column '__spark_fm_features': row 3 is null"),
+            "the features made of columns.categorical and columns.numeric: row 3 is null",
+        ),
+        (
+            AnalysisException("[UNRESOLVED_COLUMN.X] A column with name `a.``b` cannot be resolved."),
+            "input: there is no column 'a.`b', expected all columns that the model was trained on",
+        ),
         (KeyError("x"), "KeyError: 'x' (--debug shows where)"),
         (FileNotFoundError(2, "No such file", str(Path("a"))), "[Errno 2] No such file: 'a'"),
     ],

@@ -44,12 +44,17 @@ def test_the_examples_are_valid(path: Path) -> None:
     ("text", "sentence"),
     [
         ("tusk = 1", "tusk: unknown key, expected one of: task, input, columns"),
-        ("[columns]\nlable = 'a'", "columns.lable: unknown key, expected one of: label, categorical"),
+        (
+            "[columns]\nlable = 'a'",
+            "columns.lable: unknown key, expected one of: label, positive, categorical",
+        ),
         ("[split]\ntest = 'half'", "split.test: found 'half', expected a number"),
         ("[split]\ntest = true", "split.test: found True, expected a number"),
         ("[split]\nseed = 1.5", "split.seed: found 1.5, expected an integer"),
         ("[model]\noverwrite = 1", "model.overwrite: found 1, expected true or false"),
         ("[columns]\nnumeric = ['a', 1]", "columns.numeric: found ['a', 1], expected a list of strings"),
+        ("[columns]\nfill = 'mean'", "columns.fill: found 'mean', expected a number"),
+        ("[columns]\npositive = ['yes']", "columns.positive: found ['yes'], expected a string"),
         ("input = 'rows'", "input: found 'rows', expected a table"),
         ("params = 3", "params: found 3, expected a table"),
         ("task = 'ranking'", "task: found 'ranking', expected one of: regression, classification"),
@@ -63,6 +68,23 @@ def test_errors_name_the_file_the_key_and_what_is_expected(tmp_path: Path, text:
         load(path)
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("'yes'", "yes"), ("1", "1"), ("-1.5", "-1.5"), ("true", "true")]
+)
+def test_the_positive_label_may_be_any_value(tmp_path: Path, given: str, meant: str) -> None:
+    assert load(written(tmp_path, f"[columns]\npositive = {given}")).columns.positive == meant
+
+
+def test_a_fill_is_a_number_or_not_given(tmp_path: Path) -> None:
+    assert load(written(tmp_path, GOOD)).columns.fill is None
+    assert load(written(tmp_path, "[columns]\nfill = 0")).columns.fill == 0.0
+
+
+@pytest.mark.parametrize("mode", ["error", "errorifexists", "overwrite", "append", "ignore"])
+def test_modes_of_the_output(tmp_path: Path, mode: str) -> None:
+    assert load(written(tmp_path, f"[output]\nmode = '{mode}'")).output.mode == mode
 
 
 def test_a_missing_file_is_named() -> None:

@@ -118,17 +118,145 @@ def test_scores_can_go_to_a_table(spark: SparkSession, trained: Path) -> None:
         spark.sql("DROP TABLE IF EXISTS spark_fm_scored")
 
 
+@pytest.mark.parametrize(("mode", "rows"), [("append", 3200), ("ignore", 3200), ("overwrite", 1600)])
+def test_modes_of_the_output(spark: SparkSession, trained: Path, mode: str, rows: int) -> None:
+    flags = [
+        "--output",
+        str(trained / "modes"),
+        "--set",
+        f"output.mode={mode}",
+        "--set",
+        "output.format=parquet",
+    ]
+    for _ in range(2):
+        assert score_main(["--config", str(trained / "job.toml"), *flags]) == 0
+    assert spark.read.parquet(str(trained / "modes")).count() == rows
+
+
+@pytest.mark.parametrize("mode", ["error", "errorifexists"])
+def test_an_output_that_is_there_is_refused_before_scoring(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str
+) -> None:
+    flags = ["--set", "output.format=json", "--set", f"output.mode={mode}", "--output", str(tmp_path / "new")]
+    assert score_main(["--config", str(trained / "job.toml"), *flags]) == 0
+    capsys.readouterr()
+    assert score_main(["--config", str(trained / "job.toml"), *flags]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.endswith('already exists, expected nothing there; output.mode = "overwrite" replaces it')
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (
+            ["--input", "{folder}/scored_rows"],
+            "input: found a column 'prediction', which is the name of one that the",
+        ),
+        (
+            ["--set", "split.column=never"],
+            "split.column: column 'never' holds out none of 1600 rows, expected some",
+        ),
+        (["--set", "params.thresholds=[0.5]"], "params.thresholds: found [0.5], expected two numbers >= 0"),
+        (
+            ["--set", "params.seed=9223372036854775808"],
+            "params.seed: found 9223372036854775808, expected an integer",
+        ),
+        (
+            ["--set", "output.format=nope"],
+            "output.format: Spark knows no format 'nope', expected one such as",
+        ),
+        (["--report", "{folder}/job.toml"], "report.folder: can't write to"),
+        (["--output", "{folder}/never"], "output.path: found file:"),
+        (["--model", "{folder}/job.toml/new"], "model.path: can't write to"),
+        (
+            ["--model", "{folder}", "--set", "model.overwrite=true", "--report", "r"],
+            "input.path: found file:",
+        ),
+        (
+            ["--model", "{folder}/others", "--set", "model.overwrite=true"],
+            "model.path: found something other than a saved model at",
+        ),
+    ],
+)
+def test_training_is_refused_before_it_begins(
+    spark: SparkSession,
+    trained: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+    sentence: str,
+) -> None:
+    if not (trained / "others").exists():
+        (trained / "others").mkdir()
+        (trained / "others" / "thesis.txt").write_text("words", "utf-8")
+        data = clicks(spark).withColumn("prediction", F.lit(1.0))
+        data.coalesce(1).write.parquet(str(trained / "scored_rows"))
+        clicks(spark).withColumn("never", F.lit(False)).coalesce(1).write.parquet(str(trained / "never"))
+    monkeypatch.setattr(Pipeline, "fit", None)
+    given = [flag.format(folder=trained) for flag in flags]
+    where = ["--model", str(trained / "another"), "--input", str(trained / "never")]
+    assert train_main(["--config", str(trained / "job.toml"), *where, *given]) == 1
+    assert sentence in capsys.readouterr().err.splitlines()[-1]
+    assert not (trained / "another").exists()
+    assert (trained / "others" / "thesis.txt").read_text("utf-8") == "words"
+
+
+def test_rows_are_counted_and_a_split_by_few_combinations_is_told(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--model", str(tmp_path / "new"), "--set", "split.column=", "--set", "compare.baselines=false"]
+    assert train_main(["--config", str(trained / "job.toml"), *flags, "--set", "params.maxIter=1"]) == 0
+    written = capsys.readouterr().err
+    assert "spark_fm: rows: 1600, of which" in written
+    (line,) = [line for line in written.splitlines() if "differ in more than label" in line]
+    assert "split.column" in line
+
+
+def test_libsvm_with_another_number_of_features(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rows.txt").write_text("".join(f"{i % 2} {i % 3 + 1}:1\n" for i in range(60)), "utf-8")
+    (tmp_path / "new.txt").write_text("0 1:1\n1 2:1\n", "utf-8")
+    flags = ["--model", str(tmp_path / "model"), "--output", str(tmp_path / "scored")]
+    for key, value in {
+        "columns.features": "features", "columns.categorical": "[]", "columns.numeric": "[]", "columns.label": "label",
+        "input.format": "libsvm", "output.format": "parquet", "split.column": "", "split.test": "0",
+    }.items():  # fmt: skip
+        flags += ["--set", f"{key}={value}"]
+    config = ["--config", str(trained / "job.toml"), *flags]
+    assert train_main([*config, "--input", str(tmp_path / "rows.txt")]) == 0
+    for job in (score_main, evaluate_main):
+        assert job([*config, "--input", str(tmp_path / "new.txt")]) == 1
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert "input: the vectors in column 'features' have 2 features, the model has 3" in line
+        assert "input.options = { numFeatures = 3 }" in line
+        assert (
+            job([*config, "--input", str(tmp_path / "new.txt"), "--set", "input.options={ numFeatures = 3 }"])
+            == 0
+        )
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
         ([], "model.path: there is something at"),
         (["--model", "{new}", "--set", "columns.label=klick"], "columns.label: there is no column 'klick'"),
         (
-            ["--model", "{new}", "--set", "columns.label=site"],
-            "labelCol: column 'site' has type string, expected",
+            [
+                "--model",
+                "{new}",
+                "--set",
+                "columns.label=site",
+                "--set",
+                "columns.categorical=['advertiser']",
+            ],
+            "columns.label: found 's0' in column 'site', expected 0 or 1; columns.positive names",
         ),
-        (["--model", "{new}", "--set", "columns.label=bid"], "label"),
-        (["--model", "{new}", "--input", "{new}/none"], "[PATH_NOT_FOUND] Path does not exist"),
+        (
+            ["--model", "{new}", "--set", "columns.label=bid"],
+            "columns.numeric: found 'bid', which is the label or",
+        ),
+        (["--model", "{new}", "--input", "{new}.none"], "input.path: there is nothing at"),
         (["--model", "{new}", "--set", "params.factors=1"], "params.factors: unknown param, expected one of"),
         (
             ["--model", "{new}", "--report", "s3://bucket"],
@@ -154,7 +282,9 @@ def test_a_null_number_is_named(
     rows.write.mode("overwrite").parquet(str(trained / "nulls"))
     flags = ["--input", str(trained / "nulls"), "--model", str(trained / "new")]
     assert train_main(["--config", str(trained / "job.toml"), *flags, "--set", "columns.encoder=onehot"]) == 1
-    assert "columns.numeric: a row has a null, expected numbers" in capsys.readouterr().err.splitlines()[-1]
+    assert (
+        "columns.numeric: column 'bid' is empty (null or NaN) in" in capsys.readouterr().err.splitlines()[-1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,8 +292,11 @@ def test_a_null_number_is_named(
     [
         ([], "already exists"),
         (["--output", ""], "output: found neither, expected a path or a table to write to"),
-        (["--model", "{folder}/none"], "model.path: there is no model at"),
-        (["--output", "{folder}/other", "--input", "{folder}/half"], "site"),
+        (["--model", "{folder}/none", "--output", "{folder}/other"], "model.path: there is no model at"),
+        (
+            ["--output", "{folder}/other", "--input", "{folder}/half"],
+            "input: there is no column 'site', expected all columns that the model was trained on",
+        ),
     ],
 )
 def test_a_failed_scoring_says_why_in_one_line(
@@ -181,7 +314,7 @@ def test_a_pipeline_must_end_in_our_machine(
     spark: SparkSession, trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = str(trained / "encoders")
-    stages = encoders(Columns(categorical=("site",), encoder="hash"))
+    stages = encoders(Columns(categorical=("site",), encoder="hash"), clicks(spark).schema)
     Pipeline(stages=stages).fit(clicks(spark)).write().overwrite().save(path)
     assert evaluate_main(["--config", str(trained / "job.toml"), "--model", path]) == 1
     assert "is a FeatureHasher, expected a Factorization Machine" in capsys.readouterr().err.splitlines()[-1]

@@ -49,7 +49,7 @@ def test_one_class_has_no_auc_and_no_clicks_no_calibration(spark: SparkSession) 
 @pytest.mark.parametrize(
     ("rows", "task", "sentence"),
     [
-        ([], "regression", "there are no rows to evaluate on"),
+        ([], "regression", "input: there are no rows to measure on"),
         (
             [(None, 1.0, 1.0), (2.0, 1.0, 1.0)],
             "regression",

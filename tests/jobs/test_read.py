@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
-from spark_fm.job.config import Columns, Input, Split
-from spark_fm.job.read import check_columns, expanded, read, split_rows
+from spark_fm.job.config import Columns, Input
+from spark_fm.job.read import check_columns, check_new_columns, expanded, read
 
 SAMPLE = Input(
     format="csv",
@@ -45,12 +44,33 @@ def test_libsvm_and_table(spark: SparkSession) -> None:
     [
         (Input(), "input.path: missing, expected a path to read, or input.table"),
         (Input(path="a", table="b"), r"input: found both path and table \(b\), expected one of them"),
+        (Input(path="nowhere"), "input.path: there is nothing at nowhere, expected rows to read$"),
+        (
+            Input(path="${pyspark_data}", format="nope"),
+            "input.format: Spark knows no format 'nope', expected one such",
+        ),
+        (Input(table="nowhere"), "input.table: there is no table nowhere, expected one that Spark knows$"),
+        (
+            Input(path="${pyspark_data}/mllib/sample_svm_data.txt"),
+            "input.format: can't read the files at file:.*sample_svm_data.txt as parquet, expected files of that",
+        ),
+        (
+            Input(path="${pyspark_data}/mllib/sample_svm_data.txt", format="csv", schema="a itn"),
+            "input.schema: found 'a itn', expected names and types as SQL writes them",
+        ),
         (Input(path="${home}/a"), r"input.path: unknown variable \$\{home\}, expected \$\{pyspark_data\}"),
     ],
 )
 def test_input_errors(spark: SparkSession, source: Input, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         read(spark, source)
+
+
+def test_a_folder_without_rows(spark: SparkSession, tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"input\.path: found no parquet file with rows in .*, or input\.schema$"
+    ):
+        read(spark, Input(path=str(tmp_path)))
 
 
 def test_pyspark_data_must_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -78,47 +98,44 @@ def test_column_errors(sample: DataFrame, columns: Columns, sentence: str) -> No
         check_columns(sample, columns)
 
 
-def rows_of(data: DataFrame | None) -> set[tuple[object, ...]]:
-    assert data is not None
-    return {tuple(row) for row in data.collect()}
-
-
-def test_a_fraction_holds_out_the_same_rows_however_they_lie(sample: DataFrame) -> None:
-    training, held_out = split_rows(sample, Split(test=0.2, seed=1))
-    shuffled = split_rows(sample.repartition(7), Split(test=0.2, seed=1))[1]
-    other = split_rows(sample, Split(test=0.2, seed=2))[1]
-    assert rows_of(training) | rows_of(held_out) == rows_of(sample)
-    assert not rows_of(training) & rows_of(held_out)
-    assert abs(len(rows_of(held_out)) - 300) < 60
-    assert rows_of(held_out) == rows_of(shuffled) != rows_of(other)
-
-
-def test_vectors_can_be_split(binary: DataFrame) -> None:
-    training, held_out = split_rows(binary, Split(test=0.5))
-    assert held_out is not None
-    assert training.count() + held_out.count() == binary.count()
-
-
-def test_no_fraction_holds_out_nothing(sample: DataFrame) -> None:
-    assert split_rows(sample, Split(test=0.0)) == (sample, None)
-
-
-def test_a_column_says_which_rows_are_held_out_and_null_is_false(sample: DataFrame) -> None:
-    marked = sample.withColumn("later", F.when(F.col("movie") < 50, F.col("user") == 3))
-    training, held_out = split_rows(marked, Split(column="later"))
-    assert held_out is not None
-    assert held_out.where("user = 3 and movie < 50").count() == held_out.count() > 0
-    assert training.count() + held_out.count() == 1501
+def test_a_csv_without_names_and_types_hints_at_the_schema(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("1,2,3.5\n", "utf-8")
+    rows = read(spark, Input(format="csv", path=str(tmp_path / "rows.csv")))
+    with pytest.raises(
+        ValueError, match=r"'stars'; the columns are: _c0, _c1, _c2; input\.schema names .* header"
+    ):
+        check_columns(rows, Columns(label="stars", categorical=("user",)))
 
 
 @pytest.mark.parametrize(
-    ("split", "sentence"),
+    ("columns", "sentence"),
     [
-        (Split(test=1.0), "split.test: found 1.0, expected a fraction >= 0 and < 1"),
-        (Split(column="later"), "split.column: there is no column 'later'"),
-        (Split(column="user"), "split.column: column 'user' has type int, expected boolean"),
+        (
+            Columns(label="l", categorical=("ids",)),
+            "columns.categorical: column 'ids' has type array<int>, expected str",
+        ),
+        (
+            Columns(label="l", numeric=("day",)),
+            "columns.numeric: column 'day' has type date, expected numbers",
+        ),
+        (Columns(label="day", features="ids"), "columns.label: column 'day' has type date, expected numbers"),
+        (
+            Columns(label="l", features="ids", validation="l"),
+            "columns.validation: column 'l' has type int, expected boolean",
+        ),
     ],
 )
-def test_split_errors(sample: DataFrame, split: Split, sentence: str) -> None:
+def test_types_of_columns(spark: SparkSession, columns: Columns, sentence: str) -> None:
+    rows = spark.sql("SELECT array(1) AS ids, date'2024-01-01' AS day, 1 AS l")
     with pytest.raises(ValueError, match=sentence):
-        split_rows(sample, split)
+        check_columns(rows, columns)
+
+
+@pytest.mark.parametrize("name", ["Prediction", "__spark_fm_features"])
+def test_no_column_of_the_input_is_called_like_one_that_the_model_adds(
+    spark: SparkSession, name: str
+) -> None:
+    with pytest.raises(
+        ValueError, match=f"input: found a column '{name}', which is the name of one that the model"
+    ):
+        check_new_columns(spark.range(1).toDF(name), ["prediction", ""])

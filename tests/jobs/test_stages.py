@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pyspark.ml import Pipeline
 from pyspark.sql import SparkSession
+from pyspark.sql.types import StructType
 
 from spark_fm.classification import FMClassifier
 from spark_fm.job.config import Columns, Compare, Config
@@ -17,7 +18,8 @@ SCHEMA = "site string, bid double, mobile boolean"
 
 
 def encoded(spark: SparkSession, columns: Columns) -> list[Any]:
-    fitted = Pipeline(stages=encoders(columns)).fit(spark.createDataFrame(ROWS, SCHEMA))
+    rows = spark.createDataFrame(ROWS, SCHEMA)
+    fitted = Pipeline(stages=encoders(columns, rows.schema)).fit(rows)
     return [row[0] for row in fitted.transform(spark.createDataFrame(NEW, SCHEMA)).select(FEATURES).collect()]
 
 
@@ -33,12 +35,12 @@ def test_hash_needs_no_dictionary(spark: SparkSession) -> None:
     known, unseen, null = encoded(spark, columns)
     assert known.size == 1024
     assert sorted(known.values.tolist()) == [1.0, 1.0, 5.0]
-    assert sum(unseen.values) == 1.0
-    assert sorted(null.values.tolist()) == [1.0, 7.0]
+    assert sum(unseen.values) == 2.0  # features of two cells, one of them empty
+    assert sorted(null.values.tolist()) == [1.0, 1.0, 7.0]
 
 
 def test_a_ready_column_needs_no_encoder() -> None:
-    assert encoders(Columns(features="ids")) == []
+    assert encoders(Columns(features="ids"), StructType()) == []
     assert machine(Config(task="regression", columns=Columns(features="ids"))).getFeaturesCol() == "ids"
 
 
@@ -55,7 +57,7 @@ def test_the_machine_has_the_params_and_the_columns() -> None:
 
 def test_without_params_the_machine_has_its_defaults() -> None:
     assert isinstance(machine(Config(task="regression")), FMRegressor)
-    assert sparks_own(Config(task="regression")) is None
+    assert sparks_own(Config(task="regression")) == []
 
 
 @pytest.mark.parametrize(
