@@ -16,7 +16,7 @@ from spark_fm.core.settings import Scale, Settings
 from spark_fm.engine.census import Census
 from spark_fm.engine.columns import training_columns
 from spark_fm.engine.features import occurring_features
-from spark_fm.engine.jobs import collect, persist
+from spark_fm.engine.jobs import collect, persist, unpersist
 from spark_fm.engine.pack import COUNTS_ROW, NOT_STATISTICS, PACKED_DDL, pack
 from spark_fm.engine.partition import Deal, Places, Union, dealt_rows, partition_keys
 from spark_fm.engine.request import Columns, FeaturesKind
@@ -103,7 +103,7 @@ class PackedData:
         try:
             statistics = _statistics(collect(blocks.drop(*NOT_STATISTICS)), columns)
         except BaseException:
-            blocks.unpersist()
+            unpersist(blocks)
             raise
         return cls(dataset.sparkSession, blocks, kind, statistics, shared)
 
@@ -172,7 +172,7 @@ class PackedData:
         Should units be lost, they are computed from the input again.
         """
         if not self.shared:
-            self.blocks.unpersist()
+            unpersist(self.blocks)
 
     def release(self) -> None:
         """Give back the memory of everything persisted."""
@@ -183,7 +183,7 @@ class PackedData:
             for shipped in self._unions.values():
                 shipped.release()
             self._unions.clear()
-            self.blocks.unpersist()
+            unpersist(self.blocks)
 
     def __enter__(self) -> "PackedData":
         return self

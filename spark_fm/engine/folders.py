@@ -24,15 +24,16 @@ def told(path: str) -> Iterator[None]:
         raise OSError(f"{path}: {said.strip().partition(chr(10))[0]}") from None
 
 
-def _at(spark: SparkSession, path: str) -> tuple[Any, Any]:
-    """Hadoop's file system and path."""
+def hadoop(spark: SparkSession, path: str) -> tuple[Any, Any]:
+    """Hadoop's file system of a path, and the path as an object of it; classic Spark only."""
     jvm: Any = spark.sparkContext._jvm
     place = jvm.org.apache.hadoop.fs.Path(path)
-    return place.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration()), place
+    configuration = spark._jsparkSession.sessionState().newHadoopConf()
+    return place.getFileSystem(configuration), place
 
 
-def holds_something(spark: SparkSession, path: str) -> bool:
-    """Whether there is something at a path; an empty folder is nothing.
+def exists(spark: SparkSession, path: str) -> bool:
+    """Whether there is anything at a path.
 
     Raises
     ------
@@ -40,18 +41,31 @@ def holds_something(spark: SparkSession, path: str) -> bool:
         When the file system does not tell: no permission, no such file system.
     """
     with told(path):
-        if is_connect(spark):
-            try:
-                spark.read.text(path).schema  # noqa: B018  reading the schema lists the folder
-            except PySparkException as error:
-                if NOT_FOUND in str(error):
-                    return False
-                raise
-            return True
-        system, place = _at(spark, path)
-        return bool(system.exists(place)) and (
-            not system.getFileStatus(place).isDirectory() or bool(system.listStatus(place))
-        )
+        if not is_connect(spark):
+            system, place = hadoop(spark, path)
+            return bool(system.exists(place))
+        try:
+            spark.read.text(path).schema  # noqa: B018  reading the schema lists the folder
+        except PySparkException as error:
+            if NOT_FOUND in str(error):
+                return False
+            raise
+        return True
+
+
+def holds_something(spark: SparkSession, path: str) -> bool:
+    """Whether there is something at a path; an empty folder is nothing, as far as Spark Connect can tell.
+
+    Raises
+    ------
+    OSError
+        As of :func:`exists`.
+    """
+    if not exists(spark, path) or is_connect(spark):
+        return exists(spark, path)
+    with told(path):
+        system, place = hadoop(spark, path)
+        return not system.getFileStatus(place).isDirectory() or len(system.listStatus(place)) > 0
 
 
 def remove(spark: SparkSession, path: str) -> None:
@@ -65,7 +79,7 @@ def remove(spark: SparkSession, path: str) -> None:
     if is_connect(spark):
         return
     with told(path):
-        system, place = _at(spark, path)
+        system, place = hadoop(spark, path)
         system.delete(place, True)
 
 
@@ -80,5 +94,5 @@ def files(spark: SparkSession, path: str) -> list[str]:
     if is_connect(spark):
         return []
     with told(path):
-        system, place = _at(spark, path)
+        system, place = hadoop(spark, path)
         return [str(found.getPath().toString()) for found in system.listStatus(place) if found.isFile()]

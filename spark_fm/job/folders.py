@@ -6,42 +6,25 @@ is taken for possible, and nothing can be moved.
 
 import os
 from pathlib import Path, PurePosixPath
-from typing import Any
 from uuid import uuid4
 
 from pyspark.sql import SparkSession
 
+from spark_fm.engine.folders import exists, hadoop, holds_something, remove
 from spark_fm.engine.transport import is_connect
 from spark_fm.job.errors import reason
-from spark_fm.persistence import path_exists
 
 LOCAL = "file:"
-
-
-def _hadoop(spark: SparkSession, path: str) -> tuple[Any, Any]:
-    """Hadoop's file system of a path, and the path as an object of it; classic Spark only."""
-    jvm: Any = spark.sparkContext._jvm
-    place = jvm.org.apache.hadoop.fs.Path(path)
-    configuration = spark._jsparkSession.sessionState().newHadoopConf()
-    return place.getFileSystem(configuration), place
 
 
 def qualified(spark: SparkSession, path: str) -> str:
     """A path with its file system and without ``..`` and links: equal for two ways to write the same."""
     if not is_connect(spark):
-        files, place = _hadoop(spark, path)
+        files, place = hadoop(spark, path)
         path = files.makeQualified(place).toString()
     if path.startswith(LOCAL):
         path = "/" + path.removeprefix(LOCAL).lstrip("/")
     return path.rstrip("/") if "://" in path else LOCAL + os.path.realpath(path)
-
-
-def exists(spark: SparkSession, path: str) -> bool:
-    """Whether there is anything at a path."""
-    if is_connect(spark):
-        return path_exists(spark, path)
-    files, place = _hadoop(spark, path)
-    return bool(files.exists(place))
 
 
 def is_empty(spark: SparkSession, path: str) -> bool:
@@ -49,8 +32,7 @@ def is_empty(spark: SparkSession, path: str) -> bool:
     if is_connect(spark):
         files = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(path)
         return not files.select("path").limit(1).collect()
-    files, place = _hadoop(spark, path)
-    return bool(files.getFileStatus(place).isDirectory()) and len(files.listStatus(place)) == 0
+    return not holds_something(spark, path)
 
 
 def why_not_writable(spark: SparkSession, path: str) -> str:
@@ -59,7 +41,7 @@ def why_not_writable(spark: SparkSession, path: str) -> str:
     if is_connect(spark):
         return ""
     if not place.startswith(LOCAL):
-        files, folder = _hadoop(spark, place)
+        files, folder = hadoop(spark, place)
         while folder is not None and not files.exists(folder):
             folder = folder.getParent()
         if folder is not None and not files.getFileStatus(folder).isDirectory():
@@ -81,12 +63,6 @@ def inside(path: str, folder: str) -> bool:
 def beside(path: str, word: str) -> str:
     """A new name next to a path."""
     return f"{path.rstrip('/')}.{word}-{uuid4().hex[:8]}"
-
-
-def remove(spark: SparkSession, path: str) -> None:
-    """Remove a folder, if it is there; classic Spark only."""
-    files, place = _hadoop(spark, path)
-    files.delete(place, True)
 
 
 def replace_folder(spark: SparkSession, new: str, path: str) -> None:
@@ -119,9 +95,9 @@ def clear(spark: SparkSession, path: str) -> None:
 
 
 def _move(spark: SparkSession, source: str, target: str) -> None:
-    files, place = _hadoop(spark, source)
+    files, place = hadoop(spark, source)
     try:
-        why = "" if files.rename(place, _hadoop(spark, target)[1]) else "the file system refuses it"
+        why = "" if files.rename(place, hadoop(spark, target)[1]) else "the file system refuses it"
     except Exception as error:
         why = reason(error)
     if why:

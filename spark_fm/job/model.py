@@ -8,8 +8,9 @@ from pyspark.ml import PipelineModel
 from pyspark.ml.pipeline import PipelineSharedReadWrite
 from pyspark.sql import SparkSession
 
+from spark_fm.engine.folders import exists, remove
 from spark_fm.engine.transport import is_connect
-from spark_fm.job.folders import beside, clear, exists, is_empty, remove, replace_folder
+from spark_fm.job.folders import beside, clear, is_empty, replace_folder
 from spark_fm.model import FMModel
 
 # Loading a stage imports and calls the class that its metadata names. Those of pyspark.ml.connect read pickles; the

@@ -8,10 +8,10 @@ from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from spark_fm.engine.columns import quoted
+from spark_fm.engine.folders import exists
 from spark_fm.job.checks import check_output_format, check_places, check_settings
 from spark_fm.job.command import Steps
 from spark_fm.job.config import Config, Output, required
-from spark_fm.job.folders import exists
 from spark_fm.job.metrics import positive_probability
 from spark_fm.job.model import load_model
 from spark_fm.job.read import check_new_columns, read
