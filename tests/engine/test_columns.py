@@ -3,7 +3,16 @@ import re
 import pytest
 from pyspark.ml.linalg import Vectors, VectorUDT
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, FloatType, IntegerType, LongType, ShortType, StringType
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    ShortType,
+    StringType,
+)
 
 from spark_fm.engine.columns import features_kind, field_of, quoted, training_columns
 from spark_fm.engine.request import Columns
@@ -24,6 +33,8 @@ def frame(spark):
         (ArrayType(ShortType()), "ids"),
         (ArrayType(IntegerType()), "ids"),
         (ArrayType(LongType()), "ids"),
+        (ArrayType(FloatType()), "dense"),
+        (ArrayType(DoubleType()), "dense"),
     ],
 )
 def test_kinds_of_features(data_type, kind):
@@ -31,12 +42,13 @@ def test_kinds_of_features(data_type, kind):
 
 
 @pytest.mark.parametrize(
-    "data_type", [StringType(), FloatType(), ArrayType(FloatType()), ArrayType(StringType())]
+    "data_type", [StringType(), FloatType(), ArrayType(BooleanType()), ArrayType(StringType())]
 )
 def test_other_kinds_of_features_are_refused(data_type):
     sentence = (
         f"featuresCol: column 'x' has type {data_type.simpleString()}, expected a vector (pyspark.ml.linalg, as "
-        "VectorAssembler makes) or array<int> / array<bigint> of feature ids"
+        "VectorAssembler makes), array<int> / array<bigint> of feature ids, or array<double> / array<float> of one "
+        "value for each feature"
     )
     with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
         features_kind(data_type, "x")

@@ -73,9 +73,9 @@ def test_explanation_has_the_parts_of_the_formula(rating_model):
     ("value", "sentence"),
     [
         (Vectors.dense([1.0, 2.0]), "found a vector of size 2, expected 130"),
-        ([3, 3], "found the ids .3, 3., expected each once"),
-        ([-1], "expected each once and none below 0"),
-        (Vectors.sparse(130, [4], [float("nan")]), "found the value nan, expected finite numbers"),
+        ([-1], "found the id -1, expected integers from 0"),
+        (Vectors.sparse(130, [4], [float("nan")]), "found the value nan, expected a finite number"),
+        (Vectors.dense([1e39] * 130), "found the value 1e.39, expected a finite number of at most 3.4e"),
     ],
 )
 def test_bad_single_rows_are_refused(rating_model, value, sentence):
