@@ -1,8 +1,8 @@
 """What must work in every place: fit, score, save, overwrite, load, Pipeline, CrossValidator, streaming.
 
-The ordinary tests run it on their Spark, ``make oldest`` on the oldest packages, ``make connect-test`` on a Spark Connect
-server, and test_zip.py where the workers have the package from ``--py-files``. As a script it needs spark_fm, pyspark and
-nothing else; the environment says which session it gets (SPARK_REMOTE: one of Spark Connect).
+The ordinary tests run it on their Spark, ``make oldest`` on the oldest packages, ``make connect-test`` on a Spark
+Connect server, and test_zip.py where nobody has the package but from ``--py-files``. As a script it needs spark_fm,
+pyspark and nothing else; the environment says which session it gets (SPARK_REMOTE: one of Spark Connect).
 """
 
 import logging
