@@ -1,4 +1,4 @@
-"""`import spark_fm` needs of pyspark only what pyspark-client has: no py4j, and no pyspark.core (RDD, Broadcast, SparkContext)."""
+"""`import spark_fm` needs of pyspark only what pyspark-client has: neither py4j nor pyspark.core (RDD, Broadcast)."""
 
 import subprocess
 import sys
