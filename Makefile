@@ -12,7 +12,7 @@ export SPARK_LOCAL_IP := 127.0.0.1
 # An installation of Spark on this machine must not shadow the one in .venv.
 unexport SPARK_HOME
 
-.PHONY: env demo test lint check-java bench clean
+.PHONY: env demo test lint check-java bench wheel zip oldest connect-test clean
 
 env: $(STAMP)
 
@@ -51,6 +51,45 @@ $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
+# spark_fm for spark-submit --py-files, which takes no wheel: a zip with the package at its root.
+zip: wheel
+	cp dist/wheel/spark_fm-*.whl dist/spark_fm-$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' spark_fm/__init__.py).zip
+	@ls dist/*.zip
+
+wheel:
+	rm -rf dist
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist/wheel .
+
+# What the ordinary tests can't try: these make environments of their own in .places and run the wheel.
+SMOKE := $(CURDIR)/tests/places/smoke.py
+LOCAL := --master local[2] --conf spark.ui.enabled=false --driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell
+
+# The oldest packages (tests/places/oldest.txt), which are those of Databricks 15.4 LTS; it has Python 3.11.
+OLDEST_PYTHON ?= python3.11
+OLDEST := .places/oldest/bin
+
+oldest: wheel
+	$(OLDEST_PYTHON) -m venv --clear .places/oldest
+	$(OLDEST)/python -m pip install --quiet --disable-pip-version-check --requirement tests/places/oldest.txt
+	$(OLDEST)/python -m pip freeze | sort > .places/before
+	$(OLDEST)/python -m pip install --quiet --disable-pip-version-check dist/wheel/spark_fm-*.whl
+	@# Nothing but spark_fm may have come or changed.
+	$(OLDEST)/python -m pip freeze | grep -v '^spark.fm' | sort | diff .places/before -
+	cd .places && PYSPARK_PYTHON=$(abspath $(OLDEST)/python) PYSPARK_DRIVER_PYTHON=$(abspath $(OLDEST)/python) \
+		PYSPARK_SUBMIT_ARGS='$(LOCAL)' $(abspath $(OLDEST)/python) $(SMOKE)
+
+# A Spark Connect server, and as its clients the same pyspark and the newest pyspark-client.
+CONNECT := .places/connect/bin
+CLIENT := .places/client/bin
+
+connect-test: wheel
+	$(PYTHON) -m venv --clear .places/connect
+	$(PYTHON) -m venv --clear .places/client
+	$(CONNECT)/python -m pip install --quiet --disable-pip-version-check 'pyspark[connect]==4.3.*' dist/wheel/spark_fm-*.whl
+	$(CLIENT)/python -m pip install --quiet --disable-pip-version-check pyspark-client dist/wheel/spark_fm-*.whl
+	cd .places && $(abspath $(CONNECT)/python) $(CURDIR)/tests/places/connect.py \
+		$(abspath $(CONNECT)/python) $(abspath $(CLIENT)/python)
+
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -58,4 +97,4 @@ lint: env
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) output
+	rm -rf $(VENV) .places dist output

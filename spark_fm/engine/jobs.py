@@ -70,14 +70,15 @@ def plain_errors() -> Iterator[None]:
 def stoppable(context: "SparkContext | None") -> Iterator[None]:
     """Within it, Ctrl-C ends the Spark jobs of this thread and arrives as what it is, a KeyboardInterrupt.
 
-    pyspark's own handler of SIGINT can't do that while Python waits for the JVM: its call to cancel takes the connection
-    that is busy, so the job runs on, and where Python waits for the end of ``toArrow`` the job's error takes the place of
-    the KeyboardInterrupt. Here a thread with a connection of its own cancels the jobs begun within, which a tag marks, until
-    the call has returned; only then the KeyboardInterrupt is raised, because raised within py4j it breaks connections, those of other
-    threads too. A second Ctrl-C is raised at once. So a user's stop is what came by the signal, whatever error the job
-    ended with; a job that somebody cancels otherwise keeps its error. A handler that the user has set is asked first: what it
-    raises is raised in the end, and if it raises nothing all runs on. Without a context (Spark Connect) the client itself
-    interrupts what it runs.
+    pyspark's own handler of SIGINT can't do that while Python waits for the JVM: its call to cancel takes the
+    connection that is busy, so the job runs on; and where Python waits for the end of ``toArrow``, the job's error
+    takes the place of the KeyboardInterrupt. Here a thread with a connection of its own cancels the jobs begun within,
+    which a tag marks. The KeyboardInterrupt is raised when they have ended (a second Ctrl-C is raised at once):
+    raised within py4j it would break connections, those of other threads too.
+
+    So a user's stop is what came as a signal, whatever the job's error is; a job that is cancelled otherwise keeps its
+    error. A handler that the user has set is asked first: what it raises is raised in the end, and if it raises
+    nothing all runs on. Without a context (Spark Connect) the client itself interrupts what it runs.
     """
     before = signal.getsignal(signal.SIGINT)
     in_main_thread = threading.current_thread() is threading.main_thread()

@@ -1,8 +1,8 @@
 """What must work in every place: fit, score, save, overwrite, load, Pipeline, CrossValidator, streaming.
 
-The ordinary tests run it on their Spark, ``make oldest`` on the oldest packages, ``make connect-test`` on a Spark Connect
-server, and test_zip.py where the workers have the package from ``--py-files``. As a script it needs spark_fm, pyspark and
-nothing else; the environment says which session it gets (SPARK_REMOTE: one of Spark Connect).
+The ordinary tests run it on their Spark, ``make oldest`` on the oldest packages, ``make connect-test`` on a Spark
+Connect server. As a script it needs spark_fm, pyspark and nothing else; the environment says which session it gets
+(SPARK_REMOTE: one of Spark Connect).
 """
 
 import logging
@@ -50,11 +50,11 @@ def squared_error(scored: DataFrame) -> float:
 
 def check_regression(spark: SparkSession, folder: str, partitions: int) -> None:
     data = ratings(spark)
-    mean = data.agg(F.var_pop("label")).collect()[0][0]
+    variance = data.agg(F.var_pop("label")).collect()[0][0]
     estimator = FMRegressor(factorSize=4, maxIter=15, numPartitions=partitions)
     model = estimator.fit(data)
     scored = model.transform(data)
-    assert squared_error(scored) < 0.5 * mean, f"found {squared_error(scored)}, the mean's is {mean}"
+    assert squared_error(scored) < 0.7 * variance
     path = f"{folder}/regression-{partitions}"
     model.save(path)
     model.write().overwrite().save(path)

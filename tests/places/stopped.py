@@ -1,11 +1,10 @@
 """A process whose fits are interrupted by Ctrl-C, in packing, in one-task training and in rounds; test_stop.py runs it.
 
-Its argument says whose handler of SIGINT there is: pyspark's, or Python's own, which notebooks set before each cell. The
-last line that it prints is what came of each fit, as JSON.
+Its argument says whose handler of SIGINT there is: pyspark's, or Python's own, which notebooks set before each
+cell. The last line that it prints is what came of each fit, as JSON.
 """
 
 import json
-import logging
 import os
 import signal
 import sys
@@ -19,21 +18,20 @@ from typing import Any
 
 import pyarrow as pa
 from pyspark import SparkContext
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from spark_fm import FMRegressor
 from spark_fm.engine import memory, rounds
 
-SECONDS = 600.0
 ROWS = [([i % 5, 5 + i % 3], float(i % 4)) for i in range(200)]
 Batches = Iterator[pa.RecordBatch]
 
 
-def sleep_in_task(batches: Batches, marker: str, **_: Any) -> Batches:
-    """Tell that the task runs, and then take ten minutes."""
+def wait_in_task(batches: Batches, marker: str, **_: Any) -> Batches:
+    """Tell that the task runs, and wait for the end of the test."""
     Path(marker).touch()
-    time.sleep(SECONDS)
+    while not Path(marker).with_name("end").exists():
+        time.sleep(0.01)
     yield from batches
 
 
@@ -44,15 +42,12 @@ def interrupt_when_there_is(marker: Path) -> None:
 
 
 def job_of_another(spark: SparkSession, marker: Path) -> None:
-    """Something else that the application does; cancelled at the end."""
-    try:
-        spark.range(0, 1, 1, 1).mapInArrow(partial(sleep_in_task, marker=str(marker)), "id long").collect()
-    except PySparkException as error:
-        logging.getLogger("stopped").info("the other job ended: %s", type(error).__name__)
+    """Something else that the application does."""
+    spark.range(0, 1, 1, 1).mapInArrow(partial(wait_in_task, marker=str(marker)), "id long").collect()
 
 
 def wait_until(found: Callable[[], bool]) -> bool:
-    """Whether it comes true within a minute (a job that nobody cancels takes ten)."""
+    """Whether it comes true within a minute."""
     end = time.monotonic() + 60
     while not found():
         if time.monotonic() > end:
@@ -92,7 +87,8 @@ def main() -> None:
     told: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         other = Path(folder) / "other"
-        threading.Thread(target=job_of_another, args=(spark, other), daemon=True).start()
+        others = threading.Thread(target=job_of_another, args=(spark, other))
+        others.start()
         wait_until(other.exists)
         for name, estimator, module, function in (
             ("packing", one_task, None, ""),
@@ -100,20 +96,20 @@ def main() -> None:
             ("rounds", two_partitions, rounds, "run_round"),
         ):
             marker = Path(folder) / name
-            sleeping = partial(sleep_in_task, marker=str(marker))
+            waiting = partial(wait_in_task, marker=str(marker))
             if module is None:
-                told[name] = interrupted(spark, marker, estimator, data.mapInArrow(sleeping, data.schema))
+                told[name] = interrupted(spark, marker, estimator, data.mapInArrow(waiting, data.schema))
             else:
                 usual = getattr(module, function)
-                setattr(module, function, sleeping)
+                setattr(module, function, waiting)
                 told[name] = interrupted(spark, marker, estimator, data)
                 setattr(module, function, usual)
             told[name]["next fit"] = estimator.fit(data).numFeatures
         told["other job runs on"] = len(spark.sparkContext.statusTracker().getActiveJobsIds()) == 1
-        spark.sparkContext.cancelAllJobs()
+        (Path(folder) / "end").touch()
+        others.join()
+        spark.stop()
     sys.stdout.write("\n" + json.dumps(told) + "\n")
-    sys.stdout.flush()
-    spark.stop()
 
 
 if __name__ == "__main__":
