@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+from pyspark.errors import PySparkException
 from pyspark.ml import PipelineModel
 from pyspark.ml.pipeline import PipelineSharedReadWrite
 from pyspark.sql import SparkSession
@@ -123,7 +124,10 @@ def _check_classes(spark: SparkSession, path: str) -> str:
 
 def _metadata(spark: SparkSession, path: str) -> dict[str, Any]:
     """The one line of JSON that a stage's metadata are."""
-    lines = [row[0] for row in spark.read.text(f"{path}/metadata").collect()]
+    try:
+        lines = [row[0] for row in spark.read.text(f"{path}/metadata").collect()]
+    except PySparkException as error:
+        raise ValueError(f"model.path: {path} is damaged: its metadata can't be read") from error
     try:
         (line,) = lines
         metadata: dict[str, Any] = json.loads(line)

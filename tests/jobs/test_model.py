@@ -168,3 +168,11 @@ def test_damaged_metadata(spark: SparkSession, tmp_path: Path, metadata: str, se
     (tmp_path / "metadata").write_text(metadata, "utf-8")
     with pytest.raises(ValueError, match=rf"model\.path: .*{sentence}"):
         load_model(spark, str(tmp_path))
+
+
+def test_a_stage_that_is_not_there(spark: SparkSession, saved: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    shutil.copytree(saved, path)
+    shutil.rmtree(sorted((path / "stages").iterdir())[-1])
+    with pytest.raises(ValueError, match=r"model\.path: .*/stages/.* is damaged: its metadata can't be read"):
+        load_model(spark, str(path))
