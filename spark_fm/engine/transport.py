@@ -1,5 +1,7 @@
 """Objects to the workers: a broadcast on classic Spark, the task's closure on Spark Connect."""
 
+import pickle
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -8,6 +10,7 @@ from pyspark.sql import SparkSession
 if TYPE_CHECKING:
     from pyspark import Broadcast, SparkContext
 
+MOST_OF_A_MESSAGE = 128 * 2**20
 T = TypeVar("T")
 
 
@@ -52,7 +55,23 @@ class Shipped(Generic[T]):
 
 
 def ship(spark: SparkSession, value: T) -> Shipped[T]:
-    """Make an object readable on the workers."""
+    """Make an object readable on the workers.
+
+    Raises
+    ------
+    ValueError
+        When it does not fit into a message of Spark Connect.
+    """
     if is_connect(spark):
+        _check_message(pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL))
         return Shipped(None, value)
     return Shipped(spark.sparkContext.broadcast(value), None)
+
+
+def _check_message(data: bytes) -> None:
+    # The message is compressed on its way; that of random numbers is hardly shorter.
+    if len(data) > MOST_OF_A_MESSAGE and len(zlib.compress(data, level=1)) > MOST_OF_A_MESSAGE:
+        raise ValueError(
+            f"the model takes {len(data) / 2**20:.0f} MiB, a message of Spark Connect holds "
+            f"{MOST_OF_A_MESSAGE // 2**20} MiB: choose a smaller factorSize, hash into fewer features, or use classic Spark"
+        )

@@ -1,5 +1,6 @@
 import pickle
 
+import numpy as np
 import pytest
 
 from spark_fm.engine import transport
@@ -52,3 +53,14 @@ def test_release_destroys_the_broadcast_once():
     assert broadcast.destroyed == 1
     with pytest.raises(AssertionError):
         shipped.get()
+
+
+def test_what_does_not_fit_into_a_message_of_connect_is_told(monkeypatch):
+    session = type("SparkSession", (), {"__module__": "pyspark.sql.connect.session"})()
+    monkeypatch.setattr(transport, "MOST_OF_A_MESSAGE", 2**20)
+    random = np.random.default_rng(0).random(2**18)
+    with pytest.raises(ValueError, match="the model takes 2 MiB, a message of Spark Connect holds 1 MiB"):
+        ship(session, random)
+    # It counts what is left of it after compression.
+    assert ship(session, np.zeros(2**18)).get().size == 2**18
+    assert ship(session, random[:1000]).get().size == 1000
