@@ -73,5 +73,6 @@ def _check_message(data: bytes) -> None:
     if len(data) > MOST_OF_A_MESSAGE and len(zlib.compress(data, level=1)) > MOST_OF_A_MESSAGE:
         raise ValueError(
             f"the model takes {len(data) / 2**20:.0f} MiB, a message of Spark Connect holds "
-            f"{MOST_OF_A_MESSAGE // 2**20} MiB: choose a smaller factorSize, hash into fewer features, or use classic Spark"
+            f"{MOST_OF_A_MESSAGE // 2**20} MiB: choose a smaller factorSize, hash into fewer features, or use "
+            "classic Spark"
         )
