@@ -28,6 +28,10 @@ ROWS_OF_A_VALIDATION_UNIT = 8192
 NONZEROS_OF_THE_WHOLE_UNION = 2.0
 
 
+class _NamelessSourcesError(RuntimeError):
+    """Two source partitions have the same number."""
+
+
 @dataclass(frozen=True)
 class Statistics:
     """Sums over the packed rows; label and weight sums are over the training rows."""
@@ -97,6 +101,15 @@ class PackedData:
         RuntimeError
             When the workers' Python lacks a package.
         """
+        try:
+            return cls._packed(dataset, columns, shared)
+        except _NamelessSourcesError:
+            # The rows lie in the query itself, as those of a pandas DataFrame or on Spark Connect do, and Spark has
+            # computed the number of their partition beforehand, 0 for all: it can't below a coalesce.
+            return cls._packed(dataset.coalesce(1), columns, shared)
+
+    @classmethod
+    def _packed(cls, dataset: DataFrame, columns: Columns, shared: bool) -> "PackedData":
         selected, kind = training_columns(dataset, columns)
         function = partial(pack, columns=columns, kind=kind, run=uuid.uuid4().hex)
         blocks = persist(selected.mapInArrow(function, PACKED_DDL))
@@ -203,6 +216,8 @@ def _statistics(rows: list[dict[str, Any]], columns: Columns) -> Statistics:
         if row["error"] is not None:
             raise ValueError(row["error"])
     ends = [row for row in rows if row["number"] == COUNTS_ROW]
+    if len({row["source"] for row in ends}) < len(ends):
+        raise _NamelessSourcesError
     rows = [row for row in rows if row["number"] != COUNTS_ROW]
     total = sum(row["rows"] for row in rows)
     absent = sum(row["absent_rows"] for row in ends)

@@ -17,7 +17,7 @@ from spark_fm.core.scaling import FeatureCounts, FeatureScaling
 from spark_fm.core.settings import Prior
 from spark_fm.core.training import Epoch, Outcome
 from spark_fm.core.weights import Start
-from spark_fm.engine.census import Census
+from spark_fm.engine.census import Census, InputChangedError
 from spark_fm.engine.features import Counter
 from spark_fm.engine.jobs import collect
 from spark_fm.engine.process import task
@@ -61,6 +61,8 @@ def train_all(
     sum((Census.of(block) for _, _, block in found), Census()).check(counted, "")
     if not found:
         return
+    if len({block[:2] for block in found}) < len(found):
+        raise InputChangedError("found two blocks of the same place")
     # The order must not depend on which block came first.
     whole, features = _joined([(source, b) for source, _, b in sorted(found, key=lambda f: f[:2])])
     outcome = fit_in_memory(whole, start.get(), features, validation_fraction)

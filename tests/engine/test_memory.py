@@ -136,6 +136,12 @@ def test_rows_that_were_not_counted_are_told_in_a_sentence(block, sentence):
         train(packed(block, 3) if block.rows else [], Census.of(BLOCK))
 
 
+def test_two_blocks_of_the_same_place_are_told():
+    halves = [packed(BLOCK.take(np.arange(150) + first)) for first in (0, 150)]
+    with pytest.raises(InputChangedError, match="found two blocks of the same place"):
+        train([row for half in halves for row in half], Census.of(BLOCK))
+
+
 @pytest.mark.parametrize("block", [BLOCK, VALUED], ids=["ones", "values"])
 def test_outcome_comes_back_from_the_task(spark, block):
     rows = packed(block)

@@ -169,3 +169,14 @@ def test_input_that_changes_between_two_computations(spark, estimator, tmp_path,
     with pytest.raises(RuntimeError, match="the input changed between two computations") as caught:
         estimator.fit(frame)
     assert "\n" not in str(caught.value)
+
+
+def test_rows_that_lie_in_the_query_itself(spark, estimator, rows):
+    """Spark computes their partition's number beforehand: 0 for all, although they are in several."""
+    spark.conf.set("spark.sql.execution.arrow.pyspark.enabled", "true")
+    try:
+        pandas = pd.DataFrame([row.asDict() for row in rows.collect()])
+        local = spark.createDataFrame(pandas, rows.schema)
+    finally:
+        spark.conf.unset("spark.sql.execution.arrow.pyspark.enabled")
+    assert_same_weights(estimator.fit(local), estimator.fit(rows.coalesce(1)))
