@@ -137,9 +137,9 @@ def test_rows_that_were_not_counted_are_told_in_a_sentence(block, sentence):
 
 
 def test_two_blocks_of_the_same_place_are_told():
-    halves = [packed(BLOCK.take(np.arange(150) + first)) for first in (0, 150)]
+    rows = [row for first in (0, 150) for row in packed(BLOCK.take(np.arange(150) + first))]
     with pytest.raises(InputChangedError, match="found two blocks of the same place"):
-        train([row for half in halves for row in half], Census.of(BLOCK))
+        train(rows, census(rows))
 
 
 @pytest.mark.parametrize("block", [BLOCK, VALUED], ids=["ones", "values"])
