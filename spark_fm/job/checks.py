@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from spark_fm.job.config import Config
 from spark_fm.job.errors import reason
 from spark_fm.job.folders import inside, qualified, why_not_writable
-from spark_fm.job.read import expanded, unknown_format
+from spark_fm.job.read import GENERATED, expanded, unknown_format
 
 GLOB = "*?[]{}"
 LARGEST_INT = 2**31 - 1
@@ -108,7 +108,8 @@ def check_places(spark: SparkSession, config: Config) -> None:
         In one sentence that names the keys.
     """
     written = {"model.path": config.model.path, "output.path": config.output.path}
-    paths = {"input.path": expanded(config.input.path)} | written
+    source = config.input.path
+    paths = {"input.path": "" if source == GENERATED else expanded(source)} | written
     places = {key: _place(spark, key, path) for key, path in paths.items() if path}
     keys = list(places)
     for i, one in enumerate(keys):

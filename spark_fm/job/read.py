@@ -15,8 +15,10 @@ from pyspark.sql.types import BooleanType, DataType
 from spark_fm.job.cells import CATEGORIES, NUMBERS
 from spark_fm.job.config import Columns, Input, required
 from spark_fm.job.errors import reason
+from spark_fm.job.ratings import generated_ratings
 from spark_fm.job.stages import INTERNAL
 
+GENERATED = "${generated_ratings}"
 EXPECTED: dict[tuple[type[DataType], ...], str] = {
     NUMBERS: "numbers",
     CATEGORIES: "strings, numbers, booleans, dates or timestamps",
@@ -25,7 +27,7 @@ EXPECTED: dict[tuple[type[DataType], ...], str] = {
 
 
 def read(spark: SparkSession, source: Input) -> DataFrame:
-    """The rows of a path or a table.
+    """The rows of a path or a table; those of a generator for the path ``${generated_ratings}``.
 
     Raises
     ------
@@ -34,6 +36,8 @@ def read(spark: SparkSession, source: Input) -> DataFrame:
     """
     if source.path and source.table:
         raise ValueError(f"input: found both path and table ({source.table}), expected one of them")
+    if source.path == GENERATED:
+        return spark.createDataFrame(generated_ratings())
     if not source.table:
         required(source.path, "input.path", "a path to read, or input.table")
     path = expanded(source.path)
@@ -91,7 +95,9 @@ def expanded(path: str) -> str:
     """
     for name in re.findall(r"\$\{([^}]*)\}", path):
         if name != "pyspark_data":
-            raise ValueError(f"input.path: unknown variable ${{{name}}}, expected ${{pyspark_data}}")
+            raise ValueError(
+                f"input.path: unknown variable ${{{name}}}, expected ${{pyspark_data}}/..., or {GENERATED} alone"
+            )
         path = path.replace("${pyspark_data}", "file://" + str(_pyspark_data()))
     return path
 

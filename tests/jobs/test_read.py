@@ -26,6 +26,15 @@ def test_text_with_a_separator(sample: DataFrame) -> None:
     assert sample.where("rating is null or user is null").count() == 0
 
 
+def test_generated_ratings_are_always_the_same(spark: SparkSession) -> None:
+    rows = read(spark, Input(path="${generated_ratings}"))
+    found = rows.agg({"rating": "avg", "user": "max", "movie": "max", "*": "count"}).collect()[0].asDict()
+    assert found["count(1)"] == rows.select("user", "movie").distinct().count() == 20_000
+    assert (found["max(user)"], found["max(movie)"]) == (599, 399)
+    assert found["avg(rating)"] == pytest.approx(3.364, abs=0.02)
+    assert read(spark, Input(path="${generated_ratings}")).collect() == rows.collect()
+
+
 def test_libsvm_and_table(spark: SparkSession) -> None:
     rows = read(
         spark,
@@ -58,7 +67,7 @@ def test_libsvm_and_table(spark: SparkSession) -> None:
             Input(path="${pyspark_data}/mllib/sample_svm_data.txt", format="csv", schema="a itn"),
             "input.schema: found 'a itn', expected names and types as SQL writes them",
         ),
-        (Input(path="${home}/a"), r"input.path: unknown variable \$\{home\}, expected \$\{pyspark_data\}"),
+        (Input(path="${home}/a"), r"input.path: unknown variable \$\{home\}, expected \$\{pyspark_data\}/"),
     ],
 )
 def test_input_errors(spark: SparkSession, source: Input, sentence: str) -> None:

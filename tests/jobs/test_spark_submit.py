@@ -13,7 +13,7 @@ QUICKSTART = str(ROOT / "conf" / "quickstart.toml")
 # The JVM's second compiler costs a process of half a minute more than it gives.
 FAST = ["--driver-java-options", "-XX:TieredStopAtLevel=1"]
 # pyspark.ml's own machine takes most of the demo's time.
-QUICK = ["--set", "compare.baselines=false", "--set", "compare.spark.maxIter=2"]
+QUICK = ["--set", "compare.spark.maxIter=2"]
 
 
 def submit(job: str, folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
@@ -53,8 +53,11 @@ def test_train(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     assert "spark_fm: train: " in ran.stdout
     assert "prediction" in ran.stdout
     metrics = json.loads((folder / "output/quickstart/metrics.json").read_text("utf-8"))
-    assert list(metrics["models"]) == ["spark_fm FMRegressor", "pyspark.ml FMRegressor"]
-    assert metrics["models"]["spark_fm FMRegressor"]["rmse"] < 1.1
+    ours, mean, biases, sparks = metrics["models"].values()
+    # Factors say more than biases, and biases more than the mean.
+    for name in ("rmse", "mae"):
+        assert ours[name] < 0.92 * biases[name] < 0.9 * mean[name]
+        assert ours[name] < sparks[name]
     assert (folder / "output/quickstart/report.md").exists()
 
 
@@ -72,23 +75,33 @@ def test_score(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, _ = trained
     ran = submit("score.py", folder, "--config", QUICKSTART, "--set", "output.format=json")
     assert ran.returncode == 0, ran.stdout
-    assert "spark_fm: rows: 1501" in ran.stdout
+    assert "spark_fm: rows: 20000" in ran.stdout
     parts = (folder / "output/quickstart/scored").glob("part-*.json")
     rows = [json.loads(line) for part in parts for line in part.read_text("utf-8").splitlines()]
-    assert len(rows) == 1501
-    assert set(rows[0]) == {"user", "movie", "rating", "timestamp", "prediction"}
+    assert len(rows) == 20000
+    assert set(rows[0]) == {"user", "movie", "rating", "prediction"}
 
 
 def test_a_failure_on_an_executor_is_one_line_and_status_1(tmp_path: Path) -> None:
-    """A rating that is no number is a null label, which only an executor sees."""
-    (tmp_path / "ratings.txt").write_text("1::2::3.0::0\n1::3::many::0\n2::2::1.0::0\n", "utf-8")
-    ran = submit(
-        "train.py", tmp_path, "--config", QUICKSTART, "--input", "ratings.txt", "--set", "split.test=0"
+    """A row without ids is a mistake that only an executor sees."""
+    (tmp_path / "rows.json").write_text(
+        '{"ids": [1, 2], "rating": 3.0}\n{"ids": null, "rating": 1.0}\n', "utf-8"
     )
+    flags = [
+        "--input",
+        "rows.json",
+        "--set",
+        "input.format=json",
+        "--set",
+        "input.schema=ids array<int>, rating double",
+    ]
+    flags += ["--set", "columns.categorical=[]", "--set", "columns.features=ids", "--set", "split.test=0"]
+    ran = submit("train.py", tmp_path, "--config", QUICKSTART, *flags)
     assert ran.returncode == 1
     assert "Traceback" not in ran.stdout
     assert "\tat " not in ran.stdout
     (line,) = [line for line in ran.stdout.splitlines() if "error" in line.lower()]
     assert line.startswith("spark_fm: error: ")
-    assert "label" in line
+    assert "ids" in line
     assert "null" in line
+    assert not (tmp_path / "output/quickstart/model").exists()
