@@ -79,8 +79,8 @@ def interrupted(spark: SparkSession, marker: Path, estimator: FMRegressor, data:
 
 
 def main() -> None:
-    # Up to four failures of a task, as on a cluster: Spark 3.5 may hand the worker of a killed task to the next one, and
-    # end it a few seconds later.
+    # Up to four failures of a task, as on a cluster: Spark 3.5 may hand the worker of a killed task to the next one,
+    # and end it a few seconds later.
     session = SparkSession.builder.master("local[3, 4]").config("spark.ui.enabled", "false")
     spark = session.config("spark.sql.shuffle.partitions", "2").getOrCreate()
     spark.sparkContext.setLogLevel("OFF")
