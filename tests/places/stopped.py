@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -65,8 +66,10 @@ def interrupted(spark: SparkSession, marker: Path, estimator: FMRegressor, data:
     try:
         estimator.fit(data)
         raised = ""
-    except BaseException as error:
-        raised = type(error).__name__
+    except KeyboardInterrupt:
+        raised = "KeyboardInterrupt"
+    except BaseException:
+        raised = traceback.format_exc()
     return {
         "raised": raised,
         "jobs ended": wait_until(lambda: set(tracker.getActiveJobsIds()) == others),
@@ -76,7 +79,9 @@ def interrupted(spark: SparkSession, marker: Path, estimator: FMRegressor, data:
 
 
 def main() -> None:
-    session = SparkSession.builder.master("local[3]").config("spark.ui.enabled", "false")
+    # Up to four failures of a task, as on a cluster: Spark 3.5 may hand the worker of a killed task to the next one,
+    # and end it a few seconds later.
+    session = SparkSession.builder.master("local[3, 4]").config("spark.ui.enabled", "false")
     spark = session.config("spark.sql.shuffle.partitions", "2").getOrCreate()
     spark.sparkContext.setLogLevel("OFF")
     if sys.argv[1] == "python":
