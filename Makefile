@@ -12,7 +12,7 @@ export SPARK_LOCAL_IP := 127.0.0.1
 # An installation of Spark on this machine must not shadow the one in .venv.
 unexport SPARK_HOME
 
-.PHONY: env demo test lint check-java bench wheel zip oldest connect-test clean
+.PHONY: env demo test test-slow lint check-java bench wheel zip oldest connect-test clean
 
 env: $(STAMP)
 
@@ -33,7 +33,11 @@ demo: check-java
 JOBS ?= 2
 
 test: check-java
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not slow'
+
+# Ctrl-C in each phase of a fit, and a package that the workers have from a zip only.
+test-slow: check-java
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow
 
 # About a quarter of an hour on two cores; results go to benchmarks/results. DATA=folder with ml-latest-small and a9a
 # measures on these too; SETS="ctr-2M context-2M" on others (benchmarks/sets.py), ROWS="0.4M 2M 10M" the cost of more rows.

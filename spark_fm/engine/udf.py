@@ -1,5 +1,6 @@
 """A function of Arrow arrays as a lazy column: an Arrow UDF, or before Spark 4.1 a pandas UDF around it."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -58,8 +59,11 @@ def _with_pandas_udf(score: Score, kind: FeaturesKind) -> Callable[[Column], Col
         frame: pd.DataFrame = pd.DataFrame(columns)
         return frame
 
-    # The number is PandasUDFType.SCALAR, whose name newer versions of Spark call deprecated.
-    made: Callable[[Column], Column] = pandas_udf(pandas, SCORE_TYPE, 200)
+    with warnings.catch_warnings():
+        # Spark 3.5 would rather have type hints, which must resolve from this module's names on the workers.
+        warnings.simplefilter("ignore", UserWarning)
+        # The number is PandasUDFType.SCALAR, whose name newer versions of Spark call deprecated.
+        made: Callable[[Column], Column] = pandas_udf(pandas, SCORE_TYPE, 200)
     return made
 
 

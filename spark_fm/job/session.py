@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 from pyspark.sql.utils import is_remote
 
@@ -40,6 +39,8 @@ def _new_session(name: str, debug: bool) -> SparkSession:
         problem = java_problem(os.environ.get("JAVA_HOME"), os.environ.get("PATH"))
         if problem:
             raise RuntimeError(problem)
+    from pyspark import SparkConf, SparkContext
+
     # Starts or finds the JVM, so that SparkConf knows what spark-submit was told.
     SparkContext._ensure_initialized()
     given = SparkConf()

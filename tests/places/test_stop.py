@@ -15,6 +15,8 @@ STOPPED = {
     "next fit": 8,
 }
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("handler", ["pyspark", "python"])
 def test_ctrl_c(handler):

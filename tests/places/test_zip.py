@@ -14,6 +14,8 @@ import pytest
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[1] / "spark_fm"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory):
