@@ -37,7 +37,8 @@ def read(spark: SparkSession, source: Input) -> DataFrame:
     if source.path and source.table:
         raise ValueError(f"input: found both path and table ({source.table}), expected one of them")
     if source.path == GENERATED:
-        return spark.createDataFrame(generated_ratings())
+        # In one partition, so that the model is the same on any number of cores.
+        return spark.createDataFrame(generated_ratings()).coalesce(1)
     if not source.table:
         required(source.path, "input.path", "a path to read, or input.table")
     path = expanded(source.path)
