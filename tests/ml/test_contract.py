@@ -76,7 +76,7 @@ def predictions(model, frame):
 
 @pytest.fixture(params=[1, 2], ids=["one task", "rounds"])
 def settings(request):
-    return {"factorSize": 4, "maxIter": 8, "seed": 1, "numPartitions": request.param, "roundsPerEpoch": 2}
+    return {"factorSize": 4, "maxIter": 5, "seed": 1, "numPartitions": request.param, "roundsPerEpoch": 2}
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def test_raw_columns_are_as_good_as_standardised_ones(spark, partitions, shift):
             (float(y), Vectors.dense([c, 7.0, o, 1.0 - o]))
             for y, c, o in zip(label, column, other, strict=True)
         ]
-        model = FMRegressor(factorSize=2, maxIter=12, seed=1, numPartitions=partitions, roundsPerEpoch=2).fit(
+        model = FMRegressor(factorSize=2, maxIter=8, seed=1, numPartitions=partitions, roundsPerEpoch=2).fit(
             frame(spark, rows)
         )
         return rmse(model, rows)
