@@ -30,7 +30,7 @@ demo: check-java
 	@$(BIN)/spark-submit --master 'local[2]' --driver-java-options -XX:TieredStopAtLevel=1 jobs/train.py --config conf/quickstart.toml
 
 # Each of the JOBS has a Spark of its own, of two cores: most of the time they wait for it.
-JOBS ?= 2
+JOBS ?= 3
 
 test: check-java
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not slow'
