@@ -1,11 +1,8 @@
 """Params of the Factorization Machine estimators and models, with their checks."""
 
-import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, TypeVar
 
-from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.param import Param, TypeConverters
 from pyspark.ml.param.shared import (
     HasFeaturesCol,
     HasFitIntercept,
@@ -21,78 +18,10 @@ from pyspark.ml.param.shared import (
 )
 from pyspark.sql import DataFrame
 
-SOLVERS = ("adagrad",)
-SPARKS_SOLVERS = ("gd", "adamW")
+from spark_fm.converters import SOLVERS, checked, model_of, not_negative, one_of, param_of, solver_of, whole
+
 INVALID = ("error", "skip", "keep")
-T = TypeVar("T")
 P = TypeVar("P", bound="FMParams")
-
-
-def _checked(
-    value: Any, name: str, convert: Callable[[Any], T], valid: Callable[[T], bool], expected: str
-) -> T:
-    converted = convert(value)
-    if not valid(converted):
-        raise ValueError(f"{name}: found {value!r}, expected {expected}")
-    return converted
-
-
-def checked(
-    name: str, convert: Callable[[Any], T], valid: Callable[[T], bool], expected: str
-) -> Callable[[Any], T]:
-    """A param converter that also checks the range.
-
-    Raises
-    ------
-    ValueError
-        Naming the param, what was found and what was expected.
-    """
-    return partial(_checked, name=name, convert=convert, valid=valid, expected=expected)
-
-
-def _at_least(least: int) -> Callable[[Any], bool]:
-    return lambda value: value >= least
-
-
-def _whole(name: str, least: int) -> Callable[[Any], int]:
-    return checked(name, TypeConverters.toInt, _at_least(least), f"an integer >= {least}")
-
-
-def _not_negative(name: str) -> Callable[[Any], float]:
-    return checked(
-        name,
-        TypeConverters.toFloat,
-        lambda value: 0.0 <= value < float("inf"),
-        "a finite number >= 0",
-    )
-
-
-def _one_of(name: str, choices: Sequence[str]) -> Callable[[Any], str]:
-    return checked(
-        name, TypeConverters.toString, lambda value: value in choices, f"one of: {', '.join(choices)}"
-    )
-
-
-def _solver(value: Any) -> str:
-    if value in SPARKS_SOLVERS:
-        warnings.warn(
-            f"solver: {value!r} is one of pyspark.ml's; spark_fm trains with {SOLVERS[0]!r} instead",
-            stacklevel=2,
-        )
-        return SOLVERS[0]
-    return _one_of("solver", SOLVERS)(value)
-
-
-def _param(name: str, doc: str, convert: Callable[[Any], T]) -> "Param[T]":
-    return Param(Params._dummy(), name, doc, typeConverter=convert)
-
-
-def _model(value: Any) -> Any:
-    if hasattr(value, "weights"):
-        return value
-    raise TypeError(
-        f"initialModel: found {type(value).__name__}, expected a fitted Factorization Machine model"
-    )
 
 
 class FMParams(
@@ -113,27 +42,27 @@ class FMParams(
     A param that is set to None has its default.
     """
 
-    factorSize: Param[int] = _param(
+    factorSize: Param[int] = param_of(
         "factorSize",
         "K, the length of the factor vectors, which are used to get pairwise interactions between "
         "features; >= 0, where 0 is a linear model",
-        _whole("factorSize", 0),
+        whole("factorSize", 0),
     )
-    normalize: Param[bool] = _param(
+    normalize: Param[bool] = param_of(
         "normalize",
         "whether to divide each row's feature values by their Euclidean length, in training and in scoring",
         TypeConverters.toBoolean,
     )
-    handleInvalid: Param[str] = _param(
+    handleInvalid: Param[str] = param_of(
         "handleInvalid",
         "what becomes of a row that can't be scored (null, of another size, not finite): error (its sentence), "
         "skip (the row is left out) or keep (its prediction is NaN); training takes valid rows only",
-        _one_of("handleInvalid", INVALID),
+        one_of("handleInvalid", INVALID),
     )
-    maxIter: Param[int] = _param(
-        "maxIter", "number of epochs (passes over the data) at most; >= 0", _whole("maxIter", 0)
+    maxIter: Param[int] = param_of(
+        "maxIter", "number of epochs (passes over the data) at most; >= 0", whole("maxIter", 0)
     )
-    stepSize: Param[float] = _param(
+    stepSize: Param[float] = param_of(
         "stepSize",
         "AdaGrad step size; > 0",
         checked(
@@ -143,46 +72,46 @@ class FMParams(
             "a finite number > 0",
         ),
     )
-    tol: Param[float] = _param(
+    tol: Param[float] = param_of(
         "tol",
         "relative improvement of the loss below which an epoch counts as no improvement; >= 0",
-        _not_negative("tol"),
+        not_negative("tol"),
     )
-    solver: Param[str] = _param(
+    solver: Param[str] = param_of(
         "solver",
         f"optimization algorithm, one of: {', '.join(SOLVERS)}; pyspark.ml's gd and adamW stand for adagrad",
-        _solver,
+        solver_of,
     )
-    regParam: Param[float] = _param(
+    regParam: Param[float] = param_of(
         "regParam",
         "L2 penalty on the weights and factors that a row touches; where set, it takes the place of the "
         "defaults of regParamLinear and regParamFactors; >= 0",
-        _not_negative("regParam"),
+        not_negative("regParam"),
     )
-    regParamLinear: Param[float] = _param(
+    regParamLinear: Param[float] = param_of(
         "regParamLinear",
         "L2 penalty on the weights of the features of a row; overrides regParam; >= 0",
-        _not_negative("regParamLinear"),
+        not_negative("regParamLinear"),
     )
-    regParamFactors: Param[float] = _param(
+    regParamFactors: Param[float] = param_of(
         "regParamFactors",
         "L2 penalty on the factors of the features of a row; overrides regParam; >= 0",
-        _not_negative("regParamFactors"),
+        not_negative("regParamFactors"),
     )
-    regParamPrior: Param[float] = _param(
+    regParamPrior: Param[float] = param_of(
         "regParamPrior",
         "strength of a Gaussian prior on weights and factors, which shrinks a feature the more the rarer it "
         "is; unless set, training begins with a thirtieth of the default, goes over to the default when the "
         "validation loss gets no better, and back when that made it worse; where regParam is set, 0 unless "
         "set itself; >= 0",
-        _not_negative("regParamPrior"),
+        not_negative("regParamPrior"),
     )
-    fitLinear: Param[bool] = _param(
+    fitLinear: Param[bool] = param_of(
         "fitLinear",
         "whether to fit the linear term (aka 1-way term)",
         TypeConverters.toBoolean,
     )
-    miniBatchFraction: Param[float] = _param(
+    miniBatchFraction: Param[float] = param_of(
         "miniBatchFraction",
         "fraction of the rows, drawn anew each time, that an epoch visits; in (0, 1]",
         checked(
@@ -192,17 +121,17 @@ class FMParams(
             "a number in (0, 1]",
         ),
     )
-    initStd: Param[float] = _param(
+    initStd: Param[float] = param_of(
         "initStd",
         "standard deviation of the initial factors; >= 0",
-        _not_negative("initStd"),
+        not_negative("initStd"),
     )
-    patience: Param[int] = _param(
+    patience: Param[int] = param_of(
         "patience",
         "epochs without improvement of the validation loss after which training stops; >= 1",
-        _whole("patience", 1),
+        whole("patience", 1),
     )
-    validationFraction: Param[float] = _param(
+    validationFraction: Param[float] = param_of(
         "validationFraction",
         "without validationIndicatorCol, part of the rows (at most; less on large data) held out to choose "
         "the number of epochs; 0 trains until maxIter or tol; in [0, 0.5]",
@@ -213,17 +142,17 @@ class FMParams(
             "a number in [0, 0.5]",
         ),
     )
-    numPartitions: Param[int] = _param(
+    numPartitions: Param[int] = param_of(
         "numPartitions",
         "partitions to train on; 0 decides by the work",
-        _whole("numPartitions", 0),
+        whole("numPartitions", 0),
     )
-    roundsPerEpoch: Param[int] = _param(
+    roundsPerEpoch: Param[int] = param_of(
         "roundsPerEpoch",
         "merges of the partitions' updates per epoch; 0 decides by rows and partitions",
-        _whole("roundsPerEpoch", 0),
+        whole("roundsPerEpoch", 0),
     )
-    verbose: Param[bool] = _param(
+    verbose: Param[bool] = param_of(
         "verbose", "whether to show a progress bar with the losses", TypeConverters.toBoolean
     )
 
@@ -350,10 +279,10 @@ class FMParams(
 class FMEstimatorParams(FMParams):
     """What an estimator has and its models have not."""
 
-    initialModel: Param[Any] = _param(
+    initialModel: Param[Any] = param_of(
         "initialModel",
         "model to start from; features that it does not know get fresh parameters",
-        _model,
+        model_of,
     )
 
     def getInitialModel(self) -> Any:

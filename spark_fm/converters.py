@@ -1,0 +1,91 @@
+"""Params' converters, which check the values that users give."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from pyspark.ml.param import Param, Params, TypeConverters
+
+SOLVERS = ("adagrad",)
+SPARKS_SOLVERS = ("gd", "adamW")
+T = TypeVar("T")
+
+
+def _checked(
+    value: Any, name: str, convert: Callable[[Any], T], valid: Callable[[T], bool], expected: str
+) -> T:
+    converted = convert(value)
+    if not valid(converted):
+        raise ValueError(f"{name}: found {value!r}, expected {expected}")
+    return converted
+
+
+def checked(
+    name: str, convert: Callable[[Any], T], valid: Callable[[T], bool], expected: str
+) -> Callable[[Any], T]:
+    """A param converter that also checks the range.
+
+    Raises
+    ------
+    ValueError
+        Naming the param, what was found and what was expected.
+    """
+    return partial(_checked, name=name, convert=convert, valid=valid, expected=expected)
+
+
+def _at_least(least: int) -> Callable[[Any], bool]:
+    return lambda value: value >= least
+
+
+def whole(name: str, least: int) -> Callable[[Any], int]:
+    """A converter of integers that are at least ``least``."""
+    return checked(name, TypeConverters.toInt, _at_least(least), f"an integer >= {least}")
+
+
+def not_negative(name: str) -> Callable[[Any], float]:
+    """A converter of finite numbers that are not below 0."""
+    return checked(
+        name,
+        TypeConverters.toFloat,
+        lambda value: 0.0 <= value < float("inf"),
+        "a finite number >= 0",
+    )
+
+
+def one_of(name: str, choices: Sequence[str]) -> Callable[[Any], str]:
+    """A converter of strings that are one of the ``choices``."""
+    return checked(
+        name, TypeConverters.toString, lambda value: value in choices, f"one of: {', '.join(choices)}"
+    )
+
+
+def solver_of(value: Any) -> str:
+    """The solver that a name stands for: pyspark.ml's names stand for ours, with a warning."""
+    if value in SPARKS_SOLVERS:
+        warnings.warn(
+            f"solver: {value!r} is one of pyspark.ml's; spark_fm trains with {SOLVERS[0]!r} instead",
+            stacklevel=2,
+        )
+        return SOLVERS[0]
+    return one_of("solver", SOLVERS)(value)
+
+
+def param_of(name: str, doc: str, convert: Callable[[Any], T]) -> "Param[T]":
+    """A param with its documentation and converter."""
+    return Param(Params._dummy(), name, doc, typeConverter=convert)
+
+
+def model_of(value: Any) -> Any:
+    """A fitted model.
+
+    Raises
+    ------
+    TypeError
+        When it is none.
+    """
+    if hasattr(value, "weights"):
+        return value
+    raise TypeError(
+        f"initialModel: found {type(value).__name__}, expected a fitted Factorization Machine model"
+    )
