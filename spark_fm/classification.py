@@ -135,8 +135,9 @@ class FMClassificationModel(_ClassifierParams, FMModel):
 class FMClassifier(_ClassifierParams, FMEstimator[FMClassificationModel]):
     """Factorization Machine binary classification: minimises the log-loss with AdaGrad.
 
-    Labels are 0 and 1. Training scales each feature by the root mean square of its non-zero values, so one
-    stepSize suits all data. See the params' documentation (``explainParams()``) for all options.
+    Labels are 0 and 1. Training centres and scales features that have a value in more than four fifths of the rows, so
+    one stepSize suits all data; the model is in the units of the data. See the params' documentation
+    (``explainParams()``) for all options.
 
     Examples
     --------

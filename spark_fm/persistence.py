@@ -21,7 +21,7 @@ from pyspark.ml.util import (
 )
 
 from spark_fm.core.weights import Weights
-from spark_fm.engine.folders import files, holds_something, remove, told
+from spark_fm.engine.folders import exists, files, holds_something, remove, told
 from spark_fm.engine.limits import check_collected, driver_limits
 from spark_fm.engine.saved import add_line, check_numbers, read_lines
 from spark_fm.engine.table import DATA_DDL, bytes_of, checksum, read_weights, write_weights
@@ -75,11 +75,12 @@ class FMWriter(MLWriter):
         spark = self.sparkSession
         if not holds_something(spark, path):
             return []
-        try:
-            lines = read_lines(spark, path)
-        except Exception:  # It may be anything.
-            lines = []
-        if not all(str(line.get("class")).startswith(OWN_CLASSES) for line in lines) or not lines:
+        lines = []
+        if exists(spark, f"{path}/metadata"):
+            # Metadata that are none may be removed; what can't be read at the moment may not.
+            with told(path), suppress(ValueError):
+                lines = read_lines(spark, path)
+        if not lines or not all(str(line.get("class")).startswith(OWN_CLASSES) for line in lines):
             remove(spark, path)
             return []
         folders = {name for line in lines for name in _folders(line.get("save"))}

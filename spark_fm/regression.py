@@ -41,9 +41,9 @@ class FMRegressionModel(FMModel):
 class FMRegressor(FMEstimator[FMRegressionModel]):
     """Factorization Machine regression: minimises the squared error with AdaGrad.
 
-    Labels are any finite numbers; training shifts and scales them, and scales each feature by the root
-    mean square of its non-zero values, so one stepSize suits all data. See the params' documentation
-    (``explainParams()``) for all options.
+    Labels are any finite numbers; training shifts and scales them, and centres and scales features that have a value in
+    more than four fifths of the rows, so one stepSize suits all data; the model is in the units of the data. See the
+    params' documentation (``explainParams()``) for all options.
 
     Examples
     --------

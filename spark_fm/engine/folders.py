@@ -61,8 +61,9 @@ def holds_something(spark: SparkSession, path: str) -> bool:
     OSError
         As of :func:`exists`.
     """
-    if not exists(spark, path) or is_connect(spark):
-        return exists(spark, path)
+    there = exists(spark, path)
+    if not there or is_connect(spark):
+        return there
     with told(path):
         system, place = hadoop(spark, path)
         return not system.getFileStatus(place).isDirectory() or len(system.listStatus(place)) > 0

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyspark
-from py4j.protocol import Py4JJavaError
-from pyspark.errors import ParseException, PySparkException
+from pyspark.errors import ParseException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import BooleanType, DataType
 
+from spark_fm.engine.jobs import JOB_ERRORS
 from spark_fm.job.cells import CATEGORIES, NUMBERS
 from spark_fm.job.config import Columns, Input, required
 from spark_fm.job.errors import reason
@@ -45,7 +45,7 @@ def read(spark: SparkSession, source: Input) -> DataFrame:
     try:
         data = _opened(spark, replace(source, path=path))
         data.schema  # noqa: B018  on Spark Connect this is where the source is looked up
-    except (PySparkException, Py4JJavaError) as error:
+    except JOB_ERRORS as error:
         raise ValueError(_problem(error, replace(source, path=path))) from error
     return data
 

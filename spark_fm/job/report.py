@@ -17,6 +17,7 @@ logger = logging.getLogger("spark_fm.job")
 SHOWN_ROWS = 5
 STOPPED = {
     "patience": "the validation loss stopped improving",
+    "noImprovement": "no epoch was better than the start, which is the model",
     "tol": "the training loss stopped improving",
     "maxIter": "maxIter was reached",
     "diverged": "training diverged; the model has the last good parameters",

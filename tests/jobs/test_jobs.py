@@ -327,3 +327,30 @@ def test_debug_shows_the_traceback_too(trained: Path, capsys: pytest.CaptureFixt
     assert "Traceback" in written
     assert written.splitlines()[-1].startswith("spark_fm: error: model.path")
     assert warnings.showwarning is before
+
+
+def test_report_of_a_model_that_no_epoch_improved(spark: SparkSession, tmp_path: Path) -> None:
+    rows = [(f"v{i % 400}", float(i * 7919 % 13)) for i in range(800)]
+    spark.createDataFrame(rows, ["value", "label"]).coalesce(1).write.parquet(str(tmp_path / "rows"))
+    (tmp_path / "job.toml").write_text(
+        f"""
+task = "regression"
+[input]
+path = "{tmp_path}/rows"
+[columns]
+categorical = ["value"]
+[split]
+test = 0.0
+[params]
+stepSize = 2.0
+patience = 1
+maxIter = 10
+[model]
+path = "{tmp_path}/model"
+[report]
+folder = "{tmp_path}/report"
+""",
+        "utf-8",
+    )
+    assert train_main(["--config", str(tmp_path / "job.toml")]) == 0
+    assert "no epoch was better than the start" in (tmp_path / "report" / "report.md").read_text("utf-8")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chispa import assert_df_equality
+from pyspark.errors import PySparkException
 from pyspark.ml.classification import LogisticRegression
 from pyspark.sql import functions as F
 
@@ -309,6 +310,21 @@ def test_save_that_fails_leaves_the_old_model(planted_model, rating_model, path,
             rating_model.write().overwrite().save(path)
     assert_same_weights(FMRegressionModel.load(path), planted_model)
     assert sorted(p.name for p in Path(path).iterdir()) == there
+
+
+def test_what_cannot_be_read_at_the_moment_is_not_taken_for_something_else(
+    planted_model, rating_model, path, monkeypatch
+):
+    planted_model.save(path)
+
+    def unreachable(*args):
+        raise PySparkException("the file system does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(persistence, "read_lines", unreachable)
+        with pytest.raises(OSError, match="the file system does not answer"):
+            rating_model.write().overwrite().save(path)
+    assert_same_weights(FMRegressionModel.load(path), planted_model)
 
 
 def test_save_that_fails_can_be_done_again(planted_model, path, monkeypatch):
