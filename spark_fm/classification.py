@@ -10,6 +10,7 @@ from pyspark.ml.param.shared import HasProbabilityCol, HasRawPredictionCol, HasT
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from spark_fm.converters import two_thresholds
 from spark_fm.core.loss import Loss
 from spark_fm.estimator import FMEstimator
 from spark_fm.evaluated import FMClassificationSummary
@@ -47,19 +48,11 @@ class _ClassifierParams(FMParams, HasRawPredictionCol, HasProbabilityCol, HasThr
         super()._check_scoring(dataset)
 
     def _two_thresholds(self) -> tuple[float, float] | None:
-        """The thresholds, None when there are none.
-
-        Raises
-        ------
-        ValueError
-            When they are not two numbers >= 0 of which at most one is 0.
-        """
+        """The thresholds, None when there are none."""
         if not self.isDefined(self.thresholds):
             return None
-        found = self.getOrDefault(self.thresholds)
-        if len(found) != 2 or not all(t >= 0.0 for t in found) or not any(found):
-            raise ValueError(f"thresholds: found {found}, expected two numbers >= 0, at most one of them 0")
-        return found[0], found[1]
+        found: list[float] = self.getOrDefault(self.thresholds)
+        return two_thresholds(found)
 
 
 class FMClassificationModel(_ClassifierParams, FMModel):

@@ -89,3 +89,17 @@ def model_of(value: Any) -> Any:
     raise TypeError(
         f"initialModel: found {type(value).__name__}, expected a fitted Factorization Machine model"
     )
+
+
+def two_thresholds(found: Sequence[Any]) -> tuple[float, float]:
+    """The thresholds of labels 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        When they are not two numbers >= 0 of which at most one is 0.
+    """
+    numbers = [t for t in found if isinstance(t, (int, float)) and t >= 0.0]
+    if len(found) != 2 or len(numbers) != 2 or not any(numbers):
+        raise ValueError(f"thresholds: found {found}, expected two numbers >= 0, at most one of them 0")
+    return numbers[0], numbers[1]

@@ -8,6 +8,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from spark_fm.converters import two_thresholds
 from spark_fm.job.config import Config
 from spark_fm.job.errors import reason
 from spark_fm.job.folders import inside, qualified, why_not_writable
@@ -67,14 +68,12 @@ def _check_columns(config: Config) -> None:
 
 
 def _check_thresholds(found: Any) -> None:
-    """Thresholds are two numbers >= 0, at most one of them 0; what is no list, the param's own converter refuses."""
-    if not isinstance(found, list):
-        return
-    numbers = [t for t in found if isinstance(t, (int, float)) and t >= 0.0]
-    if len(numbers) != 2 or len(found) != 2 or not any(numbers):
-        raise ValueError(
-            f"params.thresholds: found {found}, expected two numbers >= 0, at most one of them 0"
-        )
+    # What is no list, the param's own converter refuses.
+    if isinstance(found, list):
+        try:
+            two_thresholds(found)
+        except ValueError as error:
+            raise ValueError(f"params.{error}") from None
 
 
 def report_folder(path: str) -> Path:
