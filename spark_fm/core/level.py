@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from spark_fm.core.block import Block
 from spark_fm.core.compile import compiled
-from spark_fm.core.kernel import score_rows
+from spark_fm.core.score import score_rows
 from spark_fm.core.loss import Loss, sigmoid
 
 DoubleArray = npt.NDArray[np.float64]

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_fm.core.block import Block
-from spark_fm.core.kernel import score_rows, train_rows
+from spark_fm.core.kernel import train_rows
+from spark_fm.core.score import score_rows
 from spark_fm.core.loss import Loss, loss_sum
 from spark_fm.core.parameters import Parameters
 from spark_fm.core.scaling import FeatureScaling

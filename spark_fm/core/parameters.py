@@ -15,6 +15,7 @@ LongArray = npt.NDArray[np.int64]
 # have weights (of w and of v), then the weight, its accumulator, that of the factors, and the own penalty.
 TAIL = 8
 BYTES_A_LINE = 64
+CACHE_LINE = BYTES_A_LINE // 4  # float32 values in a line of the processor's cache
 
 
 def aligned_table(rows: int, factor_size: int) -> FloatArray:

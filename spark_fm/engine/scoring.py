@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_fm.core.dictionary import DenseDictionary, Dictionary, dictionary_of
-from spark_fm.core.kernel import score_rows
+from spark_fm.core.score import score_rows
 from spark_fm.core.weights import Weights
 from spark_fm.engine.arrow import BadInputError, Sparse, read_features, unit_length
 from spark_fm.engine.columns import quoted

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_fm.core.kernel import score_rows, train_rows
+from spark_fm.core.kernel import train_rows
+from spark_fm.core.score import score_rows
 from spark_fm.core.loss import Loss
 from spark_fm.core.parameters import padded
 from tests.core.strategies import FEATURES, extreme, ordinary, rows
