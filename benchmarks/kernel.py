@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from benchmarks.common import parser, publish, show, timed
 from benchmarks.data import zipf_ids
-from spark_fm.core.compile import compiled
-from spark_fm.core.dictionary import Dictionary
-from spark_fm.core.kernel import CACHE_LINE, train_rows
-from spark_fm.core.parameters import Parameters, initial_parameters
-from spark_fm.core.simd import prefetch
+from spark_fm.core.compiled.compile import compiled
+from spark_fm.core.compiled.simd import prefetch
+from spark_fm.core.fm.table import Parameters, initial_parameters
+from spark_fm.core.solver.adagrad.step import CACHE_LINE, train_rows
+from spark_fm.core.sparse.dictionary import Dictionary
 
 
 def one_pass(

@@ -23,9 +23,9 @@ from benchmarks.common import parser, publish, shortened, show, spark_session, t
 from benchmarks.kernel import one_pass
 from benchmarks.memory import PeakMemory
 from benchmarks.sets import DataSet, open_set
-from spark_fm.core.dictionary import Dictionary
-from spark_fm.core.local import shuffled
-from spark_fm.core.parameters import initial_parameters
+from spark_fm.core.fm.table import initial_parameters
+from spark_fm.core.solver.in_memory import shuffled
+from spark_fm.core.sparse.dictionary import Dictionary
 
 EPOCHS = 8
 EPOCHS_OF_LARGE_MODELS = 3

@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from benchmarks.data import Rows
 from benchmarks.sets import DataSet
-from spark_fm.core.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
-from spark_fm.core.fit import fit_in_memory
-from spark_fm.core.local import measure, measure_typical, scaled, train_pass
-from spark_fm.core.loss import Loss
-from spark_fm.core.merge import (
+from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling
+from spark_fm.core.fm.settings import Scale, Settings
+from spark_fm.core.fm.table import TAIL, Parameters
+from spark_fm.core.fm.weights import Start
+from spark_fm.core.solver.adagrad.merge import (
     Coupling,
     add_rows,
     apply_centre,
@@ -26,12 +27,11 @@ from spark_fm.core.merge import (
     intercept_contributions,
     sums_width,
 )
-from spark_fm.core.parameters import TAIL, Parameters
-from spark_fm.core.scaling import FeatureCounts, FeatureScaling
-from spark_fm.core.settings import Scale, Settings
-from spark_fm.core.training import Plan, Result, Totals, train
-from spark_fm.core.weights import Start
-from spark_fm.engine.fit import WARM_UP_ROWS, decide_rounds
+from spark_fm.core.solver.early_stopping import fit_in_memory
+from spark_fm.core.solver.in_memory import measure, measure_typical, scaled, train_pass
+from spark_fm.core.solver.loop import Plan, Result, Totals, train
+from spark_fm.core.sparse.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
+from spark_fm.engine.training.fit import WARM_UP_ROWS, decide_rounds
 
 Rule = Literal["this merge", "plain mean", "count-weighted mean"]
 VALIDATION_FRACTION = 0.1
@@ -53,7 +53,7 @@ def block_of(rows: Rows, features: npt.NDArray[np.int64], rank: npt.NDArray[np.i
 
 @dataclass
 class Simulation:
-    """Rounds over units in turn (a :class:`spark_fm.core.training.Runner`), merged by a rule."""
+    """Rounds over units in turn (a :class:`spark_fm.core.solver.loop.Runner`), merged by a rule."""
 
     units: list[Block]
     test: Block

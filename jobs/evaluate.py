@@ -2,6 +2,6 @@
 
 import sys
 
-from spark_fm.job import evaluate_main
+from spark_fm.cli import evaluate_main
 
 sys.exit(evaluate_main())

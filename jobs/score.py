@@ -2,6 +2,6 @@
 
 import sys
 
-from spark_fm.job import score_main
+from spark_fm.cli import score_main
 
 sys.exit(score_main())

@@ -2,6 +2,6 @@
 
 import sys
 
-from spark_fm.job import train_main
+from spark_fm.cli import train_main
 
 sys.exit(train_main())

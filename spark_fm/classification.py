@@ -10,13 +10,13 @@ from pyspark.ml.param.shared import HasProbabilityCol, HasRawPredictionCol, HasT
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from spark_fm.converters import two_thresholds
-from spark_fm.core.loss import Loss
-from spark_fm.estimator import FMEstimator
-from spark_fm.evaluated import FMClassificationSummary
-from spark_fm.explain import Row
-from spark_fm.model import FMModel
-from spark_fm.params import FMParams
+from spark_fm.base.converters import two_thresholds
+from spark_fm.base.estimator import FMEstimator
+from spark_fm.base.evaluated import FMClassificationSummary
+from spark_fm.base.explain import Row
+from spark_fm.base.model import FMModel
+from spark_fm.base.params import FMParams
+from spark_fm.core.fm.losses import Loss
 
 C = TypeVar("C", bound="_ClassifierParams")
 RAW = "__spark_fm_z"
@@ -57,7 +57,7 @@ class _ClassifierParams(FMParams, HasRawPredictionCol, HasProbabilityCol, HasThr
 
 class FMClassificationModel(_ClassifierParams, FMModel):
     """Model fitted by :class:`FMClassifier`: P(label = 1) = 1 / (1 + exp(-z(x))), see
-    :class:`spark_fm.model.FMModel`.
+    :class:`spark_fm.base.model.FMModel`.
     """
 
     @property

@@ -5,15 +5,15 @@ from typing import Any
 from pyspark import keyword_only
 from pyspark.sql import DataFrame
 
-from spark_fm.core.loss import Loss
-from spark_fm.estimator import FMEstimator
-from spark_fm.evaluated import FMRegressionSummary
-from spark_fm.explain import Row
-from spark_fm.model import FMModel
+from spark_fm.base.estimator import FMEstimator
+from spark_fm.base.evaluated import FMRegressionSummary
+from spark_fm.base.explain import Row
+from spark_fm.base.model import FMModel
+from spark_fm.core.fm.losses import Loss
 
 
 class FMRegressionModel(FMModel):
-    """Model fitted by :class:`FMRegressor`; the prediction is z(x), see :class:`spark_fm.model.FMModel`."""
+    """Model fitted by :class:`FMRegressor`; the prediction is z(x), see :class:`spark_fm.base.model.FMModel`."""
 
     def predict(self, value: Row) -> float:
         """The predicted label of one row: a vector of size numFeatures, or feature ids in a list, tuple or array."""

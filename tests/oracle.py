@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spark_fm.core.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
-from spark_fm.core.loss import Loss
-from spark_fm.core.parameters import TAIL, padded
-from spark_fm.core.scaling import FeatureCounts
+from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.scaling import FeatureCounts
+from spark_fm.core.fm.table import TAIL, padded
+from spark_fm.core.sparse.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
 
 UNUSUAL, FARTHEST = 2.0, 0.2
 # Of |x|, with which a row's penalties grow.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spark_fm.core.block import NO_FLAGS, NO_FLOATS, Block
+from spark_fm.core.sparse.block import NO_FLAGS, NO_FLOATS, Block
 
 USERS, ITEMS, FACTORS = 20, 25, 2
 

@@ -8,7 +8,7 @@ from pyspark.ml.linalg import Vectors
 from pyspark.sql import functions as F
 
 from spark_fm import FMClassificationModel, FMClassifier
-from spark_fm.core.weights import Weights
+from spark_fm.core.fm.weights import Weights
 from tests.ml.frames import log_loss, planted_frame
 
 OUTPUTS = ["rawPrediction", "probability", "prediction"]

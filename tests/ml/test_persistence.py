@@ -11,7 +11,8 @@ from pyspark.errors import PySparkException
 from pyspark.ml.classification import LogisticRegression
 from pyspark.sql import functions as F
 
-from spark_fm import FMClassificationModel, FMClassifier, FMRegressionModel, FMRegressor, persistence
+from spark_fm import FMClassificationModel, FMClassifier, FMRegressionModel, FMRegressor
+from spark_fm.base import persistence
 from tests.ml.frames import assert_same_weights
 
 

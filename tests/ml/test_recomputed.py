@@ -11,9 +11,10 @@ from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.sql import functions as F
 
 from spark_fm import FMRegressor
-from spark_fm.engine import dataset, fit
-from spark_fm.engine.dataset import PackedData
-from spark_fm.engine.rounds import RoundsRunner
+from spark_fm.engine.packing import packed_data as dataset
+from spark_fm.engine.packing.packed_data import PackedData
+from spark_fm.engine.training import fit
+from spark_fm.engine.training.rounds import RoundsRunner
 from tests.ml.frames import assert_same_weights
 
 SETTINGS = {"factorSize": 2, "maxIter": 2, "seed": 1}

@@ -136,7 +136,9 @@ def test_ids_out_of_range_are_told(planted_model, ids):
     ],
 )
 def test_what_scoring_would_refuse_is_refused_before_training(planted_classes, params, sentence, monkeypatch):
-    monkeypatch.setattr("spark_fm.estimator.PackedData.of", lambda *_: pytest.fail("it has begun to train"))
+    monkeypatch.setattr(
+        "spark_fm.base.estimator.PackedData.of", lambda *_: pytest.fail("it has begun to train")
+    )
     estimator = FMClassifier(**params)
     with pytest.raises(ValueError, match=re.escape(sentence)):
         estimator.fit(planted_classes)

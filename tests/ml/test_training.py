@@ -7,7 +7,7 @@ from pyspark.ml.linalg import Vectors
 from pyspark.sql import functions as F
 
 from spark_fm import FMClassifier, FMRegressor
-from spark_fm.engine.rounds import RoundsRunner
+from spark_fm.engine.training.rounds import RoundsRunner
 from tests.ml.frames import (
     IDS,
     assert_same_weights,
@@ -298,7 +298,7 @@ def test_everything_persisted_is_released_after_an_error_in_training(planted, pe
     def broken(*args, **kwargs):
         raise RuntimeError("broken")
 
-    monkeypatch.setattr("spark_fm.engine.dataset.occurring_features", broken)
+    monkeypatch.setattr("spark_fm.engine.packing.packed_data.occurring_features", broken)
     before = persisted()
     with pytest.raises(RuntimeError, match="broken"):
         FMRegressor(maxIter=1, numPartitions=2).fit(planted)

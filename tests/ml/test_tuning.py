@@ -12,7 +12,7 @@ from pyspark.ml.tuning import (
 )
 
 from spark_fm import FMRegressor
-from spark_fm.engine.dataset import PackedData
+from spark_fm.engine.packing.packed_data import PackedData
 from tests.ml.frames import assert_same_weights
 
 

@@ -22,7 +22,8 @@ from pyspark import SparkContext
 from pyspark.sql import DataFrame, SparkSession
 
 from spark_fm import FMRegressor
-from spark_fm.engine import memory, rounds
+from spark_fm.engine.training import rounds
+from spark_fm.engine.training import single_task as memory
 
 ROWS = [([i % 5, 5 + i % 3], float(i % 4)) for i in range(200)]
 Batches = Iterator[pa.RecordBatch]

@@ -1,0 +1,217 @@
+"""What the classifier and the regressor share: from a DataFrame and params to a model."""
+
+import time
+import warnings
+import weakref
+from abc import ABCMeta, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Generic, TypeVar
+
+from pyspark.ml.base import Estimator
+from pyspark.ml.param import Param
+from pyspark.sql import DataFrame
+
+from spark_fm.base.model import FMModel, ParamMap
+from spark_fm.base.persistence import FMPersistable
+from spark_fm.base.setters import FMSetters
+from spark_fm.base.summary import FMTrainingSummary, Progress
+from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.settings import Settings
+from spark_fm.engine.packing.input_columns import Columns
+from spark_fm.engine.packing.packed_data import PackedData
+from spark_fm.engine.training.fit import Division, Fitted, fit_packed, is_still_falling
+
+M = TypeVar("M", bound=FMModel)
+
+
+@dataclass
+class _PackedOnce:
+    """Packed data shared by the fits of one fitMultiple call; released when the last is done."""
+
+    dataset: DataFrame
+    _packed: dict[Columns, PackedData]
+
+    @classmethod
+    def of(cls, dataset: DataFrame) -> "_PackedOnce":
+        packed: dict[Columns, PackedData] = {}
+        once = cls(dataset, packed)
+        weakref.finalize(once, _release, packed)
+        return once
+
+    def get(self, columns: Columns) -> PackedData:
+        if columns not in self._packed:
+            self._packed[columns] = PackedData.of(self.dataset, columns, shared=True)
+        return self._packed[columns]
+
+    def release(self) -> None:
+        _release(self._packed)
+
+
+def _release(packed: dict[Columns, PackedData]) -> None:
+    for data in packed.values():
+        data.release()
+    packed.clear()
+
+
+class _FitIterator(Generic[M]):
+    """Thread-safe iterator over (index, model), as Estimator.fitMultiple promises."""
+
+    def __init__(self, estimators: Sequence["FMEstimator[M]"], dataset: DataFrame) -> None:
+        self._estimators, self._packed = estimators, _PackedOnce.of(dataset)
+        self._given, self._done, self._lock = 0, 0, Lock()
+
+    def __iter__(self) -> Iterator[tuple[int, M]]:
+        return self
+
+    def __next__(self) -> tuple[int, M]:
+        with self._lock:
+            index = self._given
+            if index >= len(self._estimators):
+                raise StopIteration
+            self._given += 1
+            estimator = self._estimators[index]
+            begun = time.perf_counter()
+            packed = self._packed.get(estimator._columns())
+            seconds = time.perf_counter() - begun
+        try:
+            return index, estimator._fit_packed(packed, seconds)
+        finally:
+            with self._lock:
+                self._done += 1
+                if self._done == len(self._estimators):
+                    self._packed.release()
+
+
+class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
+    """Fits a Factorization Machine with AdaGrad over the partitions of a DataFrame."""
+
+    _loss: Loss
+
+    @abstractmethod
+    def _new_model(self) -> M:
+        """An empty model of the right class."""
+
+    @classmethod
+    @abstractmethod
+    def _model_class(cls) -> type[M]:
+        """The class of the models."""
+
+    def _columns(self) -> Columns:
+        def optional(param: Param[str]) -> str:
+            return self.getOrDefault(param) if self.isDefined(param) else ""
+
+        return Columns(
+            features=self.getFeaturesCol(),
+            label=self.getLabelCol(),
+            weight=optional(self.weightCol),
+            validation=optional(self.validationIndicatorCol),
+            binary=self._loss is Loss.LOGISTIC,
+            normalize=self.getNormalize(),
+        )
+
+    def _settings(self) -> Settings:
+        return Settings(
+            loss=self._loss,
+            factor_size=self.getFactorSize(),
+            fit_intercept=self.getFitIntercept(),
+            fit_linear=self.getFitLinear(),
+            step_size=self.getStepSize(),
+            reg_linear=self.getRegParamLinear(),
+            reg_factors=self.getRegParamFactors(),
+            reg_prior=self.getRegParamPrior(),
+            adapt_prior=not self.isSet(self.regParamPrior),
+            init_std=self.getInitStd(),
+            max_epochs=self.getMaxIter(),
+            tol=self.getTol(),
+            patience=self.getPatience(),
+            mini_batch_fraction=self.getMiniBatchFraction(),
+            # Any integer is a seed for pyspark.ml; numpy wants none below 0.
+            seed=self.getSeed() % 2**63,
+        )
+
+    def _initial(self, num_features: int, vectors: bool) -> FMModel | None:
+        model: FMModel | None = self.getInitialModel()
+        if model is None:
+            return None
+        size = model.weights.factors.shape[1]
+        if size != self.getFactorSize():
+            raise ValueError(
+                f"initialModel: found factorSize {size}, expected {self.getFactorSize()} as this estimator's"
+            )
+        if not isinstance(model, self._model_class()):
+            raise TypeError(
+                f"initialModel: found a {type(model).__name__}, expected a {self._model_class().__name__}"
+            )
+        if vectors and model.numFeatures > num_features:
+            raise ValueError(
+                f"initialModel: it knows {model.numFeatures} features, expected at most {num_features}, "
+                "the size of the training vectors"
+            )
+        return model
+
+    def _fit(self, dataset: DataFrame) -> M:
+        self._check_scoring(dataset)
+        begun = time.perf_counter()
+        with PackedData.of(dataset, self._columns()) as packed:
+            return self._fit_packed(packed, time.perf_counter() - begun)
+
+    def fitMultiple(self, dataset: DataFrame, paramMaps: Sequence[ParamMap]) -> Iterator[tuple[int, M]]:
+        """Fit a model for each param map; the data are packed once and shared.
+
+        Returns
+        -------
+        A thread-safe iterator of (index of the param map, model).
+        """
+        estimators = [self.copy(extra) for extra in paramMaps]
+        for estimator in estimators:
+            estimator._check_scoring(dataset)
+        return _FitIterator(estimators, dataset)
+
+    def _fit_packed(self, packed: PackedData, seconds: float) -> M:
+        statistics = packed.statistics
+        initial = self._initial(statistics.num_features, packed.kind == "vector")
+        division = Division(self.getNumPartitions(), self.getRoundsPerEpoch(), self.getValidationFraction())
+        with Progress(self.getMaxIter(), self.getVerbose()) as progress:
+            fitted = fit_packed(
+                packed,
+                self._settings(),
+                division,
+                None if initial is None else initial.weights,
+                progress,
+            )
+        self._warn(fitted)
+        fitted = replace(fitted, seconds={"pack": seconds} | fitted.seconds)
+        known = 0 if initial is None else initial.numFeatures
+        return self._model(fitted, max(known, fitted.num_features))
+
+    def _warn(self, fitted: Fitted) -> None:
+        """Tell of a model that is not what was asked for."""
+        story = ""
+        if fitted.stop_reason == "diverged":
+            story = (
+                f"stepSize: training with {self.getStepSize():g} diverged again and again; the model has the "
+                "last good parameters"
+            )
+        elif fitted.stop_reason == "noImprovement":
+            begun = "the constant" if self.getInitialModel() is None else "initialModel"
+            story = (
+                f"no epoch improved on {begun}, so the model predicts as that does: the features say nothing "
+                "of the label, or need a smaller stepSize or a stronger regParamPrior"
+            )
+        elif is_still_falling(fitted, self.getTol()):
+            story = (
+                f"maxIter: the loss was still falling after {self.getMaxIter()} epochs, expected more of them"
+            )
+        if story:
+            warnings.warn(story, stacklevel=4)
+
+    def _model(self, fitted: Fitted, num_features: int) -> M:
+        model = self._new_model()
+        model._resetUid(self.uid)
+        self._copyValues(model)
+        model._weights, model._num_features = fitted.weights, num_features
+        loss_name = "log-loss" if self._loss is Loss.LOGISTIC else "mean squared error"
+        model._summary = FMTrainingSummary.of(fitted, loss_name)
+        return model

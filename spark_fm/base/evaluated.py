@@ -1,0 +1,292 @@
+"""How good a model is on some rows, under the names of pyspark.ml's summaries.
+
+All is computed by pyspark.ml's evaluators when it is asked for, a Spark job each.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.ml.evaluation import (
+    BinaryClassificationEvaluator,
+    MulticlassClassificationEvaluator,
+    RegressionEvaluator,
+)
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from spark_fm.engine.cluster.execute import collect
+from spark_fm.engine.cluster.worker_process import task
+from spark_fm.engine.packing.columns import quoted
+
+THRESHOLDS = 1000
+COUNTS_DDL = "positive array<double>, negative array<double>"
+LABELS = [0.0, 1.0]
+
+
+class _Summary:
+    """Scored rows and the columns that matter."""
+
+    def __init__(self, predictions: DataFrame, predictionCol: str, labelCol: str, weightCol: str) -> None:
+        self._predictions = predictions
+        self._columns: dict[str, Any] = {"predictionCol": predictionCol, "labelCol": labelCol}
+        if weightCol:
+            self._columns["weightCol"] = weightCol
+
+    @property
+    def predictions(self) -> DataFrame:
+        """The rows with the columns that the model added."""
+        return self._predictions
+
+    @property
+    def predictionCol(self) -> str:
+        """Name of the column of the predictions."""
+        return str(self._columns["predictionCol"])
+
+    @property
+    def labelCol(self) -> str:
+        """Name of the column of the labels."""
+        return str(self._columns["labelCol"])
+
+    @property
+    def weightCol(self) -> str:
+        """Name of the column of the rows' weights; empty when all weigh the same."""
+        return str(self._columns.get("weightCol", ""))
+
+    @cached_property
+    def numInstances(self) -> int:
+        """How many rows they are."""
+        return self._predictions.count()
+
+
+class FMRegressionSummary(_Summary):
+    """What :meth:`spark_fm.regression.FMRegressionModel.evaluate` finds; metrics are weighted where rows are."""
+
+    def _metric(self, name: Any) -> float:
+        evaluator: Any = RegressionEvaluator(metricName=name, **self._columns)
+        return float(evaluator.evaluate(self._predictions))
+
+    @cached_property
+    def rootMeanSquaredError(self) -> float:
+        """The root of the mean squared error."""
+        return self._metric("rmse")
+
+    @cached_property
+    def meanSquaredError(self) -> float:
+        """The mean of (label - prediction)^2."""
+        return self._metric("mse")
+
+    @cached_property
+    def meanAbsoluteError(self) -> float:
+        """The mean of abs(label - prediction)."""
+        return self._metric("mae")
+
+    @cached_property
+    def r2(self) -> float:
+        """1 - sum (label - prediction)^2 / sum (label - mean)^2."""
+        return self._metric("r2")
+
+    @cached_property
+    def explainedVariance(self) -> float:
+        """The mean of (prediction - mean label)^2."""
+        return self._metric("var")
+
+    @property
+    def residuals(self) -> DataFrame:
+        """The column ``residuals``, label - prediction."""
+        label, prediction = F.col(quoted(self.labelCol)), F.col(quoted(self.predictionCol))
+        return self._predictions.select((label - prediction).alias("residuals"))
+
+
+class FMClassificationSummary(_Summary):
+    """What :meth:`spark_fm.classification.FMClassificationModel.evaluate` finds; metrics are weighted where rows are.
+
+    Curves have a point for each probability that occurs, or for a thousand quantiles of them.
+    """
+
+    def __init__(
+        self, predictions: DataFrame, probabilityCol: str, predictionCol: str, labelCol: str, weightCol: str
+    ) -> None:
+        super().__init__(predictions, predictionCol, labelCol, weightCol)
+        self._probability = probabilityCol
+
+    def _metric(self, name: Any, **more: Any) -> float:
+        evaluator: Any = MulticlassClassificationEvaluator(metricName=name, **self._columns, **more)
+        return float(evaluator.evaluate(self._predictions))
+
+    def _by_label(self, name: str, **more: Any) -> list[float]:
+        return [self._metric(name, metricLabel=label, **more) for label in LABELS]
+
+    @property
+    def probabilityCol(self) -> str:
+        """Name of the column of the probabilities."""
+        return self._probability
+
+    @property
+    def scoreCol(self) -> str:
+        """The column by which rows are ordered: that of the probabilities."""
+        return self._probability
+
+    @property
+    def labels(self) -> list[float]:
+        """The labels in the order of the metrics by label: [0.0, 1.0]."""
+        return list(LABELS)
+
+    @cached_property
+    def accuracy(self) -> float:
+        """The part of the rows whose predicted label is theirs."""
+        return self._metric("accuracy")
+
+    @cached_property
+    def logLoss(self) -> float:
+        """The mean of -log of the probability of the label."""
+        return self._metric("logLoss", probabilityCol=self._probability)
+
+    @cached_property
+    def truePositiveRateByLabel(self) -> list[float]:
+        """Of the rows with a label, the part that is predicted to have it."""
+        return self._by_label("truePositiveRateByLabel")
+
+    @cached_property
+    def falsePositiveRateByLabel(self) -> list[float]:
+        """Of the rows without a label, the part that is predicted to have it."""
+        return self._by_label("falsePositiveRateByLabel")
+
+    @cached_property
+    def precisionByLabel(self) -> list[float]:
+        """Of the rows that are predicted to have a label, the part that has it."""
+        return self._by_label("precisionByLabel")
+
+    @cached_property
+    def recallByLabel(self) -> list[float]:
+        """The same as :attr:`truePositiveRateByLabel`."""
+        return self._by_label("recallByLabel")
+
+    def fMeasureByLabel(self, beta: float = 1.0) -> list[float]:
+        """(1 + beta^2) precision recall / (beta^2 precision + recall) by label."""
+        return self._by_label("fMeasureByLabel", beta=beta)
+
+    @cached_property
+    def weightedTruePositiveRate(self) -> float:
+        """:attr:`truePositiveRateByLabel`, the mean over the rows."""
+        return self._metric("weightedTruePositiveRate")
+
+    @cached_property
+    def weightedFalsePositiveRate(self) -> float:
+        """:attr:`falsePositiveRateByLabel`, the mean over the rows."""
+        return self._metric("weightedFalsePositiveRate")
+
+    @cached_property
+    def weightedRecall(self) -> float:
+        """:attr:`recallByLabel`, the mean over the rows."""
+        return self._metric("weightedRecall")
+
+    @cached_property
+    def weightedPrecision(self) -> float:
+        """:attr:`precisionByLabel`, the mean over the rows."""
+        return self._metric("weightedPrecision")
+
+    def weightedFMeasure(self, beta: float = 1.0) -> float:
+        """:meth:`fMeasureByLabel`, the mean over the rows."""
+        return self._metric("weightedFMeasure", beta=beta)
+
+    def _positive(self) -> Column:
+        return vector_to_array(F.col(quoted(self._probability)))[1]
+
+    @cached_property
+    def areaUnderROC(self) -> float:
+        """The area under :attr:`roc`: how often a row of label 1 has the larger probability of two."""
+        columns = {k: v for k, v in self._columns.items() if k != "predictionCol"}
+        evaluator: Any = BinaryClassificationEvaluator(rawPredictionCol=self._probability, **columns)
+        return float(evaluator.evaluate(self._predictions))
+
+    @cached_property
+    def _curve(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Thresholds of the probability, descending, and the weights of the rows of label 1 and 0 at or above each.
+
+        They are all probabilities that occur, or a thousand quantiles of them.
+        """
+        weight = F.col(quoted(self.weightCol)).cast("double") if self.weightCol else F.lit(1.0)
+        rows = self._predictions.select(
+            self._positive().alias("p"),
+            F.col(quoted(self.labelCol)).cast("double").alias("y"),
+            weight.alias("w"),
+        )
+        some = np.array(rows.approxQuantile("p", np.linspace(0.0, 1.0, THRESHOLDS + 1).tolist(), 1e-4))
+        thresholds = np.unique(some)
+        counts = rows.mapInArrow(partial(_count, thresholds=thresholds), COUNTS_DDL)
+        found = collect(counts)
+        positive, negative = (
+            np.sum([row[name] for row in found], axis=0)[::-1].cumsum() for name in ("positive", "negative")
+        )
+        return thresholds[::-1], positive, negative
+
+    def _frame(self, columns: dict[str, npt.NDArray[np.float64]]) -> DataFrame:
+        rows = [tuple(map(float, row)) for row in zip(*columns.values(), strict=True)]
+        return self._predictions.sparkSession.createDataFrame(
+            rows, ", ".join(f"`{name}` double" for name in columns)
+        )
+
+    @property
+    def roc(self) -> DataFrame:
+        """The columns FPR and TPR, from (0, 0) to (1, 1)."""
+        _, positive, negative = self._curve
+        return self._frame(
+            {
+                "FPR": np.concatenate([[0.0], negative / max(negative[-1], 1e-300)]),
+                "TPR": np.concatenate([[0.0], positive / max(positive[-1], 1e-300)]),
+            }
+        )
+
+    @property
+    def pr(self) -> DataFrame:
+        """The columns recall and precision, beginning with recall 0."""
+        _, positive, negative = self._curve
+        recall, precision = positive / max(positive[-1], 1e-300), positive / (positive + negative)
+        return self._frame(
+            {
+                "recall": np.concatenate([[0.0], recall]),
+                "precision": np.concatenate([precision[:1], precision]),
+            }
+        )
+
+    @property
+    def precisionByThreshold(self) -> DataFrame:
+        """The columns threshold and precision, of rows whose probability is at least the threshold."""
+        thresholds, positive, negative = self._curve
+        return self._frame({"threshold": thresholds, "precision": positive / (positive + negative)})
+
+    @property
+    def recallByThreshold(self) -> DataFrame:
+        """The columns threshold and recall."""
+        thresholds, positive, _ = self._curve
+        return self._frame({"threshold": thresholds, "recall": positive / max(positive[-1], 1e-300)})
+
+    @property
+    def fMeasureByThreshold(self) -> DataFrame:
+        """The columns threshold and F-Measure, the harmonic mean of precision and recall."""
+        thresholds, positive, negative = self._curve
+        both = positive + negative + positive[-1]
+        return self._frame({"threshold": thresholds, "F-Measure": 2.0 * positive / both})
+
+
+@task
+def _count(
+    batches: Iterator[pa.RecordBatch], thresholds: npt.NDArray[np.float64]
+) -> Iterator[pa.RecordBatch]:
+    """The weights of rows of label 1 and of label 0, added up by the largest threshold that a row reaches."""
+    for batch in batches:
+        p, y, w = (batch.column(name).to_numpy(zero_copy_only=False) for name in ("p", "y", "w"))
+        place = np.maximum(np.searchsorted(thresholds, p, side="right") - 1, 0)
+        yield pa.RecordBatch.from_pylist(
+            [
+                {
+                    "positive": np.bincount(place, w * y, thresholds.size).tolist(),
+                    "negative": np.bincount(place, w * (1.0 - y), thresholds.size).tolist(),
+                }
+            ]
+        )

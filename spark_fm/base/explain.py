@@ -1,0 +1,134 @@
+"""One row at a time, on the driver: its score, and the parts that add up to it."""
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pyspark.ml.linalg import SparseVector, Vector
+
+from spark_fm.core.fm.weights import Weights
+from spark_fm.engine.packing.arrow import LARGEST
+
+LongArray = npt.NDArray[np.int64]
+DoubleArray = npt.NDArray[np.float64]
+Row = Vector | Sequence[int] | npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The parts of z(x) = w0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j.
+
+    Attributes
+    ----------
+    intercept : float
+        w0
+    linear : dict from feature i to w_i x_i
+    pairs : dict from features (i, j), i < j, to <v_i, v_j> x_i x_j
+    """
+
+    intercept: float
+    linear: dict[int, float]
+    pairs: dict[tuple[int, int], float]
+
+    @property
+    def score(self) -> float:
+        """z, the sum of all parts."""
+        return self.intercept + sum(self.linear.values()) + sum(self.pairs.values())
+
+
+def _ids_of(value: object) -> LongArray:
+    """Feature ids as int64.
+
+    Raises
+    ------
+    TypeError
+        When it is no list, tuple or array of integers.
+    ValueError
+        When one of them is below 0, or has more than 63 bits.
+    """
+    found = value
+    if isinstance(value, np.ndarray | array):
+        ids = np.asarray(value)
+        found = ids.tolist() if ids.ndim == 1 and ids.dtype.kind in "iu" else None
+    if not isinstance(found, list | tuple) or not all(
+        isinstance(i, Integral) and not isinstance(i, bool) for i in found
+    ):
+        raise TypeError(
+            f"found {value!r}, expected a vector (pyspark.ml.linalg), or feature ids: integers in a list, a tuple or "
+            "an array"
+        )
+    for i in found:
+        if not 0 <= i < 2**63:
+            raise ValueError(f"found the id {i}, expected integers from 0 to 2^63 - 1")
+    return np.array([int(i) for i in found], np.int64)
+
+
+def sparse_of(value: Row, num_features: int, normalize: bool) -> tuple[LongArray, DoubleArray]:
+    """Ids (int64) and values (float64) of the non-zeros of a vector, or of feature ids, whose value is how often each
+    occurs.
+
+    Raises
+    ------
+    TypeError
+        When it is neither.
+    ValueError
+        When a vector's size is not ``num_features``, a value is not finite, or an id is below 0.
+    """
+    if isinstance(value, Vector):
+        if len(value) != num_features:
+            raise ValueError(
+                f"found a vector of size {len(value)}, expected {num_features}, the number of features that "
+                "the model was trained on"
+            )
+        if isinstance(value, SparseVector):
+            ids, values = value.indices.astype(np.int64), value.values.astype(np.float64)
+        else:
+            ids, values = np.arange(num_features), np.asarray(value.toArray(), np.float64)
+    else:
+        ids, counts = np.unique(_ids_of(value), return_counts=True)
+        values = counts.astype(np.float64)
+    wrong = ~(np.abs(values) <= LARGEST)
+    if wrong.any():
+        raise ValueError(
+            f"found the value {values[wrong][0]}, expected a finite number of at most {LARGEST:.3g}"
+        )
+    if normalize and values.any():
+        values = values / np.abs(values).max()
+        values = values / np.sqrt(values @ values)
+    kept = values != 0.0
+    return ids[kept], values[kept]
+
+
+def _known(
+    weights: Weights, ids: LongArray, values: DoubleArray
+) -> tuple[LongArray, DoubleArray, DoubleArray]:
+    """Of the features that have parameters: ids, w_i x_i and rows v_i x_i."""
+    rows = weights.find(ids)
+    known = rows >= 0
+    x = values[known]
+    linear = weights.linear[rows[known]].astype(np.float64) * x
+    factors = weights.factors[rows[known]].astype(np.float64) * x[:, None]
+    return ids[known], linear, factors
+
+
+def raw_prediction(weights: Weights, ids: LongArray, values: DoubleArray) -> float:
+    """Z of one row, in time linear in its non-zeros: sum_i <v_i x_i, sum_{j<i} v_j x_j> are the pairs."""
+    _, linear, factors = _known(weights, ids, values)
+    pairs = (factors[1:] * np.cumsum(factors, axis=0)[:-1]).sum()
+    return float(weights.intercept + linear.sum() + pairs)
+
+
+def explain(weights: Weights, ids: LongArray, values: DoubleArray) -> Explanation:
+    """The parts of z of one row: n linear and n (n - 1) / 2 pairwise ones for n known features."""
+    known, linear, factors = _known(weights, ids, values)
+    products = factors @ factors.T
+    upper = zip(*np.triu_indices(known.size, 1), strict=True)
+    return Explanation(
+        weights.intercept,
+        {int(i): float(part) for i, part in zip(known, linear, strict=True)},
+        {(int(known[a]), int(known[b])): float(products[a, b]) for a, b in upper},
+    )

@@ -1,0 +1,169 @@
+"""What a fitted classifier and a fitted regressor share."""
+
+from abc import ABCMeta
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from pyspark.ml.base import Model
+from pyspark.ml.linalg import DenseMatrix, DenseVector
+from pyspark.ml.param import Param
+from pyspark.sql import DataFrame
+
+from spark_fm.base.explain import Explanation, Row, explain, raw_prediction, sparse_of
+from spark_fm.base.params import FMParams
+from spark_fm.base.persistence import FMPersistable
+from spark_fm.base.summary import FMTrainingSummary
+from spark_fm.core.fm.weights import Weights
+from spark_fm.engine.cluster.broadcast import Shipped, application_of, ship
+from spark_fm.engine.packing.columns import features_kind, field_of
+from spark_fm.engine.scoring.scoring import Invalid, Scorer, with_raw_score
+
+M = TypeVar("M", bound="FMModel")
+ParamMap = dict[Param[Any], Any]
+
+
+class FMModel(Model, FMParams, FMPersistable, metaclass=ABCMeta):
+    """A fitted Factorization Machine.
+
+    z(x) = w0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j   (S. Rendle, Factorization Machines, ICDM 2010)
+
+    Only features that occurred in training have parameters; another contributes nothing to a score. A vector must
+    have the size of the training vectors. Ids (array<int> or array<bigint>) may be any: ids that
+    training has not met are unseen features.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._weights = Weights(
+            np.empty(0, np.int64), np.empty(0, np.float32), np.empty((0, 0), np.float32), 0.0
+        )
+        self._num_features = 0
+        self._summary: FMTrainingSummary | None = None
+        self._shipped: Shipped[Scorer] | None = None
+        self._shipped_in: object = None
+
+    @property
+    def weights(self) -> Weights:
+        """The parameters of the features that occurred, as numpy arrays."""
+        return self._weights
+
+    @property
+    def intercept(self) -> float:
+        """The global bias w0."""
+        return self._weights.intercept
+
+    @property
+    def linear(self) -> DenseVector:
+        """w: numFeatures numbers, 0 for a feature that did not occur; made anew at each call."""
+        dense = np.zeros(self._num_features)
+        dense[self._weights.features] = self._weights.linear
+        return DenseVector(dense)
+
+    @property
+    def factors(self) -> DenseMatrix:
+        """V: numFeatures x factorSize numbers, 0 for a feature that did not occur; made anew at each call."""
+        size = self._weights.factors.shape[1]
+        dense = np.zeros((self._num_features, size))
+        dense[self._weights.features] = self._weights.factors
+        return DenseMatrix(self._num_features, size, dense.ravel(), isTransposed=True)
+
+    @property
+    def numFeatures(self) -> int:
+        """The size of the training vectors; for ids the largest id plus one."""
+        return self._num_features
+
+    @property
+    def hasSummary(self) -> bool:
+        """Whether there is a training summary: not where a model of version 0.1 was loaded."""
+        return self._summary is not None
+
+    @property
+    def summary(self) -> FMTrainingSummary:
+        """Losses by epoch, time by phase, and why training stopped.
+
+        Raises
+        ------
+        RuntimeError
+            When there is none.
+        """
+        if self._summary is None:
+            raise RuntimeError(
+                f"No training summary available for this {type(self).__name__}: it was saved without one"
+            )
+        return self._summary
+
+    def _raw(self, value: Row) -> float:
+        return raw_prediction(self._weights, *sparse_of(value, self._num_features, self.getNormalize()))
+
+    def explain(self, value: Row) -> Explanation:
+        """The parts of one row's raw prediction z.
+
+        Parameters
+        ----------
+        value : a vector of size numFeatures, or feature ids in a list, a tuple or an integer array
+
+        Returns
+        -------
+        The intercept, each w_i x_i and each <v_i, v_j> x_i x_j; their sum is z.
+
+        Raises
+        ------
+        TypeError
+            When it is anything else.
+        ValueError
+            When the vector has another size, a value is not finite, or an id is below 0.
+        """
+        return explain(self._weights, *sparse_of(value, self._num_features, self.getNormalize()))
+
+    def _evaluable(self: M, dataset: DataFrame) -> M:
+        """A copy that has a prediction column, after checking the rows' columns."""
+        if not hasattr(dataset, "schema"):
+            raise TypeError(f"dataset must be a DataFrame but got {type(dataset)}.")
+        field_of(dataset, self.getLabelCol(), "labelCol")
+        if self.isDefined(self.weightCol):
+            field_of(dataset, self.getWeightCol(), "weightCol")
+        model = self.copy()
+        if not model.getPredictionCol():
+            model.setPredictionCol(f"prediction_{self.uid}")
+        return model
+
+    def _evaluated_columns(self) -> tuple[str, str, str]:
+        """Names of the prediction, the label and the weight column; no name where rows have no weights."""
+        weight = self.getWeightCol() if self.isDefined(self.weightCol) else ""
+        return self.getPredictionCol(), self.getLabelCol(), weight
+
+    def _with_raw_score(self, dataset: DataFrame, output: str) -> DataFrame:
+        """The rows with the lazy column ``output`` of raw predictions."""
+        name = self.getFeaturesCol()
+        kind = features_kind(field_of(dataset, name, "featuresCol").dataType, name)
+        # What was shipped is gone with the application that it was shipped in: a notebook may start another.
+        application = application_of(dataset.sparkSession)
+        if self._shipped is None or self._shipped_in is not application:
+            scorer = Scorer(self._weights, self._num_features)
+            self._shipped, self._shipped_in = ship(dataset.sparkSession, scorer), application
+        invalid = cast(Invalid, self.getHandleInvalid())
+        return with_raw_score(dataset, self._shipped, name, kind, output, self.getNormalize(), invalid)
+
+    def setFeaturesCol(self: M, value: str) -> M:
+        """Sets the value of featuresCol."""
+        return self._set(featuresCol=value)
+
+    def setPredictionCol(self: M, value: str) -> M:
+        """Sets the value of predictionCol."""
+        return self._set(predictionCol=value)
+
+    def setHandleInvalid(self: M, value: str) -> M:
+        """Sets the value of handleInvalid."""
+        return self._set(handleInvalid=value)
+
+    def copy(self: M, extra: ParamMap | None = None) -> M:
+        """A copy with some params changed; the parameters of the model are shared."""
+        copied = super().copy(extra)
+        copied._shipped = None
+        return copied
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}: uid={self.uid}, numFeatures={self.numFeatures}, "
+            f"factorSize={self._weights.factors.shape[1]}"
+        )

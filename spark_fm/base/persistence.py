@@ -1,0 +1,222 @@
+"""Models and estimators on disk: JSON metadata and Parquet, written and read by Spark.
+
+A model's folder holds ``metadata`` (lines of JSON as pyspark.ml writes them, with the intercept, the number of
+features, the training summary and a format version) and ``data-<save>`` (Parquet with the columns ``feature`` bigint,
+``linear`` float and ``factors`` array<float>, readable with SQL), where the metadata say which ``save``. There is no
+pickle. Saving over a model replaces it as a whole: until the last step the old one is there, afterwards the new one.
+"""
+
+import uuid
+from contextlib import suppress
+from typing import Any
+
+from pyspark.ml.param import Params
+from pyspark.ml.util import (
+    DefaultParamsReader,
+    DefaultParamsWriter,
+    MLReadable,
+    MLReader,
+    MLWritable,
+    MLWriter,
+)
+
+from spark_fm.base.summary import FMTrainingSummary
+from spark_fm.core.fm.weights import Weights
+from spark_fm.engine.cluster.driver_limits import check_collected, driver_limits
+from spark_fm.engine.cluster.folders import exists, files, holds_something, remove, told
+from spark_fm.engine.cluster.saved import add_line, check_numbers, read_lines
+from spark_fm.engine.scoring.model_table import DATA_DDL, bytes_of, checksum, read_weights, write_weights
+
+FORMAT_VERSION = 2
+OWN_CLASSES = "spark_fm."
+
+
+class FMWriter(MLWriter):
+    """Writes an estimator or a model."""
+
+    def __init__(self, instance: Any) -> None:
+        super().__init__()
+        self.instance = instance
+
+    def save(self, path: str) -> None:
+        """Write to a path of any file system that Spark knows.
+
+        Raises
+        ------
+        FileExistsError
+            When there is something at the path and ``overwrite()`` was not called.
+        OSError
+            When the file system refuses.
+        """
+        if holds_something(self.sparkSession, path) and not self.shouldOverwrite:
+            raise FileExistsError(
+                f"there is already something at {path}; write().overwrite().save(...) replaces it"
+            )
+        self.saveImpl(path)
+
+    def saveImpl(self, path: str) -> None:
+        """Write the weights of a model, and metadata."""
+        spark, save = self.sparkSession, uuid.uuid4().hex
+        before = self._made_ready(path)
+        try:
+            with told(path):
+                add_line(spark, path, self._written(path, save), save)
+        except BaseException:
+            with suppress(OSError):
+                for name in _folders(save):
+                    remove(spark, f"{path}/{name}")
+            raise
+        with suppress(OSError):
+            for found in before:
+                remove(spark, found)
+
+    def _made_ready(self, path: str) -> list[str]:
+        """What to remove when the save is done: the files and folders of earlier saves. Anything else goes at once."""
+        spark = self.sparkSession
+        if not holds_something(spark, path):
+            return []
+        lines = []
+        if exists(spark, f"{path}/metadata"):
+            # Metadata that are none may be removed; what can't be read at the moment may not.
+            with told(path), suppress(ValueError):
+                lines = read_lines(spark, path)
+        if not lines or not all(str(line.get("class")).startswith(OWN_CLASSES) for line in lines):
+            remove(spark, path)
+            return []
+        folders = {name for line in lines for name in _folders(line.get("save"))}
+        return [*files(spark, f"{path}/metadata"), *(f"{path}/{name}" for name in folders)]
+
+    def _written(self, path: str, save: str) -> str:
+        """Write all but the metadata; gives these."""
+        instance, spark = self.instance, self.sparkSession
+        data, beside = _folders(save)
+        param_map = {p.name: v for p, v in instance._paramMap.items()}
+        initial = param_map.pop("initialModel", None)
+        extra: dict[str, Any] = {"formatVersion": FORMAT_VERSION, "save": save}
+        if hasattr(instance, "weights"):
+            weights = instance.weights
+            write_weights(spark, weights, f"{path}/{data}")
+            extra |= {
+                "intercept": weights.intercept,
+                "numFeatures": instance.numFeatures,
+                "factorSize": weights.factors.shape[1],
+                "parameterRows": weights.features.size,
+                "checksum": checksum(weights),
+                "summary": instance.summary.to_json() if instance.hasSummary else None,
+            }
+        extra["hasInitialModel"] = initial is not None
+        if initial is not None:
+            initial.write().session(spark).save(f"{path}/{beside}")
+        made: str = DefaultParamsWriter._get_metadata_to_save(instance, spark, extra, param_map)
+        return made
+
+
+def _folders(save: str | None) -> tuple[str, str]:
+    """The folders of a save: a model's parameters, and an estimator's initial model. The first format had no names."""
+    return (f"data-{save}", f"initialModel-{save}") if save else ("data", "initialModel")
+
+
+class FMReader(MLReader[Any]):
+    """Reads what :class:`FMWriter` wrote."""
+
+    def __init__(self, cls: type[Params]) -> None:
+        super().__init__()
+        self.cls = cls
+
+    def load(self, path: str) -> Any:
+        """Read from a path.
+
+        Raises
+        ------
+        ValueError
+            When the folder is damaged, of another class, or of a newer format; when its parameters are more than
+            Spark's settings let the driver collect.
+        """
+        metadata = self._metadata(path)
+        try:
+            return self._read(path, metadata)
+        except ValueError:
+            # Somebody may have saved over it in the meantime.
+            again = self._metadata(path)
+            if again.get("save") == metadata.get("save"):
+                raise
+            return self._read(path, again)
+
+    def _metadata(self, path: str) -> dict[str, Any]:
+        expected = f"{self.cls.__module__}.{self.cls.__name__}"
+        try:
+            metadata = read_lines(self.sparkSession, path)[0]
+        except Exception as error:
+            raise ValueError(
+                f"{path} is not a saved {expected}: its metadata folder can't be read"
+            ) from error
+        found = metadata.get("class")
+        if found != expected:
+            raise ValueError(f"{path} holds a {found}, expected a {expected}")
+        version = metadata.get("formatVersion")
+        if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+            raise ValueError(
+                f"{path} has the format version {version}, expected 1 to {FORMAT_VERSION}; "
+                "a newer spark_fm may read it"
+            )
+        return metadata
+
+    def _read(self, path: str, metadata: dict[str, Any]) -> Any:
+        instance: Any = self.cls()
+        data, beside = _folders(metadata.get("save"))
+        try:
+            instance._resetUid(metadata["uid"])
+            DefaultParamsReader.getAndSetParams(instance, metadata)
+            if metadata.get("summary") is not None:
+                instance._summary = FMTrainingSummary.from_json(metadata["summary"])
+        except Exception as error:  # Entries may be missing, or be anything.
+            raise ValueError(
+                f"{path} is damaged: its metadata have {type(error).__name__}: {error}"
+            ) from None
+        if hasattr(instance, "weights"):
+            instance._weights = self._weights(path, data, metadata)
+            instance._num_features = metadata["numFeatures"]
+        if metadata.get("hasInitialModel"):
+            reader = FMReader(instance._model_class()).session(self.sparkSession)
+            instance._set(initialModel=reader.load(f"{path}/{beside}"))
+        return instance
+
+    def _weights(self, path: str, folder: str, metadata: dict[str, Any]) -> Weights:
+        try:
+            check_numbers(metadata)
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: {error}") from None
+        rows, size = metadata["parameterRows"], metadata["factorSize"]
+        check_collected(driver_limits(self.sparkSession), bytes_of(rows, size), f"the model at {path}")
+        try:
+            data = self.sparkSession.read.schema(DATA_DDL).parquet(f"{path}/{folder}")
+            weights = read_weights(data, size, float(metadata["intercept"]))
+        except RuntimeError:
+            raise
+        except Exception as error:  # What a damaged file raises depends on where Spark notices it.
+            raise ValueError(f"{path} is damaged: its parameters can't be read") from error
+        if weights.features.size != rows:
+            raise ValueError(
+                f"{path} is damaged: found the parameters of {weights.features.size} features, expected {rows}"
+            )
+        if rows and weights.features[-1] >= metadata["numFeatures"]:
+            raise ValueError(
+                f"{path} is damaged: found the feature {weights.features[-1]}, "
+                f"expected less than numFeatures, {metadata['numFeatures']}"
+            )
+        if "checksum" in metadata and checksum(weights) != metadata["checksum"]:
+            raise ValueError(f"{path} is damaged: found other parameters than those that were saved")
+        return weights
+
+
+class FMPersistable(Params, MLWritable, MLReadable[Any]):
+    """Gives an estimator or a model ``write()``, ``save(path)``, ``read()`` and ``load(path)``."""
+
+    def write(self) -> FMWriter:
+        """A writer: ``write().overwrite().save(path)``."""
+        return FMWriter(self)
+
+    @classmethod
+    def read(cls) -> FMReader:
+        """A reader: ``read().load(path)``."""
+        return FMReader(cls)

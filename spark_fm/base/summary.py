@@ -1,0 +1,167 @@
+"""What a training run tells: losses by epoch, time by phase, why it stopped."""
+
+from dataclasses import asdict, dataclass, fields
+from math import isnan, nan
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from spark_fm.engine.training.fit import FitEpoch, Fitted
+
+
+@dataclass(frozen=True)
+class FMTrainingSummary:
+    """The story of one training run.
+
+    Attributes
+    ----------
+    lossName : str
+        "mean squared error" or "log-loss"
+    trainingLoss : list of float, one per epoch
+        Mean loss of the rows as the epoch visited them, each before its own step.
+    validationLoss : list of float, one per epoch
+        Mean loss of the validation rows, or of the rows held out to choose the number of epochs, after the epoch;
+        NaN when there are none.
+    bestEpoch : int
+        The epoch whose parameters the model has; counted from 1, 0 is the start.
+    stopReason : str
+        "patience" (the validation loss stopped improving), "noImprovement" (no epoch was better than the constant, or
+        than initialModel: that is the model), "tol" (the training loss stopped improving), "maxIter", or
+        "diverged" (the model has the last good parameters).
+    rows, trainingRows, nonzeros : int
+        Rows of a weight above 0, those of them not marked for validation, and stored feature values.
+    validationRows : int
+        How many rows decided when to stop: those marked for validation, or held out to choose the number of epochs
+        (each time, where that is done several times). Where it is 0, nothing could: training ended by tol or maxIter.
+    partitions, roundsPerEpoch : int
+        How the work was divided.
+    seconds : dict of str to float
+        Wall-clock seconds by phase: "pack", "train", and where rounds were Spark jobs, the sums of ``epochSeconds``.
+    epochSeconds : list of dict of str to float
+        For each epoch whose rounds were Spark jobs, seconds by phase: "parameters out" (the driver ships them), then
+        in the workers, as if all cores were equally busy, "parameters in", "blocks in" (waiting for rows), "kernel"
+        and "updates", then "Spark" (the rest of the job) and "merge".
+    """
+
+    lossName: str
+    trainingLoss: list[float]
+    validationLoss: list[float]
+    bestEpoch: int
+    stopReason: str
+    rows: int
+    trainingRows: int
+    nonzeros: int
+    validationRows: int
+    partitions: int
+    roundsPerEpoch: int
+    seconds: dict[str, float]
+    epochSeconds: list[dict[str, float]]
+
+    @classmethod
+    def of(cls, fitted: Fitted, loss_name: str) -> "FMTrainingSummary":
+        """The summary of a finished run."""
+        seconds = dict(fitted.seconds)
+        for epoch in fitted.history:
+            for phase, spent in epoch.seconds.items():
+                seconds[phase] = seconds.get(phase, 0.0) + spent
+        statistics = fitted.statistics
+        return cls(
+            lossName=loss_name,
+            trainingLoss=[epoch.training_loss for epoch in fitted.history],
+            validationLoss=[epoch.validation_loss for epoch in fitted.history],
+            bestEpoch=fitted.best_epoch,
+            stopReason=fitted.stop_reason,
+            rows=statistics.rows,
+            trainingRows=statistics.training_rows,
+            nonzeros=statistics.nonzeros,
+            validationRows=fitted.judged_rows,
+            partitions=fitted.partitions,
+            roundsPerEpoch=fitted.rounds_per_epoch,
+            seconds=seconds,
+            epochSeconds=[epoch.seconds for epoch in fitted.history if epoch.seconds],
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """What JSON can hold: where there is no loss, None."""
+        found = asdict(self)
+        found["trainingLoss"] = [None if isnan(loss) else loss for loss in self.trainingLoss]
+        found["validationLoss"] = [None if isnan(loss) else loss for loss in self.validationLoss]
+        return found
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> "FMTrainingSummary":
+        """The inverse of :meth:`to_json`.
+
+        Raises
+        ------
+        ValueError
+            When an entry is missing, or is none.
+        """
+        names = {field.name for field in fields(cls)}
+        if not isinstance(found, dict) or found.keys() != names:
+            raise ValueError(f"found the summary {found!r}, expected the entries {', '.join(sorted(names))}")
+        losses = {
+            name: [nan if loss is None else float(loss) for loss in found[name]]
+            for name in ("trainingLoss", "validationLoss")
+        }
+        return cls(**(found | losses))
+
+    @property
+    def totalIterations(self) -> int:
+        """Number of epochs run, those after the best one included."""
+        return len(self.trainingLoss)
+
+    @property
+    def objectiveHistory(self) -> list[float]:
+        """The training loss of each epoch: pyspark.ml's name for :attr:`trainingLoss`."""
+        return self.trainingLoss
+
+    def plot(self, path: str | Path) -> None:
+        """Draw the learning curve to an image file (needs matplotlib: the extra ``plots``).
+
+        Raises
+        ------
+        ImportError
+            When matplotlib is not installed.
+        """
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7, 4.2), layout="constrained")
+        axes: Any = figure.subplots()
+        epochs = range(1, self.totalIterations + 1)
+        axes.plot(epochs, self.trainingLoss, marker="o", markersize=3, label="training")
+        axes.plot(epochs, self.validationLoss, marker="o", markersize=3, label="validation")
+        if self.bestEpoch:
+            axes.axvline(self.bestEpoch, color="grey", linestyle=":", label="best epoch")
+        axes.set(xlabel="epoch", ylabel=self.lossName, title="Learning curve")
+        axes.legend()
+        figure.savefig(path, dpi=150)
+
+
+class Progress:
+    """A progress bar over epochs with the losses beside it; silent unless ``shown``."""
+
+    def __init__(self, epochs: int, shown: bool) -> None:
+        self._bar = tqdm(total=epochs, unit="epoch", disable=not shown, desc="FM")
+
+    def __call__(self, epoch: FitEpoch) -> None:
+        """Show one finished epoch."""
+        losses = {"training": f"{epoch.training_loss:.5g}"}
+        if epoch.validation_loss == epoch.validation_loss:
+            losses["validation"] = f"{epoch.validation_loss:.5g}"
+        self._bar.set_postfix(losses)
+        # An epoch may be taken back.
+        self._bar.update(epoch.number - self._bar.n)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()

@@ -1,0 +1,94 @@
+"""What a cell of a column means, in SQL: as a category, a number or a label.
+
+The SQL of categories and numbers becomes part of the saved pipeline, so it also holds where rows are scored.
+"""
+
+from pyspark.sql.types import (
+    BooleanType,
+    DataType,
+    DateType,
+    NumericType,
+    StringType,
+    TimestampNTZType,
+    TimestampType,
+)
+
+from spark_fm.engine.packing.columns import quoted
+
+EMPTY_CATEGORY = "="
+CATEGORIES = (StringType, NumericType, BooleanType, DateType, TimestampType, TimestampNTZType)
+NUMBERS = (StringType, NumericType, BooleanType)
+LARGEST = "3.4028234663852886E38D"  # of float32, in which training computes
+TYPES_HINT = "a csv's types come from input.schema or from its option inferSchema"
+
+
+def literal(text: str) -> str:
+    """A string as SQL writes it."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def category(name: str, data_type: DataType) -> str:
+    """The category of a cell, a string that is never empty, as OneHotEncoder requires.
+
+    An empty cell (null or an empty string) is a category of its own. A timestamp is told by its microseconds, so that
+    the session's time zone does not matter.
+    """
+    cell = quoted(name)
+    if isinstance(data_type, TimestampType):
+        cell = f"unix_micros(CAST({cell} AS TIMESTAMP))"
+    return f"concat('{EMPTY_CATEGORY}', coalesce(CAST({cell} AS STRING), ''))"
+
+
+def is_number(name: str) -> str:
+    """Whether a cell is a number that training can hold, or a string of one; never null."""
+    return f"coalesce(abs(try_cast({quoted(name)} AS DOUBLE)) <= {LARGEST}, false)"
+
+
+def is_empty(name: str) -> str:
+    """Whether a cell that should be a number or a label is null, NaN or an empty string."""
+    cell = quoted(name)
+    return f"({cell} IS NULL OR NOT {is_number(name)} AND lower(trim(CAST({cell} AS STRING))) IN ('', 'nan'))"
+
+
+def number(name: str, fill: float | None) -> str:
+    """The number in a cell, ``fill`` in an empty one; the query fails with one sentence where there is none."""
+    cell = quoted(name)
+    found = f"coalesce(nullif(trim(CAST({cell} AS STRING)), ''), 'an empty cell')"
+    expected = f" in column {name!r}, expected a number; columns.fill says what an empty cell stands for"
+    refused = f"raise_error(concat('columns.numeric: found ', {found}, {literal(expected)}))"
+    if fill is not None:
+        refused = f"CASE WHEN {is_empty(name)} THEN {float(fill)!r}D ELSE {refused} END"
+    return f"CASE WHEN {is_number(name)} THEN try_cast({cell} AS DOUBLE) ELSE {refused} END"
+
+
+def label_number(name: str, data_type: DataType, positive: str) -> str:
+    """The label as a number: 1 where it is ``positive`` and 0 where not, if that is given; null where there is none.
+
+    Raises
+    ------
+    ValueError
+        When ``positive`` can't be a value of a column of this type.
+    """
+    cell = quoted(name)
+    if not positive:
+        return f"CASE WHEN {is_number(name)} THEN try_cast({cell} AS DOUBLE) END"
+    return f"CASE WHEN NOT {is_empty(name)} THEN CAST({cell} = {_value(name, data_type, positive)} AS DOUBLE) END"
+
+
+def _value(name: str, data_type: DataType, positive: str) -> str:
+    if isinstance(data_type, StringType):
+        return literal(positive)
+    expected = "true or false"
+    if isinstance(data_type, BooleanType):
+        if positive.lower() in ("true", "false"):
+            return positive.lower()
+    else:
+        expected = "a number"
+        try:
+            return f"{float(positive)!r}D"
+        except ValueError:
+            pass
+    raise ValueError(
+        f"columns.positive: found {positive!r}, expected {expected} as in column {name!r}, which has type "
+        f"{data_type.simpleString()}"
+    )

@@ -1,0 +1,108 @@
+"""The scoring job."""
+
+import logging
+from typing import Any
+
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+
+from spark_fm.cli.checks import check_output_format, check_places, check_settings
+from spark_fm.cli.command import Steps
+from spark_fm.cli.config import Config, Output, required
+from spark_fm.cli.metrics import positive_probability
+from spark_fm.cli.model import load_model
+from spark_fm.cli.read import check_new_columns, read
+from spark_fm.engine.cluster.folders import exists
+from spark_fm.engine.packing.columns import quoted
+
+logger = logging.getLogger("spark_fm.cli")
+REFUSES = ("error", "errorifexists")
+
+
+def score(spark: SparkSession, config: Config) -> None:
+    """Load a model, read rows, and write them with their predictions.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError
+        In one sentence, what the user can mend.
+    """
+    steps = Steps()
+    check_settings(config)
+    path = required(config.model.path, "model.path", "the folder of a saved model")
+    output = config.output
+    if bool(output.path) == bool(output.table):
+        found = "both" if output.path else "neither"
+        raise ValueError(f"output: found {found}, expected a path or a table to write to")
+    check_places(spark, config)
+    check_output_format(spark, output.format)
+    target = output.path or output.table
+    if _is_there(spark, output):
+        if output.mode in REFUSES:
+            raise ValueError(
+                f'output: {target} already exists, expected nothing there; output.mode = "overwrite" replaces it'
+            )
+        if output.mode == "ignore":
+            logger.warning('output: %s already exists: nothing is written (output.mode = "ignore")', target)
+            return
+    with steps.step("load the model"):
+        model = load_model(spark, path)
+    machine: Any = model.stages[-1]
+    with steps.step("read"):
+        rows = read(spark, config.input)
+        check_new_columns(rows, output_columns(machine))
+        check_size(rows, machine)
+    written = Observation()
+    scored = scored_rows(model, rows).observe(written, F.count(F.lit(1)).alias("rows"))
+    mode = "error" if output.mode in REFUSES else output.mode
+    writer = scored.write.format(output.format).mode(mode).options(**output.options)
+    with steps.step(f"score and write to {target}"):
+        if output.table:
+            writer.saveAsTable(output.table)
+        else:
+            writer.save(output.path)
+    logger.info("rows: %d", written.get["rows"])
+
+
+def _is_there(spark: SparkSession, output: Output) -> bool:
+    return spark.catalog.tableExists(output.table) if output.table else exists(spark, output.path)
+
+
+def output_columns(machine: Any) -> list[str]:
+    """The columns that a Factorization Machine adds; an empty name is one that is suppressed."""
+    names = [machine.getPredictionCol()]
+    if hasattr(machine, "getProbabilityCol"):
+        names += [machine.getProbabilityCol(), machine.getRawPredictionCol()]
+    return names
+
+
+def check_size(rows: DataFrame, machine: Any) -> None:
+    """Check that vectors have the size that the model was trained on, where the schema tells it, as libsvm's does.
+
+    Raises
+    ------
+    ValueError
+        When they have another.
+    """
+    name = machine.getFeaturesCol()
+    if name not in rows.columns:
+        return
+    found = rows.schema[name].metadata.get("numFeatures")
+    if found is not None and found != machine.numFeatures:
+        raise ValueError(
+            f"input: the vectors in column {name!r} have {found} features, the model has {machine.numFeatures}; a "
+            f"libsvm file is read with input.options = {{ numFeatures = {machine.numFeatures} }}"
+        )
+
+
+def scored_rows(model: PipelineModel, rows: DataFrame) -> DataFrame:
+    """The columns of ``rows`` and the predictions as numbers, which any format can hold.
+
+    The column of the prediction, and of a classifier that of the probability, which is P(label = 1) here.
+    """
+    machine: Any = model.stages[-1]
+    outputs = [F.col(quoted(machine.getPredictionCol()))]
+    if hasattr(machine, "getProbabilityCol"):
+        outputs.append(positive_probability(machine).alias(machine.getProbabilityCol()))
+    return model.transform(rows).select(*(F.col(quoted(name)) for name in rows.columns), *outputs)

@@ -1,0 +1,1 @@
+"""The Factorization Machine: its table of parameters, its weights, losses and settings."""

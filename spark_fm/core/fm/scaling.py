@@ -1,0 +1,129 @@
+"""Features in the units of training: dense ones centred and scaled, sparse ones as the user gave them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from spark_fm.core.sparse.block import NO_FLOATS, Block
+from spark_fm.core.sparse.csr import with_dense
+
+DoubleArray = npt.NDArray[np.float64]
+LongArray = npt.NDArray[np.int64]
+
+# A feature with a value in so many of the rows is a numeric column, whose zeros are values like any other.
+DENSE = 0.8
+LARGEST_INVERSE = 1e30
+# A spread this far below the mean is the rounding of a constant.
+CONSTANT = 1e-12
+
+
+def evenness(rows: float, nonzeros: float, roots: float) -> float:
+    """How many non-zeros a usual row has, the square of the mean root, in means: a few very long rows are not usual.
+
+    ``roots`` is the sum over the rows of the root of their number of non-zeros.
+    """
+    return (roots / rows) ** 2 / (nonzeros / rows) if nonzeros else 1.0
+
+
+@dataclass(frozen=True)
+class FeatureCounts:
+    """What training rows say of each feature.
+
+    Attributes
+    ----------
+    ids : int64 (m,)
+    counts : float64 (m,), how many rows have a non-zero value
+    means, spreads : float64 (m,), mean and sum of squared deviations of the non-zero values
+    """
+
+    ids: LongArray
+    counts: DoubleArray
+    means: DoubleArray
+    spreads: DoubleArray
+
+    def take(self, rows: npt.NDArray[np.intp]) -> "FeatureCounts":
+        """The given features, in the given order."""
+        return FeatureCounts(self.ids[rows], self.counts[rows], self.means[rows], self.spreads[rows])
+
+    def popular_first(self) -> "FeatureCounts":
+        """The features in descending order of their counts, equal ones in ascending order of their ids.
+
+        Popular features' parameters then lie together, which the processor's caches like, and have
+        small numbers, which makes blocks short.
+        """
+        return self.take(np.lexsort((self.ids, -self.counts)))
+
+
+@dataclass(frozen=True)
+class FeatureScaling:
+    """Training computes with x' = (x - mean) * inverse.
+
+    A *dense* feature, a numeric column with a value in more than four fifths of the rows, has its mean and the inverse
+    of its standard deviation over all rows. Any other keeps the values that the user gave it, but those whose root mean
+    square is above 1 are divided by it: its mean is 0.
+
+    Attributes
+    ----------
+    mean, inverse : float64 (m,), in the order of the features
+    dense : int32 (d,), positions of the features with a mean
+    energy : of a usual row, sum_i x'_i^2
+    """
+
+    mean: DoubleArray
+    inverse: DoubleArray
+    dense: npt.NDArray[np.int32]
+    energy: float
+
+    @classmethod
+    def identity(cls, features: int) -> "FeatureScaling":
+        """All values as they are."""
+        return cls(np.zeros(features), np.ones(features), np.empty(0, np.int32), 0.0)
+
+    @classmethod
+    def of(cls, counted: FeatureCounts, rows: int, centred: bool, evenness: float = 1.0) -> "FeatureScaling":
+        """The scaling of features that were counted over so many training rows; only ``centred`` has means.
+
+        ``evenness`` is how many non-zeros a usual row has beside the mean, see :func:`evenness`.
+        """
+        n, some = counted.counts, np.maximum(counted.counts, 1.0)
+        squares = counted.spreads + n * counted.means**2
+        mean = counted.means * n / rows
+        spread = counted.spreads + counted.means**2 * n * np.maximum(rows - n, 0.0) / rows
+        deviation = np.sqrt(spread / rows)
+        numeric = n > DENSE * rows
+        varies = (deviation > CONSTANT * np.abs(counted.means)) & (counted.spreads > 0.0)
+        dense = numeric & varies & centred
+        root = np.sqrt(squares / some)
+        size = np.where(dense, deviation, np.where(numeric, root, np.maximum(root, 1.0)))
+        inverse = np.divide(1.0, size, out=np.ones(size.size), where=size > 0.0)
+        inverse = np.minimum(inverse, LARGEST_INVERSE)
+        energy = np.where(dense, spread, squares) * inverse**2
+        return cls(
+            np.where(dense, mean, 0.0),
+            inverse,
+            np.flatnonzero(dense).astype(np.int32),
+            evenness * float(energy.sum() / rows),
+        )
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing changes."""
+        return not self.dense.size and bool((self.inverse == 1.0).all())
+
+    def apply(self, block: Block) -> Block:
+        """A block, whose indices are positions of the features, in the units of training: its values are float32."""
+        if self.is_identity:
+            return replace(block, values=block.values.astype(np.float32, copy=False))
+        place = np.full(self.mean.size, -1, np.int32)
+        place[self.dense] = np.arange(self.dense.size, dtype=np.int32)
+        size = block.nonzeros + block.rows * self.dense.size - int((place[block.indices] >= 0).sum())
+        indptr, indices = np.empty(block.rows + 1, np.int32), np.empty(size, np.int32)
+        values = np.empty(size, np.float32)
+        with_dense(
+            block.indptr, block.indices, block.values, self.dense, place, self.mean, self.inverse,
+            indptr, indices, values,
+        )  # fmt: skip
+        if (values == 1.0).all():
+            values = NO_FLOATS
+        return replace(block, indptr=indptr, indices=indices, values=values)

@@ -1,0 +1,147 @@
+"""What a training run is asked to do, and what the data say about their own scale."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spark_fm.core.fm.losses import Loss, best_constant
+
+FloatArray = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hyperparameters of one training run.
+
+    Attributes
+    ----------
+    loss : which loss is minimised
+    factor_size : K, the length of the factor vectors
+    step_size : AdaGrad step
+    reg_linear, reg_factors : L2 penalties on the weights and factors that a row touches
+    reg_prior : strength p of a Gaussian prior: an L2 penalty of p m on each weight and p m sqrt(2 K) on each
+        factor, m being the mean number of non-zeros of a row, once per epoch and so spread over the
+        feature's occurrences. It keeps the sum over a row of m weights, or m^2 / 2 pairs, of order one.
+    adapt_prior : whether to begin with a weaker prior, see :meth:`prior`
+    init_std : standard deviation of the initial factors
+    max_epochs : passes over the data at most
+    tol : relative improvement of the loss below which an epoch counts as none
+    patience : epochs without improvement of the validation loss before training stops
+    mini_batch_fraction : part of the rows that an epoch visits, drawn anew each epoch
+    seed : every random choice derives from it
+    """
+
+    loss: Loss
+    factor_size: int = 8
+    fit_intercept: bool = True
+    fit_linear: bool = True
+    step_size: float = 0.1
+    reg_linear: float = 0.003
+    reg_factors: float = 0.01
+    reg_prior: float = 0.3
+    adapt_prior: bool = False
+    init_std: float = 0.01
+    max_epochs: int = 100
+    tol: float = 1e-6
+    patience: int = 7
+    mini_batch_fraction: float = 1.0
+    seed: int = 0
+
+    @property
+    def centres(self) -> bool:
+        """Whether dense features are centred: what that leaves behind needs an intercept and weights to go to."""
+        return self.fit_intercept and self.fit_linear
+
+    @property
+    def prior_of_factors(self) -> float:
+        """How many times the prior's penalty on a weight that on a factor is: sqrt(2 K)."""
+        return math.sqrt(2.0 * self.factor_size)
+
+    def largest_penalty(self, step_size: float) -> float:
+        """What takes a factor to zero in one first step: a larger penalty by the prior would overshoot."""
+        return 1.0 / (step_size * max(self.prior_of_factors, 1.0))
+
+    def prior(self, judged: bool) -> "Prior":
+        """How strong the prior is while training goes on.
+
+        How much a prior helps depends on the data (``docs/regularisation.md``): it is worth 3 % of the loss where
+        most features are rare and say little, and costs 13 % of the error where the factors of users with a few
+        rows carry the model. So where validation rows judge (``judged``), it is weak until the model overfits.
+        Where nothing judges, it is in between.
+        """
+        if not self.adapt_prior:
+            return Prior(self.reg_prior, self.reg_prior)
+        if judged:
+            return Prior(self.reg_prior / 30.0, self.reg_prior)
+        return Prior(self.reg_prior / 3.0, self.reg_prior / 3.0)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Strengths of the prior: ``first`` for so many ``epochs``, ``later`` after them.
+
+    ``epochs`` None leaves it to the validation loss when to change, and whether.
+    """
+
+    first: float
+    later: float
+    epochs: float | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether there are two strengths to choose from."""
+        return self.first != self.later
+
+    def at(self, epochs: float) -> float:
+        """The strength after so many epochs."""
+        return self.first if self.epochs is None or epochs < self.epochs else self.later
+
+
+def spread(counts: FloatArray, active: float) -> npt.NDArray[np.float32]:
+    """The penalty per visit, at strength 1, on the weight of features that occur ``counts`` times: float32 (m,)."""
+    return (active / np.maximum(counts, 1.0)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The units in which training runs, so that one step size suits all data.
+
+    Labels are trained as (label - label_mean) / label_deviation for regression and as they are for
+    classification; weights are divided by ``weight_mean``, so only their ratios matter, where rows are ``weighted``.
+    ``active`` is the mean over the rows of the sum of the squared values: the number of non-zeros where all are 1.
+    """
+
+    label_mean: float = 0.0
+    label_deviation: float = 1.0
+    weight_mean: float = 1.0
+    intercept: float = 0.0
+    active: float = 0.0
+    weighted: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        weight_mean: float,
+        label_mean: float,
+        label_variance: float,
+        active: float = 0.0,
+        weighted: bool = False,
+    ) -> "Scale":
+        """The scale of data whose (weighted) labels have the given mean and variance.
+
+        Without an intercept the label is not shifted, only divided by its root mean square.
+        """
+        if settings.loss is Loss.LOGISTIC:
+            start = best_constant(settings.loss, label_mean) if settings.fit_intercept else 0.0
+            return cls(weight_mean=weight_mean, intercept=start, active=active, weighted=weighted)
+        if settings.fit_intercept:
+            deviation, shift = label_variance**0.5, label_mean
+        else:
+            deviation, shift = (label_variance + label_mean * label_mean) ** 0.5, 0.0
+        # A constant label leaves only rounding behind: then there is nothing to divide by.
+        if deviation <= 1e-9 * abs(label_mean) or deviation == 0.0:
+            deviation = 1.0
+        return cls(shift, deviation, weight_mean, active=active, weighted=weighted)

@@ -1,0 +1,180 @@
+"""Weights: a trained model in the units of the data, and the way from and to the units of training."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from spark_fm.core.fm.losses import constant_loss
+from spark_fm.core.fm.scaling import FeatureScaling
+from spark_fm.core.fm.settings import Scale, Settings, spread
+from spark_fm.core.fm.table import Parameters, aligned_table, initial_parameters
+
+FloatArray = npt.NDArray[np.float32]
+DoubleArray = npt.NDArray[np.float64]
+LongArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A Factorization Machine: z(x) = intercept + sum w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j.
+
+    Attributes
+    ----------
+    features : int64 (m,), ascending
+        Ids of the features that have parameters; any other contributes nothing.
+    linear : float32 (m,)
+        w
+    factors : float32 (m, K)
+        V
+    intercept : float
+        w0
+    """
+
+    features: LongArray
+    linear: FloatArray
+    factors: FloatArray
+    intercept: float
+
+    @property
+    def table(self) -> FloatArray:
+        """The weights in the layout that :func:`spark_fm.core.solver.adagrad.step.score_rows` reads."""
+        size = self.factors.shape[1]
+        table = aligned_table(self.features.size, size)
+        table[:] = 0.0
+        table[:, :size] = self.factors
+        table[:, -4] = self.linear
+        return table
+
+    def find(self, ids: LongArray) -> npt.NDArray[np.intp]:
+        """Rows of the given ids, -1 where an id has no parameters."""
+        if not self.features.size:
+            return np.full(ids.shape, -1, np.intp)
+        rows = np.searchsorted(self.features, ids)
+        rows[rows == self.features.size] = 0
+        return np.where(self.features[rows] == ids, rows, -1)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where training starts from: fresh parameters, and an earlier model's where there is one."""
+
+    settings: Settings
+    scale: Scale
+    model: Weights | None = None
+
+    @property
+    def constant_loss(self) -> float:
+        """The loss of the best constant prediction, in the units of training."""
+        return constant_loss(self.settings.loss, self.scale.intercept)
+
+    def at(
+        self,
+        features: LongArray,
+        scaling: FeatureScaling | None = None,
+        counts: npt.NDArray[np.float64] | None = None,
+    ) -> Parameters:
+        """Parameters, in the units of training, whose rows follow ``features`` (in any order) as ``scaling`` does.
+
+        Without a ``scaling`` the values are as the user gave them. ``counts`` says how often each feature occurs;
+        without it there is no prior.
+        """
+        settings, K = self.settings, self.settings.factor_size
+        ascending = np.sort(features)
+        made = initial_parameters(ascending, K, self.scale.intercept, settings.init_std, settings.seed)
+        table = aligned_table(features.size, K)
+        np.take(made.table, np.searchsorted(ascending, features), axis=0, out=table)
+        scaling = scaling or FeatureScaling.identity(features.size)
+        if counts is not None:
+            table[:, -1] = spread(counts, self.scale.active)
+        if self.model is None:
+            return replace(made, features=features, table=table)
+        rows = self.model.find(features)
+        here = rows >= 0
+        factors, linear = (a.astype(np.float64)[rows[here]] for a in (self.model.factors, self.model.linear))
+        centred, constant = to_centred(linear, factors, scaling.mean[here])
+        deviation, by = self.scale.label_deviation, 1.0 / scaling.inverse[here]
+        table[here, -4] = centred * by / deviation
+        table[here, :K] = factors * (by / np.sqrt(deviation))[:, None]
+        intercept = made.intercept
+        if settings.fit_intercept:
+            intercept[0] = (self.model.intercept + constant - self.scale.label_mean) / deviation
+        return replace(made, features=features, table=table, intercept=intercept)
+
+    def finish(self, trained: Parameters, scaling: FeatureScaling) -> Weights:
+        """The trained parameters in the units of the data.
+
+        Features that no step has touched are left out; those of an earlier model stay as they were.
+        """
+        settings, scale, K = self.settings, self.scale, trained.factor_size
+        begun = None if self.model is None else self.at(trained.features, scaling)
+        # A step with a tiny gradient moves the weight but leaves an accumulator of 1.0 as it is in float32.
+        touched = (trained.table[:, -3:-1] > 1.0).any(axis=1)
+        touched |= trained.linear != (0.0 if begun is None else begun.linear)
+        if begun is not None and self.model is not None and not touched.any():
+            moved = float(trained.intercept[0] - begun.intercept[0]) * scale.label_deviation
+            return replace(self.model, intercept=self.model.intercept + moved)
+        # The intercept that comes back counts on all dense features.
+        touched |= scaling.mean != 0.0
+        order = np.flatnonzero(touched)[np.argsort(trained.features[touched])]
+        features, mean = trained.features[order], scaling.mean[order]
+        by, deviation = scaling.inverse[order], scale.label_deviation
+        factors = (trained.factors[order] * (by * np.sqrt(deviation))[:, None]).astype(np.float32)
+        centred = trained.linear[order] * by * deviation
+        if not settings.fit_linear:
+            centred = np.zeros_like(centred)
+        linear, middle, constant = centred.astype(np.float32), np.zeros(K), 0.0
+        if mean.any():
+            # With the factors and weights as they are rounded, so that at the mean nothing is lost.
+            exact = factors.astype(np.float64)
+            middle = mean @ exact
+            linear = from_centred(centred, exact, mean, middle).astype(np.float32)
+            constant = constant_of(linear.astype(np.float64), exact, mean, middle)
+        intercept = float(trained.intercept[0]) * deviation + scale.label_mean - constant
+        weights = Weights(features, linear, factors, intercept)
+        if self.model is None:
+            return weights
+        return self._with_unmet(weights, trained.features, scaling.mean, middle)
+
+    def _with_unmet(
+        self, weights: Weights, met: LongArray, mean: npt.NDArray[np.float64], middle: npt.NDArray[np.float64]
+    ) -> Weights:
+        """Beside the trained features those of the earlier model that were not trained.
+
+        Where dense features are at their means, they say what they said before.
+        """
+        assert self.model is not None
+        old = np.setdiff1d(self.model.features, weights.features)
+        rows, known = self.model.find(old), self.model.find(met)
+        factors = self.model.factors[rows].reshape(old.size, weights.factors.shape[1])
+        before = mean[known >= 0] @ self.model.factors[known[known >= 0]].astype(np.float64)
+        linear = self.model.linear[rows] + factors @ (before - middle)
+        union = np.concatenate([weights.features, old])
+        order = np.argsort(union)
+        return Weights(
+            union[order],
+            np.concatenate([weights.linear, linear.astype(np.float32)])[order],
+            np.concatenate([weights.factors, factors])[order],
+            weights.intercept,
+        )
+
+
+def constant_of(linear: DoubleArray, factors: DoubleArray, mean: DoubleArray, middle: DoubleArray) -> float:
+    """What x = mean contributes: sum_i mu_i w_i + (|m|^2 - sum_i mu_i^2 |v_i|^2) / 2 with m = sum_i mu_i v_i."""
+    squares = (mean**2) @ (factors * factors).sum(axis=1)
+    return float(mean @ linear + 0.5 * (middle @ middle - squares))
+
+
+def from_centred(
+    linear: DoubleArray, factors: DoubleArray, mean: DoubleArray, middle: DoubleArray
+) -> DoubleArray:
+    """Weights of x from those of x - mean: w_i - (<v_i, m> - mu_i |v_i|^2). The factors stay as they are."""
+    weights: DoubleArray = linear - (factors @ middle - mean * (factors * factors).sum(axis=1))
+    return weights
+
+
+def to_centred(linear: DoubleArray, factors: DoubleArray, mean: DoubleArray) -> tuple[DoubleArray, float]:
+    """Weights of x - mean from those of x, and what is to be added to the intercept."""
+    middle = mean @ factors
+    centred = linear + (factors @ middle - mean * (factors * factors).sum(axis=1))
+    return centred, constant_of(linear, factors, mean, middle)

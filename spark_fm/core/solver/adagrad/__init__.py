@@ -1,0 +1,1 @@
+"""AdaGrad: the step of one row, and the merge of many partitions' steps."""

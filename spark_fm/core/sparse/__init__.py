@@ -1,0 +1,1 @@
+"""Sparse rows: blocks of them, and the features that occur in them."""

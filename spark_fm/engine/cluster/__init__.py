@@ -1,0 +1,1 @@
+"""Running things on Spark."""

@@ -1,0 +1,1 @@
+"""From a DataFrame to packed blocks, and to the partitions that train."""

@@ -1,0 +1,1 @@
+"""A model's predictions, and its parameters as a table."""

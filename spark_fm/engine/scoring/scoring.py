@@ -1,0 +1,142 @@
+"""Scores as a lazy column: nothing runs until the user's action, so streaming works too."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_fm.core.fm.score import score_rows
+from spark_fm.core.fm.weights import Weights
+from spark_fm.core.sparse.dictionary import DenseDictionary, Dictionary, dictionary_of
+from spark_fm.engine.cluster.broadcast import Shipped
+from spark_fm.engine.packing.arrow import BadInputError, Sparse, read_features, unit_length
+from spark_fm.engine.packing.columns import quoted
+from spark_fm.engine.packing.input_columns import FeaturesKind
+from spark_fm.engine.scoring.udf import as_rows, score_struct
+
+SCORED = "__spark_fm_scored"
+OTHERWISE = "handleInvalid = 'skip' or 'keep' would score the other rows"
+Invalid = Literal["error", "skip", "keep"]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model on a worker.
+
+    ``num_features`` is the size that vectors must have; ids beyond it are features that the model does not
+    know, which contribute nothing.
+    """
+
+    weights: Weights
+    num_features: int
+
+    @cached_property
+    def _table(self) -> npt.NDArray[np.float32]:
+        return self.weights.table
+
+    @cached_property
+    def _dictionary(self) -> Dictionary | DenseDictionary:
+        return dictionary_of(self.weights.features)
+
+    def score(self, sparse: Sparse, normalize: bool = False) -> npt.NDArray[np.float64]:
+        """Raw predictions z of CSR rows: float64 (rows,), computed in float64."""
+        if normalize:
+            sparse = unit_length(sparse)
+        rows = sparse.indptr.size - 1
+        z = np.empty(rows)
+        score_rows(
+            self._table,
+            self.weights.intercept,
+            sparse.indptr.astype(np.int32),
+            self._dictionary.locate(sparse.ids),
+            sparse.values,
+            np.arange(rows, dtype=np.int32),
+            z,
+        )
+        return z
+
+    def score_column(
+        self, features: pa.Array, kind: FeaturesKind, name: str, normalize: bool = False
+    ) -> npt.NDArray[np.float64]:
+        """Raw predictions of a column of vectors or ids.
+
+        Raises
+        ------
+        BadInputError
+            When a row is null, malformed, or of another size than the model's.
+        """
+        sparse = read_features(features, kind, name)
+        if kind != "ids" and sparse.size not in (-1, self.num_features):
+            raise BadInputError(
+                f"column {name!r}: vectors of size {sparse.size}, expected {self.num_features}, the number of "
+                "features that the model was trained on"
+            )
+        return self.score(sparse, normalize)
+
+
+def _score(
+    features: pa.Array,
+    scorer: Shipped[Scorer],
+    kind: FeaturesKind,
+    name: str,
+    normalize: bool,
+    invalid: Invalid,
+) -> pa.Array:
+    """struct<z, error> of a batch: the sentence, or where invalid rows are kept NaN, for rows that can't be scored."""
+    sentence: str | None = None
+    try:
+        z = scorer.get().score_column(features, kind, name, normalize)
+    except BadInputError as error:
+        if invalid == "error":
+            # The sentence goes to every row of the batch: whichever of them is used raises it.
+            z, sentence = np.zeros(len(features)), f"{error}; {OTHERWISE}"
+        elif len(features) == 1:
+            z, sentence = np.array([np.nan]), None if invalid == "keep" else str(error)
+        else:
+            middle = len(features) // 2
+            halves = (features.slice(0, middle), features.slice(middle))
+            scored = [_score(half, scorer, kind, name, normalize, invalid) for half in halves]
+            return pa.concat_arrays(scored)
+    errors = pa.array([sentence] * len(features), pa.string())
+    return pa.StructArray.from_arrays([pa.array(z), errors], ["z", "error"])
+
+
+def with_raw_score(
+    dataset: DataFrame,
+    scorer: Shipped[Scorer],
+    features: str,
+    kind: FeaturesKind,
+    output: str,
+    normalize: bool = False,
+    invalid: Invalid = "error",
+) -> DataFrame:
+    """The rows with a column of raw predictions, double.
+
+    Parameters
+    ----------
+    features, kind : the column to score, and what it holds
+    output : name of the column
+    invalid : what becomes of a row that can't be scored: "error" raises its sentence when it is computed, "skip" leaves
+        the row out, "keep" predicts NaN
+    """
+
+    def score(array: pa.Array) -> pa.Array:
+        return _score(array, scorer, kind, features, normalize, invalid)
+
+    # The function is mentioned once, as it travels with each mention of its column on Spark Connect.
+    made = score_struct(score, dataset[quoted(features)], kind)
+    scored = as_rows(dataset).withColumn(SCORED, made)
+    z, error = F.col(SCORED)["z"], F.col(SCORED)["error"]
+    if invalid == "error":
+        z = F.when(error.isNull(), z).otherwise(F.raise_error(error).cast("double"))
+    elif invalid == "skip":
+        scored = scored.where(error.isNull())
+    else:
+        # A pandas UDF takes NaN for null.
+        z = F.coalesce(z, F.lit(np.nan))
+    return scored.withColumn(output, z).drop(SCORED)

@@ -1,0 +1,77 @@
+"""A function of Arrow arrays as a lazy column: an Arrow UDF, or before Spark 4.1 a pandas UDF around it."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import pandas_udf
+from pyspark.sql.types import UserDefinedType
+
+from spark_fm.engine.packing.input_columns import FeaturesKind
+
+SCORE_TYPE = "struct<z:double,error:string>"
+Score = Callable[[pa.Array], pa.StructArray]
+
+VECTOR_FIELDS = [
+    pa.field("type", pa.int8()),
+    pa.field("size", pa.int32()),
+    pa.field("indices", pa.list_(pa.int32())),
+    pa.field("values", pa.list_(pa.float64())),
+]
+
+
+def as_rows(dataset: DataFrame) -> DataFrame:
+    """The same DataFrame, but never in columnar form where it has vectors.
+
+    Spark from 4.2 on hands what it reads from Parquet to Python as it is, and fails on columns of a user-defined
+    type. A condition that it can't compute beforehand makes it form rows.
+    """
+    has_columnar_input = hasattr(F, "arrow_udf") and dataset.sparkSession.version >= "4.2"
+    if has_columnar_input and any(isinstance(f.dataType, UserDefinedType) for f in dataset.schema):
+        return dataset.where(F.spark_partition_id() >= 0)
+    return dataset
+
+
+def score_struct(score: Score, features: Column, kind: FeaturesKind) -> Column:
+    """The column struct<z: double, error: string> that ``score`` makes of a features column."""
+    arrow_udf = getattr(F, "arrow_udf", None)
+    made = _with_pandas_udf(score, kind) if arrow_udf is None else _with_arrow_udf(score, arrow_udf)
+    plain = F.unwrap_udt(features) if arrow_udf is None and kind == "vector" else features
+    return made(plain)
+
+
+def _with_arrow_udf(score: Score, arrow_udf: Any) -> Callable[[Column], Column]:
+    def arrow(array: pa.Array) -> pa.Array:
+        return score(array)
+
+    made: Callable[[Column], Column] = arrow_udf(arrow, SCORE_TYPE)
+    return made
+
+
+def _with_pandas_udf(score: Score, kind: FeaturesKind) -> Callable[[Column], Column]:
+    def pandas(found: Any) -> pd.DataFrame:
+        scored = score(_vectors(found) if kind == "vector" else _lists(found, kind))
+        columns = {name: scored.field(name).to_pandas() for name in ("z", "error")}
+        frame: pd.DataFrame = pd.DataFrame(columns)
+        return frame
+
+    with warnings.catch_warnings():
+        # Spark 3.5 would rather have type hints, which must resolve from this module's names on the workers.
+        warnings.simplefilter("ignore", UserWarning)
+        # The number is PandasUDFType.SCALAR, whose name newer versions of Spark call deprecated.
+        made: Callable[[Column], Column] = pandas_udf(pandas, SCORE_TYPE, 200)
+    return made
+
+
+def _lists(found: Any, kind: FeaturesKind) -> pa.Array:
+    return pa.Array.from_pandas(found, type=pa.list_(pa.int64() if kind == "ids" else pa.float64()))
+
+
+def _vectors(found: pd.DataFrame) -> pa.StructArray:
+    arrays = [pa.Array.from_pandas(found[field.name], type=field.type) for field in VECTOR_FIELDS]
+    missing = pa.array(found["type"].isna().to_numpy())
+    return pa.StructArray.from_arrays(arrays, fields=VECTOR_FIELDS, mask=missing)

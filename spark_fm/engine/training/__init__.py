@@ -1,0 +1,1 @@
+"""From packed data to a trained model."""

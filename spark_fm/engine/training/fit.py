@@ -1,0 +1,275 @@
+"""From packed data to a trained model: choose the way to train, train, return to the data's units."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.settings import Prior, Scale, Settings
+from spark_fm.core.fm.table import Parameters, padded
+from spark_fm.core.fm.weights import Start, Weights
+from spark_fm.core.solver.adagrad.merge import packed_width
+from spark_fm.core.solver.early_stopping import (
+    REFIT_ABOVE,
+    held_out_rows,
+    judged,
+    levelled,
+    refit_settings,
+    refitted,
+)
+from spark_fm.core.solver.loop import Epoch, Outcome, Plan, parts_of, train
+from spark_fm.engine.cluster.broadcast import ship
+from spark_fm.engine.cluster.driver_limits import check_model_size, driver_limits, most_to_collect
+from spark_fm.engine.cluster.driver_memory import check_room, room
+from spark_fm.engine.cluster.execute import parallelism
+from spark_fm.engine.packing.packed_data import PackedData, Statistics
+from spark_fm.engine.training.round_task import Fixed
+from spark_fm.engine.training.rounds import RoundsRunner
+from spark_fm.engine.training.single_task import train_in_one_task
+
+logger = logging.getLogger("spark_fm")
+
+SECONDS_A_FACTOR = 2e-9
+SECONDS_A_TASK = 0.3
+LARGEST_IN_MEMORY = 2 * 2**30
+WARM_UP_ROWS = 1_000
+FEWEST_ROWS_A_ROUND = 100
+FEWEST_ROUNDS, MOST_ROUNDS = 8, 24
+ROWS_OF_FEWEST_ROUNDS = 50_000
+ROWS_A_PARTITION_OF_MORE = 15
+
+Report = Callable[["FitEpoch"], None]
+
+
+@dataclass(frozen=True)
+class FitEpoch:
+    """One epoch in the units of the data: mean squared error or log-loss, and seconds by phase."""
+
+    number: int
+    training_loss: float
+    validation_loss: float
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model and the story of its training; ``judged_rows`` are how many decided when to stop."""
+
+    weights: Weights
+    num_features: int
+    history: list[FitEpoch]
+    best_epoch: int
+    stop_reason: str
+    rollbacks: int
+    judged_rows: int
+    partitions: int
+    rounds_per_epoch: int
+    statistics: Statistics
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def is_still_falling(fitted: Fitted, tol: float) -> bool:
+    """Whether training stopped at maxIter although its last epoch was an improvement."""
+    losses = [e.validation_loss if fitted.judged_rows else e.training_loss for e in fitted.history]
+    if fitted.stop_reason != "maxIter" or len(losses) < 2:
+        return False
+    return losses[-1] < min(losses[:-1]) * (1.0 - tol)
+
+
+@dataclass(frozen=True)
+class Division:
+    """How the work is divided: partitions, rounds per epoch, part of the rows held out to choose epochs."""
+
+    partitions: int
+    rounds_per_epoch: int
+    validation_fraction: float
+
+
+def decide_partitions(statistics: Statistics, factor_size: int, most: int) -> int:
+    """As many partitions as the work of an epoch deserves: one up to 0.3 s of one core's time."""
+    width = max(padded(factor_size), 16)
+    seconds = statistics.nonzeros * width * SECONDS_A_FACTOR
+    return max(1, min(most, round(seconds / SECONDS_A_TASK)))
+
+
+def decide_rounds(rows: float, partitions: int, effective: float = 1.0) -> int:
+    """Merges per epoch: eight, as long as a partition's part of the rows has 100; one partition needs none.
+
+    Partitions of fewer than 50,000 rows gain from more, up to 24, as long as a part has 15 rows for each partition:
+    small parts of many partitions lose more by a noisy merge. Rows of uneven weights say as much as the ``effective``
+    part of them.
+    """
+    if partitions == 1:
+        return 1
+    each = rows / partitions
+    wanted = FEWEST_ROUNDS * ROWS_OF_FEWEST_ROUNDS / max(each * effective, 1.0)
+    most = min(MOST_ROUNDS, each / (ROWS_A_PARTITION_OF_MORE * partitions))
+    rounds = int(max(FEWEST_ROUNDS, min(wanted, most)))
+    return max(1, min(rounds, int(each) // FEWEST_ROWS_A_ROUND))
+
+
+def bytes_of_updates(
+    features: int, nonzeros: int, division: Division, factor_size: int, weighted: bool
+) -> int:
+    """About how many bytes of updates the tasks of a round send: each those of the features that it meets."""
+    met = min(features, nonzeros // (division.partitions * division.rounds_per_epoch))
+    return division.partitions * met * (packed_width(padded(factor_size), weighted) * 4 + 2)
+
+
+def _in_memory(statistics: Statistics) -> bool:
+    return statistics.nonzeros * 16 + statistics.rows * 32 < LARGEST_IN_MEMORY
+
+
+def fit_packed(
+    packed: PackedData,
+    settings: Settings,
+    division: Division,
+    initial: Weights | None,
+    report: Report,
+) -> Fitted:
+    """Train a model on packed data.
+
+    Parameters
+    ----------
+    division : 0 partitions or rounds per epoch means: decide by the work
+    initial : a model to start from
+    report : called after each epoch; after the job when all epochs run in one
+
+    Raises
+    ------
+    RuntimeError
+        When training never got anywhere without numbers that are not finite.
+    ValueError
+        When the driver has no room for a model of this size.
+    """
+    begun = time.perf_counter()
+    statistics = packed.statistics
+    most = parallelism(packed.spark, len(statistics.sources))
+    partitions = division.partitions or decide_partitions(statistics, settings.factor_size, most)
+    start = Start(settings, statistics.scale(settings), initial)
+    if partitions == 1 and _in_memory(statistics):
+        rounds = 1
+        outcome, weights = _fit_in_one_task(packed, start, division.validation_fraction)
+        for epoch in outcome.history:
+            report(in_data_units(epoch, settings, start.scale))
+    else:
+        rounds = division.rounds_per_epoch or decide_rounds(
+            statistics.training_rows, partitions, statistics.effective
+        )
+        outcome, weights = _fit_in_rounds(
+            packed, start, replace(division, partitions=partitions, rounds_per_epoch=rounds), report
+        )
+    if not (np.isfinite(weights.linear).all() and np.isfinite(weights.factors).all()):
+        raise RuntimeError(
+            "stepSize: training left the range of single precision; "
+            f"found {settings.step_size:g}, expected a smaller step or features of smaller range"
+        )
+    return Fitted(
+        weights=weights,
+        num_features=statistics.num_features,
+        history=[in_data_units(epoch, settings, start.scale) for epoch in outcome.history],
+        best_epoch=outcome.best_epoch,
+        stop_reason=outcome.stop_reason,
+        rollbacks=outcome.rollbacks,
+        judged_rows=statistics.validation_rows
+        or held_out_rows(statistics.rows, division.validation_fraction),
+        partitions=partitions,
+        rounds_per_epoch=rounds,
+        statistics=statistics,
+        seconds={"train": time.perf_counter() - begun},
+    )
+
+
+def in_data_units(epoch: Epoch, settings: Settings, scale: Scale) -> FitEpoch:
+    """Training's half squared error of scaled labels as mean squared error; log-loss stays."""
+    by = 2.0 * scale.label_deviation**2 if settings.loss is Loss.SQUARED else 1.0
+    return FitEpoch(epoch.number, epoch.training_loss * by, epoch.validation_loss * by, epoch.seconds)
+
+
+def _fit_in_one_task(
+    packed: PackedData, start: Start, validation_fraction: float
+) -> tuple[Outcome[Parameters], Weights]:
+    shipped = ship(packed.spark, start)
+    try:
+        outcome, scaling = train_in_one_task(
+            packed.blocks,
+            shipped,
+            start.settings.factor_size,
+            packed.statistics.census,
+            validation_fraction,
+        )
+    finally:
+        shipped.release()
+    return outcome, start.finish(outcome.state, scaling)
+
+
+def _fit_in_rounds(
+    packed: PackedData, start: Start, division: Division, report: Report
+) -> tuple[Outcome[Parameters], Weights]:
+    settings, statistics, features = start.settings, packed.statistics, packed.features
+    limits = driver_limits(packed.spark)
+    check_model_size(limits, features.ids.size, settings.factor_size)
+    check_room(room(packed.spark), features.ids.size, settings.factor_size)
+    sent = bytes_of_updates(
+        features.ids.size, statistics.nonzeros, division, settings.factor_size, statistics.weighted
+    )
+    scaling = packed.scaling(settings)
+    start = replace(start, scale=statistics.scale(settings, scaling.energy))
+    state = start.at(features.ids, scaling, features.counts)
+    fixed = Fixed(state.table[:, -1].copy())
+
+    def runner(held_out: int) -> RoundsRunner:
+        units = packed.units(
+            division.partitions,
+            division.rounds_per_epoch,
+            held_out,
+            settings,
+            on_executors=sent > most_to_collect(limits),
+        )
+        return RoundsRunner(packed.spark, units, settings, start.scale, fixed, statistics.census)
+
+    def run(rounds: RoundsRunner, settings: Settings, prior: Prior, report: Report) -> Outcome[Parameters]:
+        warm, untrained = state, None
+        if division.partitions > 1 and settings.max_epochs > 0:
+            part = parts_of(settings.seed, 0, division.rounds_per_epoch)[0]
+            plan = Plan(0, part, True, settings.step_size, 1.0, 1.0, prior=prior.first, begins=False)
+            warmed = rounds.warm_up(state, plan, WARM_UP_ROWS)
+            warm, untrained = (warmed.state if warmed.finite else state), warmed.start
+        return train(
+            rounds,
+            warm,
+            settings,
+            lambda epoch: report(in_data_units(epoch, settings, start.scale)),
+            first_number=1,
+            untrained=untrained,
+            prior=prior,
+            constant=start.constant_loss,
+        )
+
+    held_out = 0
+    if not statistics.validation_rows:
+        held_out = held_out_rows(statistics.rows, division.validation_fraction)
+    refits = held_out > REFIT_ABOVE * statistics.rows
+
+    def reported(epoch: FitEpoch) -> None:
+        if epoch.number == 1 and not refits:
+            packed.release_blocks()
+        report(epoch)
+
+    with runner(held_out) as rounds:
+        if held_out or statistics.validation_rows:
+            outcome = judged(lambda prior: run(rounds, settings, prior, reported), settings)
+        else:
+            outcome = run(rounds, settings, settings.prior(judged=False), reported)
+        if not refits:
+            outcome = levelled(outcome, lambda state: rounds.level(state, bool(held_out)), settings)
+            return outcome, start.finish(outcome.state, scaling)
+    logger.info("training %d epochs on all rows", outcome.best_epoch)
+    with runner(0) as rounds:
+        again = refit_settings(settings, outcome)
+        final = run(rounds, again, outcome.prior, lambda epoch: None)
+        outcome = levelled(refitted(outcome, final), lambda state: rounds.level(state, False), settings)
+    return outcome, start.finish(outcome.state, scaling)

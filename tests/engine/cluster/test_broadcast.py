@@ -1,0 +1,66 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from spark_fm.engine.cluster import broadcast as transport
+from spark_fm.engine.cluster.broadcast import Shipped, is_connect, ship
+
+
+def test_classic_session_is_not_connect(spark):
+    assert not is_connect(spark)
+
+
+def test_session_of_a_connect_module_is_connect():
+    session = type("SparkSession", (), {"__module__": "pyspark.sql.connect.session"})()
+    assert is_connect(session)
+
+
+def test_workers_read_what_was_shipped(spark):
+    shipped = ship(spark, {"answer": 42})
+
+    def read(batches):
+        import pyarrow as pa
+
+        for batch in batches:
+            found = [shipped.get()["answer"]] * batch.num_rows
+            yield pa.RecordBatch.from_arrays([pa.array(found, pa.int64())], ["id"])
+
+    try:
+        assert [r.id for r in spark.range(3).mapInArrow(read, "id long").collect()] == [42] * 3
+    finally:
+        shipped.release()
+
+
+def test_without_a_broadcast_the_value_travels_with_the_task(monkeypatch):
+    monkeypatch.setattr(transport, "is_connect", lambda spark: True)
+    shipped = ship(None, [1, 2])
+    assert pickle.loads(pickle.dumps(shipped)).get() == [1, 2]
+
+
+def test_release_destroys_the_broadcast_once():
+    class Broadcast:
+        value, destroyed = 7, 0
+
+        def destroy(self):
+            self.destroyed += 1
+
+    broadcast = Broadcast()
+    shipped = Shipped(broadcast, None)
+    assert shipped.get() == 7
+    shipped.release()
+    shipped.release()
+    assert broadcast.destroyed == 1
+    with pytest.raises(AssertionError):
+        shipped.get()
+
+
+def test_what_does_not_fit_into_a_message_of_connect_is_told(monkeypatch):
+    session = type("SparkSession", (), {"__module__": "pyspark.sql.connect.session"})()
+    monkeypatch.setattr(transport, "MOST_OF_A_MESSAGE", 2**20)
+    random = np.random.default_rng(0).random(2**18)
+    with pytest.raises(ValueError, match="the model takes 2 MiB, a message of Spark Connect holds 1 MiB"):
+        ship(session, random)
+    # It counts what is left of it after compression.
+    assert ship(session, np.zeros(2**18)).get().size == 2**18
+    assert ship(session, random[:1000]).get().size == 1000

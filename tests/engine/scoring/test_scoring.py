@@ -1,0 +1,156 @@
+import re
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyspark.errors import PySparkException
+from pyspark.ml.linalg import Vectors
+from pyspark.sql import functions as F
+
+from spark_fm.core.fm.weights import Weights
+from spark_fm.engine.cluster.broadcast import Shipped
+from spark_fm.engine.packing.arrow import BadInputError
+from spark_fm.engine.scoring import udf
+from spark_fm.engine.scoring.scoring import Scorer, with_raw_score
+from tests.engine.batches import dense, id_lists, sparse, vectors
+from tests.oracle import Oracle
+
+ORACLE = Oracle.random(3, 6, 5)
+KNOWN = np.array([0, 2, 3, 5])
+WEIGHTS = Weights(KNOWN, ORACLE.w[KNOWN].astype(np.float32), ORACLE.v[KNOWN].astype(np.float32), ORACLE.w0)
+
+
+def scorer():
+    return Scorer(WEIGHTS, 6)
+
+
+def scored(frame, kind, **options):
+    return with_raw_score(frame, Shipped(None, scorer()), "x", kind, "z", **options)
+
+
+def expected(*rows):
+    """Scores of {id: value} rows; features 1 and 4 are unknown."""
+    kept = [{i: x for i, x in row.items() if i in KNOWN} for row in rows]
+    return pytest.approx(
+        [ORACLE.score(list(row), np.array(list(row.values()))) for row in kept], rel=1e-5, abs=1e-6
+    )
+
+
+def test_vectors_are_scored():
+    array = vectors(sparse(6, [0, 2], [1.0, 3.0]), dense(0.0, 0.0, 0.0, 2.0, 0.0, -1.0), sparse(6, [], []))
+    found = scorer().score_column(array, "vector", "x")
+    assert list(found) == expected({0: 1.0, 2: 3.0}, {3: 2.0, 5: -1.0}, {})
+
+
+def test_ids_are_scored_and_unknown_ones_contribute_nothing():
+    found = scorer().score_column(id_lists([5, 0], [1, 2], [2**50], []), "ids", "x")
+    assert list(found) == expected({0: 1.0, 5: 1.0}, {2: 1.0}, {}, {})
+
+
+def test_normalized_rows_are_scored_as_rows_of_length_one():
+    # The unknown feature 1 counts for the length.
+    found = scorer().score_column(vectors(sparse(6, [0, 1], [3.0, 4.0])), "vector", "x", normalize=True)
+    assert list(found) == expected({0: 0.6})
+
+
+def test_no_rows_have_no_scores():
+    assert scorer().score_column(vectors(), "vector", "x").size == 0
+
+
+def test_vectors_of_another_size_are_refused():
+    sentence = (
+        "column 'x': vectors of size 2, expected 6, the number of features that the model was trained on"
+    )
+    with pytest.raises(BadInputError, match=f"^{re.escape(sentence)}$"):
+        scorer().score_column(vectors(dense(1.0, 2.0)), "vector", "x")
+
+
+@pytest.fixture(params=["arrow", "pandas"])
+def way(request, monkeypatch):
+    """Both ways to a column: the Arrow UDF of Spark 4.1, and the pandas UDF before it."""
+    if request.param == "pandas":
+        monkeypatch.delattr(F, "arrow_udf", raising=False)
+    elif not hasattr(F, "arrow_udf"):
+        pytest.skip("this version of Spark has no Arrow UDFs")
+    return request.param
+
+
+def test_column_of_vectors(spark, way):
+    rows = [
+        (Vectors.sparse(6, [0, 2], [1.0, 3.0]),),
+        (Vectors.dense(0, 0, 0, 2, 0, -1),),
+        (Vectors.sparse(6, {}),),
+    ]
+    frame = spark.createDataFrame(rows, ["x"]).coalesce(1)
+    found = scored(frame, "vector")
+    assert found.columns == ["x", "z"]
+    assert found.schema["z"].dataType.simpleString() == "double"
+    assert [row.z for row in found.collect()] == expected({0: 1.0, 2: 3.0}, {3: 2.0, 5: -1.0}, {})
+
+
+def test_column_of_ids(spark, way):
+    frame = spark.createDataFrame([([5, 0],), ([1, 2],), ([],)], "x array<int>").coalesce(1)
+    found = [row.z for row in scored(frame, "ids").collect()]
+    assert found == expected({0: 1.0, 5: 1.0}, {2: 1.0}, {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "sentence"),
+    [
+        ("vector", Vectors.dense(1.0), "column 'x': vectors of size 1, expected 6"),
+        ("vector", None, "column 'x': row 0 is null, expected features"),
+        ("ids", None, "column 'x': row 0 is null, expected features"),
+        ("ids", [3, None], "column 'x': row 0 has a null id, expected integers >= 0"),
+        ("dense", [1.0, None], "column 'x': row 0 has a null value, expected numbers"),
+        ("dense", [1.0], "column 'x': vectors of size 1, expected 6"),
+    ],
+)
+def test_bad_row_raises_its_sentence_when_it_is_computed(spark, way, kind, value, sentence):
+    from pyspark.ml.linalg import VectorUDT
+    from pyspark.sql.types import ArrayType, DoubleType, IntegerType, StructField, StructType
+
+    data_type = {"vector": VectorUDT(), "ids": ArrayType(IntegerType()), "dense": ArrayType(DoubleType())}[
+        kind
+    ]
+    frame = spark.createDataFrame([(value,)], StructType([StructField("x", data_type)]))
+    with pytest.raises(PySparkException, match=re.escape(sentence) + ".*; handleInvalid = 'skip' or 'keep'"):
+        scored(frame, kind).collect()
+
+
+@pytest.mark.parametrize("bad", [[], [0], [3], [0, 1, 6], list(range(7))])
+def test_rows_that_cannot_be_scored_are_skipped_or_kept(spark, way, bad):
+    rows = [(n, [-1, 3] if n in bad else [5, 0]) for n in range(7)]
+    frame = spark.createDataFrame(rows, "n int, x array<int>").coalesce(1)
+    (good,) = scorer().score_column(id_lists([5, 0]), "ids", "x")
+    skipped = scored(frame, "ids", invalid="skip").collect()
+    assert [(row.n, row.z) for row in skipped] == [(n, good) for n in range(7) if n not in bad]
+    kept = scored(frame, "ids", invalid="keep").collect()
+    assert [row.n for row in kept] == list(range(7))
+    assert [n for n, row in enumerate(kept) if np.isnan(row.z)] == bad
+    assert {row.z for row in kept if not np.isnan(row.z)} <= {good}
+
+
+@pytest.mark.parametrize("element", ["double", "float"])
+def test_column_of_arrays_of_numbers_is_one_of_dense_vectors(spark, way, element):
+    frame = spark.createDataFrame([([0.0, 2.0, 0.0, 0.0, 0.0, -1.5],)], f"x array<{element}>")
+    assert [row.z for row in scored(frame, "dense").collect()] == expected({5: -1.5})
+
+
+def test_function_is_mentioned_once(spark):
+    """Each mention would carry the model on Spark Connect."""
+    frame = spark.createDataFrame([([5, 0],)], "x array<int>")
+    plan = scored(frame, "ids")._jdf.queryExecution().analyzed().toString()
+    assert plan.count("score(") + plan.count("arrow(") == 1
+
+
+def test_rows_as_pandas_hands_them_over_are_the_same_arrow_rows():
+    import pandas as pd
+
+    array = vectors(sparse(6, [0, 2], [1.0, 3.0]), None, dense(1.0, 2.0))
+    frame = pd.DataFrame(
+        [row or dict.fromkeys(["type", "size", "indices", "values"]) for row in array.to_pylist()]
+    )
+    assert udf._vectors(frame).to_pylist() == array.to_pylist()
+    assert udf._lists(pd.Series([[1, 2], None, []]), "ids").to_pylist() == [[1, 2], None, []]
+    assert udf._lists(pd.Series([[1]]), "ids").type == pa.list_(pa.int64())
+    assert udf._lists(pd.Series([[1.5]]), "dense").type == pa.list_(pa.float64())
