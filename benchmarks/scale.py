@@ -24,7 +24,7 @@ from benchmarks.kernel import one_pass
 from benchmarks.memory import PeakMemory
 from benchmarks.sets import DataSet, open_set
 from spark_fm.core.fm.table import initial_parameters
-from spark_fm.core.solver.in_memory import shuffled
+from spark_fm.core.solver.adagrad.visit import shuffled
 from spark_fm.core.sparse.dictionary import Dictionary
 
 EPOCHS = 8

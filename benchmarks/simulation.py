@@ -13,7 +13,8 @@ import numpy.typing as npt
 from benchmarks.data import Rows
 from benchmarks.sets import DataSet
 from spark_fm.core.fm.losses import Loss
-from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling
+from spark_fm.core.fm.measure import Totals, measure, measure_typical
+from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling, scaled
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.table import TAIL, Parameters
 from spark_fm.core.fm.weights import Start
@@ -27,9 +28,10 @@ from spark_fm.core.solver.adagrad.merge import (
     intercept_contributions,
     sums_width,
 )
-from spark_fm.core.solver.early_stopping import fit_in_memory
-from spark_fm.core.solver.in_memory import measure, measure_typical, scaled, train_pass
-from spark_fm.core.solver.loop import Plan, Result, Totals, train
+from spark_fm.core.solver.adagrad.visit import train_pass
+from spark_fm.core.solver.in_memory import fit_in_memory
+from spark_fm.core.solver.loop import train
+from spark_fm.core.solver.plan import Plan, Result
 from spark_fm.core.sparse.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
 from spark_fm.engine.training.fit import WARM_UP_ROWS, decide_rounds
 

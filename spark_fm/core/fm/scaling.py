@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from spark_fm.core.fm.settings import Scale
 from spark_fm.core.sparse.block import NO_FLOATS, Block
 from spark_fm.core.sparse.csr import with_dense
 
@@ -127,3 +128,14 @@ class FeatureScaling:
         if (values == 1.0).all():
             values = NO_FLOATS
         return replace(block, indptr=indptr, indices=indices, values=values)
+
+
+def scaled(block: Block, scale: Scale, scaling: FeatureScaling | None = None) -> Block:
+    """The block in the units of training: labels, weights and, where a scaling is given, values."""
+    label = (block.label - scale.label_mean) / scale.label_deviation
+    weight = block.weight
+    if weight.size or scale.weighted:
+        weight = weight if weight.size else np.ones(block.rows, np.float32)
+        weight = (weight / np.float32(scale.weight_mean)).astype(np.float32)
+    block = replace(block, label=label, weight=weight)
+    return block if scaling is None else scaling.apply(block)

@@ -1,21 +1,22 @@
-"""A whole training run over one block in memory, and what both ways to train decide alike."""
+"""When to stop: held-out rows, what their loss decides, the trial of the prior, and the refit on all rows."""
 
+import logging
 import math
 from collections.abc import Callable
-from dataclasses import replace
-
-import numpy as np
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol
 
 from spark_fm.core.fm import level
 from spark_fm.core.fm.level import Level
-from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling, evenness
 from spark_fm.core.fm.settings import Prior, Settings
 from spark_fm.core.fm.table import Parameters
-from spark_fm.core.fm.weights import Start
-from spark_fm.core.solver.in_memory import FoldsRunner, MemoryRunner, scaled
-from spark_fm.core.solver.loop import Outcome, State, train
-from spark_fm.core.sparse.block import Block
+from spark_fm.core.solver.plan import Epoch, Outcome, State
 
+logger = logging.getLogger("spark_fm")
+
+PATIENCE_AT_THE_START = 3
+NOT_WORSE = 0.002
 ENOUGH_VALIDATION_ROWS = 8000
 ENOUGH_HELD_OUT = 10_000
 LEAST_HELD_OUT = 0.01
@@ -36,18 +37,102 @@ def held_out_rows(rows: int, fraction: float) -> int:
     return max(1, round(rows * min(fraction, max(ENOUGH_HELD_OUT / rows, LEAST_HELD_OUT))))
 
 
-def folds_of(rows: int, held_out: int) -> int:
-    """How many times to hold out so many of the rows: once when that is enough to judge by, up to five
+def folds_of(rows: int, held_out: int, most: int = MOST_FOLDS) -> int:
+    """How many times to hold out so many of the rows: once when that is enough to judge by, up to ``most``
     times on small data; 0 when none are held out.
     """
     if not held_out:
         return 0
-    return max(1, min(-(-ENOUGH_VALIDATION_ROWS // held_out), MOST_FOLDS, rows // held_out))
+    return max(1, min(-(-ENOUGH_VALIDATION_ROWS // held_out), most, rows // held_out))
 
 
-def in_random_order(block: Block, seed: int) -> Block:
-    """The rows in another, seeded order."""
-    return block.take(np.random.default_rng([seed, 0x0D0E]).permutation(block.rows))
+@dataclass(frozen=True)
+class HeldOut:
+    """So many ``rows`` are held out, in each of several ``folds`` others; ``refits``: then all rows are trained on."""
+
+    rows: int = 0
+    folds: int = 0
+    refits: bool = False
+
+    @classmethod
+    def of(cls, rows: int, fraction: float, most_folds: int = MOST_FOLDS) -> "HeldOut":
+        """What to hold out of so many rows when ``fraction`` was asked for."""
+        size = held_out_rows(rows, fraction)
+        folds = folds_of(rows, size, most_folds)
+        return cls(size, folds, folds > 1 or size > REFIT_ABOVE * rows)
+
+
+class Trainer(Protocol):
+    """Trains on given rows, of which some may be held out."""
+
+    def train(self, settings: Settings, prior: Prior, report: Callable[[Epoch], None]) -> Outcome[Parameters]:
+        """From the same initial parameters each time it is called."""
+
+    def level(self, state: Parameters) -> Level:
+        """The level of the predictions on the rows that are not for validation only."""
+
+
+class Judge(Generic[State]):
+    """What the validation loss says: which parameters are best, how strong the prior should be, when to stop."""
+
+    def __init__(self, state: State, settings: Settings, prior: Prior) -> None:
+        self.best, self.epoch, self.loss, self.prior = state, 0, math.inf, prior
+        self.first_loss = math.nan
+        self._settings, self._reference, self._waited = settings, math.inf, 0
+        self._tried_at: float | None = None
+
+    def sees(self, state: State, epoch: int, loss: float, may_change: bool) -> str:
+        """The verdict on the parameters after an epoch.
+
+        Returns
+        -------
+        "on"; "anew": the model overfits, so this epoch's parameters are the start of a trial of the later prior;
+        "back": the trial has failed, the best parameters and the first prior go on; or "stop".
+        """
+        if epoch == 0:
+            self.first_loss = loss
+        if loss < self.loss:
+            self.best, self.epoch, self.loss = state, epoch, loss
+        improved = loss < self._reference * (1.0 - self._settings.tol)
+        self._reference, self._waited = (loss, 0) if improved else (self._reference, self._waited + 1)
+        if self._tried_at is not None:
+            failed, self._tried_at = not loss <= self._tried_at * (1.0 + NOT_WORSE), None
+            if failed:
+                self.prior = Prior(self.prior.first, self.prior.first)
+                self._reference, self._waited = self.loss, 0
+                return "back"
+        elif may_change and not improved and self.epoch and self.prior.changes and self.prior.epochs is None:
+            self.prior, self._tried_at, self._waited = replace(self.prior, epochs=epoch), loss, 0
+            return "anew"
+        # Factors start near a saddle: the loss may rise before they have found a direction.
+        patience = self._settings.patience * (1 if self.epoch else PATIENCE_AT_THE_START)
+        return "stop" if self._waited >= patience else "on"
+
+
+def fit(
+    trainer: Callable[[HeldOut], AbstractContextManager[Trainer]],
+    held: HeldOut,
+    settings: Settings,
+    validates: bool,
+    report: Callable[[Epoch], None] = lambda epoch: None,
+) -> Outcome[Parameters]:
+    """A whole training run.
+
+    With validation rows of the user's own (``validates``), or rows that are ``held`` out, these decide when to stop;
+    where more than a few were held out, the model is then trained that long on all rows. At the end the
+    intercept is set to what is best for all rows that may be trained on.
+    """
+    with trainer(held) as first:
+        if held.rows or validates:
+            outcome = judged(lambda prior: first.train(settings, prior, report), settings)
+        else:
+            outcome = first.train(settings, settings.prior(judged=False), report)
+        if not held.refits:
+            return levelled(outcome, first.level, settings)
+    logger.info("training %d epochs on all rows", outcome.best_epoch)
+    with trainer(HeldOut()) as again:
+        final = again.train(refit_settings(settings, outcome), outcome.prior, lambda epoch: None)
+        return levelled(refitted(outcome, final), again.level, settings)
 
 
 def judged(run: Callable[[Prior], Outcome[State]], settings: Settings) -> Outcome[State]:
@@ -66,83 +151,6 @@ def judged(run: Callable[[Prior], Outcome[State]], settings: Settings) -> Outcom
         if other.loss < best.loss:
             best = replace(other, rollbacks=best.rollbacks + other.rollbacks)
     return best
-
-
-def fit_in_memory(
-    block: Block,
-    start: Start,
-    counted: FeatureCounts,
-    validation_fraction: float,
-) -> Outcome[Parameters]:
-    """Train on all rows of a localised block.
-
-    With validation rows in the block, these decide when to stop. Without, ``validation_fraction`` of the rows,
-    held out once or several times, decides how many epochs to train, and the model is then trained that
-    long on all rows, unless almost all were. ``counted`` are the features in the order of the block's positions.
-    """
-    settings = start.settings
-    validation = int(block.validation.sum())
-    even = evenness(block.rows, block.nonzeros, float(np.sqrt(np.diff(block.indptr)).sum()))
-    scaling = FeatureScaling.of(counted, block.rows - validation, settings.centres, even)
-    start = replace(start, scale=replace(start.scale, active=scaling.energy))
-    block = scaled(in_random_order(block, settings.seed), start.scale, scaling)
-    everything = np.arange(block.rows, dtype=np.int32)
-    state = start.at(counted.ids, scaling, counted.counts)
-    if validation:
-        training = everything[~block.validation]
-        runner = MemoryRunner(block, training, everything[block.validation], settings, scaling.energy)
-        outcome = judged(
-            lambda prior: train(runner, state, settings, prior=prior, constant=start.constant_loss), settings
-        )
-    else:
-        training = everything
-        outcome = _fit_without_validation_rows(block, start, state, validation_fraction)
-
-    def measured(state: Parameters) -> Level:
-        return Level.of(state.table, float(state.intercept[0]), block, training, settings.loss)
-
-    return levelled(outcome, measured, settings)
-
-
-def _fit_without_validation_rows(
-    block: Block, start: Start, state: Parameters, fraction: float
-) -> Outcome[Parameters]:
-    settings, usual, constant = start.settings, start.scale.active, start.constant_loss
-    whole = MemoryRunner(block, np.arange(block.rows, dtype=np.int32), np.empty(0, np.int32), settings, usual)
-    size = held_out_rows(block.rows, fraction)
-    folds = folds_of(block.rows, size)
-    if not folds:
-        return train(whole, state, settings, prior=settings.prior(judged=False), constant=constant)
-    chosen = choose_epochs(block, state, settings, size, folds, usual, constant)
-    if folds == 1 and size <= REFIT_ABOVE * block.rows:
-        return with_state(chosen, chosen.state[0])
-    final = train(whole, state, refit_settings(settings, chosen), prior=chosen.prior, constant=constant)
-    return refitted(chosen, final)
-
-
-def choose_epochs(
-    block: Block,
-    state: Parameters,
-    settings: Settings,
-    size: int,
-    folds: int,
-    usual: float = np.inf,
-    constant: float = 0.0,
-) -> Outcome[list[Parameters]]:
-    """Train with ``size`` rows held out, ``folds`` times side by side, to find the best number of epochs.
-
-    The rows must be in a random order.
-    """
-    rows = np.arange(block.rows, dtype=np.int32)
-    runners = []
-    for fold in range(folds):
-        held = rows[fold * size : (fold + 1) * size]
-        rest = np.concatenate([rows[: fold * size], rows[(fold + 1) * size :]])
-        runners.append(MemoryRunner(block, rest, held, settings, usual))
-    runner = FoldsRunner(runners)
-    return judged(
-        lambda prior: train(runner, [state] * folds, settings, prior=prior, constant=constant), settings
-    )
 
 
 def refit_settings(settings: Settings, chosen: Outcome[State]) -> Settings:

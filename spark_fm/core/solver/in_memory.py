@@ -1,106 +1,25 @@
-"""Training in one process: a partition's share of a round, and whole runs over a block in memory."""
+"""Training in one process: whole runs over one block in memory."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from spark_fm.core.fm.losses import Loss, loss_sum
-from spark_fm.core.fm.scaling import FeatureScaling
-from spark_fm.core.fm.score import score_rows
-from spark_fm.core.fm.settings import Scale, Settings
+from spark_fm.core.fm.level import Level
+from spark_fm.core.fm.measure import Totals, measure, measure_typical
+from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling, evenness, scaled
+from spark_fm.core.fm.settings import Prior, Settings
 from spark_fm.core.fm.table import Parameters
-from spark_fm.core.solver.adagrad.step import train_rows
-from spark_fm.core.solver.loop import Plan, Result, Totals
+from spark_fm.core.fm.weights import Start
+from spark_fm.core.solver.adagrad.visit import train_pass
+from spark_fm.core.solver.early_stopping import HeldOut, fit, with_state
+from spark_fm.core.solver.loop import train
+from spark_fm.core.solver.plan import Epoch, Outcome, Plan, Result
 from spark_fm.core.sparse.block import Block
 
-START_SAMPLE = 4096
-GROUPS = 8
-FEWEST_ROWS_FOR_GROUPS = 64
-ROWS_A_WINDOW = 8192
 IntArray = npt.NDArray[np.int32]
-FloatArray = npt.NDArray[np.float32]
-
-
-def scaled(block: Block, scale: Scale, scaling: FeatureScaling | None = None) -> Block:
-    """The block in the units of training: labels, weights and, where a scaling is given, values."""
-    label = (block.label - scale.label_mean) / scale.label_deviation
-    weight = block.weight
-    if weight.size or scale.weighted:
-        weight = weight if weight.size else np.ones(block.rows, np.float32)
-        weight = (weight / np.float32(scale.weight_mean)).astype(np.float32)
-    block = replace(block, label=label, weight=weight)
-    return block if scaling is None else scaling.apply(block)
-
-
-def measure(table: FloatArray, intercept: float, block: Block, rows: IntArray, loss: Loss) -> Totals:
-    """The loss of given parameters on some rows of a block."""
-    z = np.empty(rows.size)
-    indices = np.asarray(block.indices, np.int32)
-    score_rows(table, intercept, block.indptr, indices, block.values, rows, z)
-    weight = block.weight[rows] if block.weight.size else block.weight
-    total = loss_sum(int(loss), z, block.label[rows], weight)
-    return Totals(total, float(weight.sum(dtype=np.float64)) if weight.size else rows.size, rows.size)
-
-
-def measure_typical(table: FloatArray, intercept: float, block: Block, rows: IntArray, loss: Loss) -> Totals:
-    """The loss on a sample of rows as the guard wants it: the median of the means of eight groups.
-
-    One row with very many non-zeros moves with all others, and its loss may be that of all others together: it is no
-    sign that training diverges.
-    """
-    rows = rows[:START_SAMPLE]
-    if rows.size < FEWEST_ROWS_FOR_GROUPS:
-        return measure(table, intercept, block, rows, loss)
-    groups = [measure(table, intercept, block, rows[group::GROUPS], loss) for group in range(GROUPS)]
-    weight = sum(group.weight for group in groups)
-    typical = float(np.median([group.mean for group in groups if group.weight > 0.0]))
-    return Totals(typical * weight, weight, rows.size)
-
-
-def shuffled(rows: IntArray, random: np.random.Generator) -> IntArray:
-    """Rows in a random order in which rows near each other stay near each other.
-
-    Windows of 8192 rows follow each other at random, and so do the rows within each: what rows are made of is then
-    found in the processor's caches. It is for rows that lie in a random order already.
-    """
-    windows = [rows[first : first + ROWS_A_WINDOW] for first in range(0, rows.size, ROWS_A_WINDOW)]
-    if len(windows) < 2:
-        return random.permutation(rows)
-    return np.concatenate([random.permutation(windows[w]) for w in random.permutation(len(windows))])
-
-
-def train_pass(
-    table: FloatArray,
-    intercept: npt.NDArray[np.float64],
-    block: Block,
-    rows: IntArray,
-    plan: Plan,
-    settings: Settings,
-    random: np.random.Generator,
-    usual: float = np.inf,
-) -> Totals:
-    """Train on some rows of a block in random order; changes ``table`` and ``intercept``."""
-    order = shuffled(rows, random)
-    if settings.mini_batch_fraction < 1.0:
-        order = order[: max(1, round(settings.mini_batch_fraction * rows.size))]
-    step = plan.step_size
-    loss = train_rows(
-        table, intercept, block.indptr, np.asarray(block.indices, np.int32),
-        block.values.astype(np.float32, copy=False), block.label, block.weight, order,
-        int(settings.loss), max(settings.factor_size, 1),
-        np.array([step * settings.fit_intercept, step * settings.fit_linear, step], np.float32),
-        np.array(
-            [
-                settings.reg_linear, settings.reg_factors, plan.prior, settings.largest_penalty(step),
-                settings.prior_of_factors,
-            ],
-            np.float32,
-        ),
-        usual,
-    )  # fmt: skip
-    weight = float(block.weight[order].sum(dtype=np.float64)) if block.weight.size else order.size
-    return Totals(loss, weight, order.size)
 
 
 @dataclass(frozen=True)
@@ -148,3 +67,74 @@ class FoldsRunner:
             sum((r.validation for r in results), Totals()),
             all(r.finite for r in results),
         )
+
+
+def in_random_order(block: Block, seed: int) -> Block:
+    """The rows in another, seeded order."""
+    return block.take(np.random.default_rng([seed, 0x0D0E]).permutation(block.rows))
+
+
+@dataclass(frozen=True)
+class MemoryTrainer:
+    """Trains on a scaled block (a :class:`spark_fm.core.solver.early_stopping.Trainer`).
+
+    Its rows must be in a random order: the first ones are held out.
+    """
+
+    block: Block
+    state: Parameters
+    start: Start
+    held: HeldOut
+
+    def train(
+        self, settings: Settings, prior: Prior, report: Callable[[Epoch], None] = lambda epoch: None
+    ) -> Outcome[Parameters]:
+        """All epochs; with several folds these train side by side, and the first one's parameters are returned."""
+        if self.held.folds > 1:
+            folds = FoldsRunner([self._runner(settings, fold) for fold in range(self.held.folds)])
+            begin = [self.state] * self.held.folds
+            outcome = train(folds, begin, settings, report, prior=prior, constant=self.start.constant_loss)
+            return with_state(outcome, outcome.state[0])
+        runner = self._runner(settings, 0)
+        return train(runner, self.state, settings, report, prior=prior, constant=self.start.constant_loss)
+
+    def _runner(self, settings: Settings, fold: int) -> MemoryRunner:
+        rows = np.arange(self.block.rows, dtype=np.int32)
+        if self.block.validation.any():
+            training, validation = rows[~self.block.validation], rows[self.block.validation]
+        else:
+            held = slice(fold * self.held.rows, (fold + 1) * self.held.rows)
+            training, validation = np.delete(rows, held), rows[held]
+        return MemoryRunner(self.block, training, validation, settings, self.start.scale.active)
+
+    def level(self, state: Parameters) -> Level:
+        """Of all rows but the user's validation rows."""
+        rows = np.arange(self.block.rows, dtype=np.int32)
+        if self.block.validation.size:
+            rows = rows[~self.block.validation]
+        return Level.of(state.table, float(state.intercept[0]), self.block, rows, self.start.settings.loss)
+
+
+def fit_in_memory(
+    block: Block,
+    start: Start,
+    counted: FeatureCounts,
+    validation_fraction: float,
+) -> Outcome[Parameters]:
+    """Train on all rows of a localised block.
+
+    With validation rows in the block, these decide when to stop. Without, ``validation_fraction`` of the rows,
+    held out once or several times, decides how many epochs to train. ``counted`` are the features in the order of the
+    block's positions.
+    """
+    settings = start.settings
+    validation = int(block.validation.sum())
+    even = evenness(block.rows, block.nonzeros, float(np.sqrt(np.diff(block.indptr)).sum()))
+    scaling = FeatureScaling.of(counted, block.rows - validation, settings.centres, even)
+    start = replace(start, scale=replace(start.scale, active=scaling.energy))
+    block = scaled(in_random_order(block, settings.seed), start.scale, scaling)
+    state = start.at(counted.ids, scaling, counted.counts)
+    held = HeldOut() if validation else HeldOut.of(block.rows, validation_fraction)
+    return fit(
+        lambda held: nullcontext(MemoryTrainer(block, state, start, held)), held, settings, validation > 0
+    )

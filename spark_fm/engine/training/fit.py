@@ -2,25 +2,21 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from spark_fm.core.fm.level import Level
 from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.settings import Prior, Scale, Settings
 from spark_fm.core.fm.table import Parameters, padded
 from spark_fm.core.fm.weights import Start, Weights
 from spark_fm.core.solver.adagrad.merge import packed_width
-from spark_fm.core.solver.early_stopping import (
-    REFIT_ABOVE,
-    held_out_rows,
-    judged,
-    levelled,
-    refit_settings,
-    refitted,
-)
-from spark_fm.core.solver.loop import Epoch, Outcome, Plan, parts_of, train
+from spark_fm.core.solver.early_stopping import HeldOut, fit, held_out_rows
+from spark_fm.core.solver.loop import train
+from spark_fm.core.solver.plan import Epoch, Outcome, Plan, parts_of
 from spark_fm.engine.cluster.broadcast import ship
 from spark_fm.engine.cluster.driver_limits import check_model_size, driver_limits, most_to_collect
 from spark_fm.engine.cluster.driver_memory import check_room, room
@@ -221,55 +217,59 @@ def _fit_in_rounds(
     state = start.at(features.ids, scaling, features.counts)
     fixed = Fixed(state.table[:, -1].copy())
 
-    def runner(held_out: int) -> RoundsRunner:
+    @contextmanager
+    def trainer(held: HeldOut) -> Iterator[RoundsTrainer]:
         units = packed.units(
             division.partitions,
             division.rounds_per_epoch,
-            held_out,
+            held.rows,
             settings,
             on_executors=sent > most_to_collect(limits),
         )
-        return RoundsRunner(packed.spark, units, settings, start.scale, fixed, statistics.census)
+        with RoundsRunner(packed.spark, units, settings, start.scale, fixed, statistics.census) as runner:
+            yield RoundsTrainer(runner, state, start, held, packed.release_blocks)
 
-    def run(rounds: RoundsRunner, settings: Settings, prior: Prior, report: Report) -> Outcome[Parameters]:
-        warm, untrained = state, None
-        if division.partitions > 1 and settings.max_epochs > 0:
-            part = parts_of(settings.seed, 0, division.rounds_per_epoch)[0]
-            plan = Plan(0, part, True, settings.step_size, 1.0, 1.0, prior=prior.first, begins=False)
-            warmed = rounds.warm_up(state, plan, WARM_UP_ROWS)
-            warm, untrained = (warmed.state if warmed.finite else state), warmed.start
-        return train(
-            rounds,
-            warm,
-            settings,
-            lambda epoch: report(in_data_units(epoch, settings, start.scale)),
-            first_number=1,
-            untrained=untrained,
-            prior=prior,
-            constant=start.constant_loss,
-        )
-
-    held_out = 0
+    held = HeldOut()
     if not statistics.validation_rows:
-        held_out = held_out_rows(statistics.rows, division.validation_fraction)
-    refits = held_out > REFIT_ABOVE * statistics.rows
-
-    def reported(epoch: FitEpoch) -> None:
-        if epoch.number == 1 and not refits:
-            packed.release_blocks()
-        report(epoch)
-
-    with runner(held_out) as rounds:
-        if held_out or statistics.validation_rows:
-            outcome = judged(lambda prior: run(rounds, settings, prior, reported), settings)
-        else:
-            outcome = run(rounds, settings, settings.prior(judged=False), reported)
-        if not refits:
-            outcome = levelled(outcome, lambda state: rounds.level(state, bool(held_out)), settings)
-            return outcome, start.finish(outcome.state, scaling)
-    logger.info("training %d epochs on all rows", outcome.best_epoch)
-    with runner(0) as rounds:
-        again = refit_settings(settings, outcome)
-        final = run(rounds, again, outcome.prior, lambda epoch: None)
-        outcome = levelled(refitted(outcome, final), lambda state: rounds.level(state, False), settings)
+        held = HeldOut.of(statistics.rows, division.validation_fraction, most_folds=1)
+    outcome = fit(
+        trainer, held, settings, statistics.validation_rows > 0,
+        lambda epoch: report(in_data_units(epoch, settings, start.scale)),
+    )  # fmt: skip
     return outcome, start.finish(outcome.state, scaling)
+
+
+@dataclass(frozen=True)
+class RoundsTrainer:
+    """Trains in rounds (a :class:`spark_fm.core.solver.early_stopping.Trainer`); ``dealt`` is told when the rows have
+    been dealt for the last time.
+    """
+
+    runner: RoundsRunner
+    state: Parameters
+    start: Start
+    held: HeldOut
+    dealt: Callable[[], None]
+
+    def train(self, settings: Settings, prior: Prior, report: Callable[[Epoch], None]) -> Outcome[Parameters]:
+        """A warm-up on a few rows, so that all partitions move the common directions only once, then all epochs."""
+        warm, untrained = self.state, None
+        if self.runner.merges and settings.max_epochs > 0:
+            part = parts_of(settings.seed, 0, self.runner.rounds_per_epoch)[0]
+            plan = Plan(0, part, True, settings.step_size, 1.0, 1.0, prior=prior.first, begins=False)
+            warmed = self.runner.warm_up(self.state, plan, WARM_UP_ROWS)
+            warm, untrained = (warmed.state if warmed.finite else self.state), warmed.start
+
+        def reported(epoch: Epoch) -> None:
+            if epoch.number == 1 and not self.held.refits:
+                self.dealt()
+            report(epoch)
+
+        return train(
+            self.runner, warm, settings, reported,
+            first_number=1, untrained=untrained, prior=prior, constant=self.start.constant_loss,
+        )  # fmt: skip
+
+    def level(self, state: Parameters) -> Level:
+        """Of all rows but the user's validation rows."""
+        return self.runner.level(state, self.held.rows > 0)

@@ -11,12 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from spark_fm.core.fm.level import Level
+from spark_fm.core.fm.measure import Totals, measure, measure_typical
 from spark_fm.core.fm.quantized import Rounded
+from spark_fm.core.fm.scaling import scaled
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.table import TAIL
 from spark_fm.core.solver.adagrad.merge import Coupling, contributions, intercept_contributions
-from spark_fm.core.solver.in_memory import measure, measure_typical, scaled, train_pass
-from spark_fm.core.solver.loop import Plan, Totals
+from spark_fm.core.solver.adagrad.visit import train_pass
+from spark_fm.core.solver.plan import Plan
 from spark_fm.core.sparse.block import Block
 from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.cluster.worker_process import table_of, task

@@ -15,7 +15,7 @@ from spark_fm.core.fm.quantized import Rounded
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.table import TAIL, Parameters
 from spark_fm.core.solver.adagrad.merge import Coupling, apply_intercept_merge
-from spark_fm.core.solver.loop import Plan, Result
+from spark_fm.core.solver.plan import Plan, Result
 from spark_fm.engine.cluster.broadcast import Shipped, ship
 from spark_fm.engine.cluster.execute import parallelism
 from spark_fm.engine.packing.census import Census

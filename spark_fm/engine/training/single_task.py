@@ -14,8 +14,8 @@ from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling
 from spark_fm.core.fm.settings import Prior
 from spark_fm.core.fm.table import TAIL, Parameters, padded
 from spark_fm.core.fm.weights import Start
-from spark_fm.core.solver.early_stopping import fit_in_memory
-from spark_fm.core.solver.loop import Epoch, Outcome
+from spark_fm.core.solver.in_memory import fit_in_memory
+from spark_fm.core.solver.plan import Epoch, Outcome
 from spark_fm.core.sparse.block import NO_FEATURES, Block, concatenate
 from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.cluster.execute import collect

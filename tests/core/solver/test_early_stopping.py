@@ -5,29 +5,29 @@ import pytest
 
 from spark_fm.core.fm.level import Level
 from spark_fm.core.fm.losses import Loss
-from spark_fm.core.fm.scaling import FeatureScaling
+from spark_fm.core.fm.scaling import FeatureScaling, scaled
 from spark_fm.core.fm.settings import Prior, Scale, Settings
 from spark_fm.core.fm.weights import Start
 from spark_fm.core.solver.early_stopping import (
     LITTLE_GAIN,
     STRONGER,
-    choose_epochs,
-    fit_in_memory,
+    HeldOut,
     folds_of,
     held_out_rows,
-    in_random_order,
     judged,
     levelled,
     refit_settings,
     refitted,
 )
-from spark_fm.core.solver.in_memory import scaled
-from spark_fm.core.solver.loop import Epoch, Outcome
+from spark_fm.core.solver.in_memory import MemoryTrainer, fit_in_memory, in_random_order
+from spark_fm.core.solver.plan import Epoch, Outcome
 from tests.core.planted import planted, planted_block
 from tests.core.solver.adagrad.test_step import score
 from tests.oracle import block_of, counts_of, rows_of
 
 SETTINGS = Settings(Loss.SQUARED, factor_size=4, max_epochs=60, reg_linear=0.0, reg_factors=0.002)
+
+NOTHING = HeldOut()
 
 
 def start_of(block, settings=SETTINGS, model=None):
@@ -140,17 +140,17 @@ def test_validation_rows_are_not_trained_on():
     assert [e.validation_loss for e in first.history] != [e.validation_loss for e in second.history]
 
 
-def prepared(block, settings=SETTINGS):
-    """What training sees: the block in its units, the state to begin with, and a row's usual energy."""
+def prepared(block, settings=SETTINGS, held=NOTHING):
+    """What training sees: the block in its units, and the state to begin with."""
     start, counted, scaling = start_of(block, settings), counts_of(block), scaling_of(block, settings)
     start = replace(start, scale=replace(start.scale, active=scaling.energy))
     ordered = scaled(in_random_order(block, settings.seed), start.scale, scaling)
-    return ordered, start.at(block.features, scaling, counted.counts), scaling.energy
+    return MemoryTrainer(ordered, start.at(block.features, scaling, counted.counts), start, held)
 
 
 def chosen_epochs(block, settings, size, folds):
-    ordered, state, usual = prepared(block, settings)
-    return choose_epochs(ordered, state, settings, size, folds, usual)
+    trainer = prepared(block, settings, HeldOut(size, folds))
+    return judged(lambda prior: trainer.train(settings, prior), settings)
 
 
 def test_where_almost_all_rows_have_trained_the_model_is_not_trained_again(monkeypatch):
@@ -160,7 +160,7 @@ def test_where_almost_all_rows_have_trained_the_model_is_not_trained_again(monke
     block = planted_block(400)
     outcome, _ = fit(block, replace(SETTINGS, patience=3))
     chosen = chosen_epochs(block, replace(SETTINGS, patience=3), 10, 1)
-    np.testing.assert_array_equal(outcome.state.table, chosen.state[0].table)
+    np.testing.assert_array_equal(outcome.state.table, chosen.state.table)
     assert (outcome.best_epoch, outcome.history) == (chosen.best_epoch, chosen.history)
 
 
@@ -203,9 +203,9 @@ def test_held_out_parts_do_not_overlap():
 
     block = planted_block(100)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spark_fm.core.solver.early_stopping.train", spy)
+        patch.setattr("spark_fm.core.solver.in_memory.train", spy)
         with pytest.raises(StoppedError):
-            choose_epochs(block, start_of(block).at(block.features), SETTINGS, 20, 5)
+            chosen_epochs(block, SETTINGS, 20, 5)
     held = np.concatenate([fold.validation for fold in seen])
     assert sorted(held) == list(range(100))
     for fold in seen:
@@ -217,7 +217,7 @@ def test_zero_epochs_give_the_start(fraction):
     block = planted_block(100)
     settings = replace(SETTINGS, max_epochs=0)
     outcome, model = fit(block, settings, fraction)
-    _, state, _ = prepared(block, settings)
+    state = prepared(block, settings).state
     np.testing.assert_array_equal(outcome.state.table, state.table)
     np.testing.assert_array_equal(outcome.state.intercept, state.intercept)
     assert model.intercept == pytest.approx(block.label.mean())
@@ -318,7 +318,7 @@ def test_mean_prediction_of_a_fit_is_the_labels(loss):
     z = predictions(model, block)
     prediction = z if loss is Loss.SQUARED else 1.0 / (1.0 + np.exp(-z))
     assert prediction.mean() == pytest.approx(block.label.mean(), abs=1e-4)
-    ordered, _, _ = prepared(block, SETTINGS)
+    ordered = prepared(block).block
     away = replace(found, state=replace(found.state, intercept=found.state.intercept + 0.3))
     rows = np.arange(block.rows, dtype=np.int32)
 

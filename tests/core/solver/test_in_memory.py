@@ -4,22 +4,13 @@ import numpy as np
 import pytest
 
 from spark_fm.core.fm.losses import Loss
-from spark_fm.core.fm.scaling import FeatureScaling
+from spark_fm.core.fm.measure import FEWEST_ROWS_FOR_GROUPS, START_SAMPLE, Totals, measure, measure_typical
+from spark_fm.core.fm.scaling import FeatureScaling, scaled
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.weights import Start
-from spark_fm.core.solver.in_memory import (
-    FEWEST_ROWS_FOR_GROUPS,
-    ROWS_A_WINDOW,
-    START_SAMPLE,
-    FoldsRunner,
-    MemoryRunner,
-    measure,
-    measure_typical,
-    scaled,
-    shuffled,
-    train_pass,
-)
-from spark_fm.core.solver.loop import Plan, Totals
+from spark_fm.core.solver.adagrad.visit import ROWS_A_WINDOW, shuffled, train_pass
+from spark_fm.core.solver.in_memory import FoldsRunner, MemoryRunner
+from spark_fm.core.solver.plan import Plan
 from spark_fm.core.sparse.block import NO_FLOATS
 from tests.core.planted import planted_block
 from tests.oracle import Oracle, block_of, rows_of, value

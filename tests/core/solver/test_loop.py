@@ -5,16 +5,11 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.measure import Totals
 from spark_fm.core.fm.settings import Prior, Settings
-from spark_fm.core.solver.loop import (
-    MAX_ROLLBACKS,
-    PATIENCE_AT_THE_START,
-    Plan,
-    Result,
-    Totals,
-    parts_of,
-    train,
-)
+from spark_fm.core.solver.early_stopping import PATIENCE_AT_THE_START
+from spark_fm.core.solver.loop import MAX_ROLLBACKS, train
+from spark_fm.core.solver.plan import Plan, Result, parts_of
 
 SETTINGS = Settings(Loss.LOGISTIC, max_epochs=10, patience=3, tol=1e-6, step_size=0.4)
 ROWS = 10**6

@@ -6,13 +6,14 @@ import pytest
 
 from spark_fm.core.fm.level import Level
 from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.measure import Totals, measure, measure_typical
 from spark_fm.core.fm.quantized import Rounded
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.table import TAIL, padded
 from spark_fm.core.fm.weights import Start
 from spark_fm.core.solver.adagrad.merge import Coupling, apply_intercept_merge, apply_merge, sums_width
-from spark_fm.core.solver.in_memory import measure, measure_typical, train_pass
-from spark_fm.core.solver.loop import Plan, Totals
+from spark_fm.core.solver.adagrad.visit import train_pass
+from spark_fm.core.solver.plan import Plan
 from spark_fm.core.sparse.block import Block
 from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.packing.census import Census

@@ -6,12 +6,12 @@ import pytest
 
 from spark_fm.core.fm.level import Level
 from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.scaling import scaled
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.table import padded
 from spark_fm.core.fm.weights import Start
 from spark_fm.core.solver.adagrad.merge import Coupling, apply_centre, apply_intercept_merge, apply_merge
-from spark_fm.core.solver.in_memory import scaled
-from spark_fm.core.solver.loop import Plan
+from spark_fm.core.solver.plan import Plan
 from spark_fm.engine.packing.census import Census, InputChangedError
 from spark_fm.engine.packing.dealing import UNITS, UNITS_DDL, Places
 from spark_fm.engine.training import rounds

@@ -8,7 +8,7 @@ from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.table import TAIL, padded
 from spark_fm.core.fm.weights import Start
-from spark_fm.core.solver.early_stopping import fit_in_memory
+from spark_fm.core.solver.in_memory import fit_in_memory
 from spark_fm.core.sparse.block import Block
 from spark_fm.core.sparse.dictionary import Dictionary
 from spark_fm.engine.cluster.broadcast import Shipped

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.scaling import scaled
 from spark_fm.core.fm.settings import Scale
 from spark_fm.core.fm.table import TAIL
 from spark_fm.core.solver.adagrad.merge import (
@@ -19,7 +20,6 @@ from spark_fm.core.solver.adagrad.merge import (
     packed_width,
     sums_width,
 )
-from spark_fm.core.solver.in_memory import scaled
 from tests.core.solver.adagrad.test_step import train
 from tests.oracle import Oracle, block_of
 
