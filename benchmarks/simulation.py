@@ -17,7 +17,7 @@ from spark_fm.core.fm.measure import Totals, measure, measure_typical
 from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling, scaled
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.table import TAIL, Parameters
-from spark_fm.core.fm.weights import Start
+from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.adagrad.merge import (
     Coupling,
     add_rows,
@@ -55,35 +55,35 @@ def block_of(rows: Rows, features: npt.NDArray[np.int64], rank: npt.NDArray[np.i
 
 @dataclass
 class Simulation:
-    """Rounds over units in turn (a :class:`spark_fm.core.solver.loop.Runner`), merged by a rule."""
+    """Rounds over chunks in turn (a :class:`spark_fm.core.solver.loop.Runner`), merged by a rule."""
 
-    units: list[Block]
+    chunks: list[Block]
     test: Block
     settings: Settings
     partitions: int
     rounds_per_epoch: int
-    active: float
+    mean_squared_norm: float
     rule: Rule
     merges: bool = field(init=False)
     weighted: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.merges = self.partitions > 1
-        self.weighted = any(unit.weight.size for unit in self.units)
+        self.weighted = any(chunk.weight.size for chunk in self.chunks)
 
     def warm_up(self, state: Parameters, plan: Plan) -> Parameters:
         """The parameters after the first rows of one partition."""
         after = replace(state, table=state.table.copy(), intercept=state.intercept.copy())
-        rows = everything(self.units[0])[:WARM_UP_ROWS]
+        rows = everything(self.chunks[0])[:WARM_UP_ROWS]
         train_pass(
             after.table,
             after.intercept,
-            self.units[0],
+            self.chunks[0],
             rows,
             plan,
             self.settings,
             np.random.default_rng(1),
-            self.active,
+            self.mean_squared_norm,
         )
         return after
 
@@ -91,25 +91,32 @@ class Simulation:
         """One round of each partition, and the merge."""
         w0, loss = float(state.intercept[0]), self.settings.loss
         start, validation, visited = Totals(), Totals(), Totals()
-        units = self.units[plan.part :: self.rounds_per_epoch]
-        for unit in units:
-            start += measure_typical(state.table, w0, unit, everything(unit), loss)
+        chunks = self.chunks[plan.part :: self.rounds_per_epoch]
+        for chunk in chunks:
+            start += measure_typical(state.table, w0, chunk, everything(chunk), loss)
         if plan.begins:
             validation = measure(state.table, w0, self.test, everything(self.test), loss)
         if not plan.train:
             return Result(state, start, Totals(), validation, finite=True)
         merge = _Merge(self, state, plan) if self.rule == "this merge" else _Mean(self, state)
         table = state.table.copy()
-        for number, unit in enumerate(units):
+        for number, chunk in enumerate(chunks):
             intercept = state.intercept.copy()
             random = np.random.default_rng([self.settings.seed, plan.number, number])
             visited += train_pass(
-                table, intercept, unit, everything(unit), plan, self.settings, random, self.active
+                table,
+                intercept,
+                chunk,
+                everything(chunk),
+                plan,
+                self.settings,
+                random,
+                self.mean_squared_norm,
             )
             if self.partitions == 1:
                 after = replace(state, table=table, intercept=intercept)
                 return Result(after, start, visited, validation, after.is_finite())
-            changed = merge.add(table, intercept, unit)
+            changed = merge.add(table, intercept, chunk)
             table[changed] = state.table[changed]
         after = merge.merged()
         return Result(after, start, visited, validation, after.is_finite())
@@ -124,7 +131,12 @@ class _Merge:
         self.state, self.coupling = (
             state,
             Coupling.of(
-                plan.step_size, simulation.active, settings.factor_size, scale, plan.epochs, plan.raised
+                plan.step_size,
+                simulation.mean_squared_norm,
+                settings.factor_size,
+                scale,
+                plan.epochs,
+                plan.damping,
             ),
         )
         width, self.weighted = state.table.shape[1] - TAIL, simulation.weighted
@@ -132,7 +144,7 @@ class _Merge:
         self.centre, self.intercept = np.zeros(width + 3), np.zeros(3)
 
     def add(
-        self, table: npt.NDArray[np.float32], intercept: DoubleArray, unit: Block
+        self, table: npt.NDArray[np.float32], intercept: DoubleArray, chunk: Block
     ) -> npt.NDArray[np.int32]:
         """Add a partition's updates; returns the rows that it has changed."""
         changed, packed, centre = contributions(self.state.table, table, self.coupling, self.weighted)
@@ -162,10 +174,10 @@ class _Mean:
         self.intercept = np.zeros(3)
 
     def add(
-        self, table: npt.NDArray[np.float32], intercept: DoubleArray, unit: Block
+        self, table: npt.NDArray[np.float32], intercept: DoubleArray, chunk: Block
     ) -> npt.NDArray[np.int32]:
         """Add a partition's changes; returns the rows that it has changed."""
-        met, times = np.unique(unit.indices, return_counts=True)
+        met, times = np.unique(chunk.indices, return_counts=True)
         change = table[met] - self.state.table[met]
         self.changes[met] += change * times[:, None] if self.counted else change
         self.counts[met] += times
@@ -226,11 +238,11 @@ class Prepared:
         made = Settings(loss, factor_size=self.data.factor_size, adapt_prior="reg_prior" not in params)
         return replace(made, **params)
 
-    def start(self, settings: Settings) -> Start:
+    def start(self, settings: Settings) -> ParameterInit:
         """Where training starts from."""
         label = self.train.label
-        scale = Scale.of(settings, 1.0, float(label.mean()), float(label.var()), self.active)
-        return Start(settings, scale)
+        scale = Scale.of(settings, 1.0, float(label.mean()), float(label.var()), self.mean_squared_norm)
+        return ParameterInit(settings, scale)
 
     def metric(self, loss: float, scale: Scale) -> float:
         """The deciding metric from a mean loss in the units of training."""
@@ -247,9 +259,9 @@ def curve(
     whole = scaled(prepared.train, start.scale)
     order = np.random.default_rng(0).permutation(whole.rows)
     rounds = decide_rounds(whole.rows, partitions) if rule == "this merge" else 1
-    units = [whole.take(unit) for unit in np.array_split(order, partitions * rounds)]
+    chunks = [whole.take(chunk) for chunk in np.array_split(order, partitions * rounds)]
     test = scaled(prepared.test, start.scale)
-    simulation = Simulation(units, test, settings, partitions, rounds, prepared.active, rule)
+    simulation = Simulation(chunks, test, settings, partitions, rounds, prepared.mean_squared_norm, rule)
     state = start.at(whole.features, prepared.scaling(settings), prepared.counts)
     prior = settings.prior(judged=True)
     if partitions > 1 and rule == "this merge":

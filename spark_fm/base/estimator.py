@@ -21,7 +21,7 @@ from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.settings import Settings
 from spark_fm.engine.packing.input_columns import Columns
 from spark_fm.engine.packing.packed_data import PackedData
-from spark_fm.engine.training.fit import Division, Fitted, fit_packed, is_still_falling
+from spark_fm.engine.training.fit import Fitted, Parallelism, fit_packed, is_still_falling
 
 M = TypeVar("M", bound=FMModel)
 
@@ -172,12 +172,14 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
     def _fit_packed(self, packed: PackedData, seconds: float) -> M:
         statistics = packed.statistics
         initial = self._initial(statistics.num_features, packed.kind == "vector")
-        division = Division(self.getNumPartitions(), self.getRoundsPerEpoch(), self.getValidationFraction())
+        parallelism = Parallelism(
+            self.getNumPartitions(), self.getRoundsPerEpoch(), self.getValidationFraction()
+        )
         with Progress(self.getMaxIter(), self.getVerbose()) as progress:
             fitted = fit_packed(
                 packed,
                 self._settings(),
-                division,
+                parallelism,
                 None if initial is None else initial.weights,
                 progress,
             )

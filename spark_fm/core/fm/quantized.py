@@ -21,7 +21,7 @@ STEPS = 32767.0
 
 
 @dataclass(frozen=True)
-class Rounded:
+class QuantizedTable:
     """A table with rounded factors.
 
     Attributes
@@ -34,7 +34,7 @@ class Rounded:
     steps: ShortArray
 
     @classmethod
-    def of(cls, table: FloatArray) -> "Rounded":
+    def of(cls, table: FloatArray) -> "QuantizedTable":
         """A table's, float32 (m, K' + 8)."""
         heads = np.empty((table.shape[0], 4), np.float32)
         steps = np.empty((table.shape[0], table.shape[1] - TAIL), np.int16)

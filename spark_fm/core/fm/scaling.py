@@ -68,13 +68,13 @@ class FeatureScaling:
     ----------
     mean, inverse : float64 (m,), in the order of the features
     dense : int32 (d,), positions of the features with a mean
-    energy : of a usual row, sum_i x'_i^2
+    squared_norm : of a usual row, sum_i x'_i^2
     """
 
     mean: DoubleArray
     inverse: DoubleArray
     dense: npt.NDArray[np.int32]
-    energy: float
+    squared_norm: float
 
     @classmethod
     def identity(cls, features: int) -> "FeatureScaling":
@@ -99,12 +99,12 @@ class FeatureScaling:
         size = np.where(dense, deviation, np.where(numeric, root, np.maximum(root, 1.0)))
         inverse = np.divide(1.0, size, out=np.ones(size.size), where=size > 0.0)
         inverse = np.minimum(inverse, LARGEST_INVERSE)
-        energy = np.where(dense, spread, squares) * inverse**2
+        squared_norm = np.where(dense, spread, squares) * inverse**2
         return cls(
             np.where(dense, mean, 0.0),
             inverse,
             np.flatnonzero(dense).astype(np.int32),
-            evenness * float(energy.sum() / rows),
+            evenness * float(squared_norm.sum() / rows),
         )
 
     @property

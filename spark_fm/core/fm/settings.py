@@ -99,9 +99,9 @@ class Prior:
         return self.first if self.epochs is None or epochs < self.epochs else self.later
 
 
-def spread(counts: FloatArray, active: float) -> npt.NDArray[np.float32]:
+def spread(counts: FloatArray, mean_squared_norm: float) -> npt.NDArray[np.float32]:
     """The penalty per visit, at strength 1, on the weight of features that occur ``counts`` times: float32 (m,)."""
-    return (active / np.maximum(counts, 1.0)).astype(np.float32)
+    return (mean_squared_norm / np.maximum(counts, 1.0)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Scale:
     label_deviation: float = 1.0
     weight_mean: float = 1.0
     intercept: float = 0.0
-    active: float = 0.0
+    mean_squared_norm: float = 0.0
     weighted: bool = False
 
     @classmethod
@@ -127,7 +127,7 @@ class Scale:
         weight_mean: float,
         label_mean: float,
         label_variance: float,
-        active: float = 0.0,
+        mean_squared_norm: float = 0.0,
         weighted: bool = False,
     ) -> "Scale":
         """The scale of data whose (weighted) labels have the given mean and variance.
@@ -136,7 +136,12 @@ class Scale:
         """
         if settings.loss is Loss.LOGISTIC:
             start = best_constant(settings.loss, label_mean) if settings.fit_intercept else 0.0
-            return cls(weight_mean=weight_mean, intercept=start, active=active, weighted=weighted)
+            return cls(
+                weight_mean=weight_mean,
+                intercept=start,
+                mean_squared_norm=mean_squared_norm,
+                weighted=weighted,
+            )
         if settings.fit_intercept:
             deviation, shift = label_variance**0.5, label_mean
         else:
@@ -144,4 +149,4 @@ class Scale:
         # A constant label leaves only rounding behind: then there is nothing to divide by.
         if deviation <= 1e-9 * abs(label_mean) or deviation == 0.0:
             deviation = 1.0
-        return cls(shift, deviation, weight_mean, active=active, weighted=weighted)
+        return cls(shift, deviation, weight_mean, mean_squared_norm=mean_squared_norm, weighted=weighted)

@@ -56,7 +56,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Start:
+class ParameterInit:
     """Where training starts from: fresh parameters, and an earlier model's where there is one."""
 
     settings: Settings
@@ -86,7 +86,7 @@ class Start:
         np.take(made.table, np.searchsorted(ascending, features), axis=0, out=table)
         scaling = scaling or FeatureScaling.identity(features.size)
         if counts is not None:
-            table[:, -1] = spread(counts, self.scale.active)
+            table[:, -1] = spread(counts, self.scale.mean_squared_norm)
         if self.model is None:
             return replace(made, features=features, table=table)
         rows = self.model.find(features)

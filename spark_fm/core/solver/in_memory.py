@@ -12,7 +12,7 @@ from spark_fm.core.fm.measure import Totals, measure, measure_typical
 from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling, evenness, scaled
 from spark_fm.core.fm.settings import Prior, Settings
 from spark_fm.core.fm.table import Parameters
-from spark_fm.core.fm.weights import Start
+from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.adagrad.visit import train_pass
 from spark_fm.core.solver.early_stopping import HeldOut, fit, with_state
 from spark_fm.core.solver.loop import train
@@ -83,7 +83,7 @@ class MemoryTrainer:
 
     block: Block
     state: Parameters
-    start: Start
+    init: ParameterInit
     held: HeldOut
 
     def train(
@@ -93,10 +93,10 @@ class MemoryTrainer:
         if self.held.folds > 1:
             folds = FoldsRunner([self._runner(settings, fold) for fold in range(self.held.folds)])
             begin = [self.state] * self.held.folds
-            outcome = train(folds, begin, settings, report, prior=prior, constant=self.start.constant_loss)
+            outcome = train(folds, begin, settings, report, prior=prior, constant=self.init.constant_loss)
             return with_state(outcome, outcome.state[0])
         runner = self._runner(settings, 0)
-        return train(runner, self.state, settings, report, prior=prior, constant=self.start.constant_loss)
+        return train(runner, self.state, settings, report, prior=prior, constant=self.init.constant_loss)
 
     def _runner(self, settings: Settings, fold: int) -> MemoryRunner:
         rows = np.arange(self.block.rows, dtype=np.int32)
@@ -105,19 +105,19 @@ class MemoryTrainer:
         else:
             held = slice(fold * self.held.rows, (fold + 1) * self.held.rows)
             training, validation = np.delete(rows, held), rows[held]
-        return MemoryRunner(self.block, training, validation, settings, self.start.scale.active)
+        return MemoryRunner(self.block, training, validation, settings, self.init.scale.mean_squared_norm)
 
     def level(self, state: Parameters) -> Level:
         """Of all rows but the user's validation rows."""
         rows = np.arange(self.block.rows, dtype=np.int32)
         if self.block.validation.size:
             rows = rows[~self.block.validation]
-        return Level.of(state.table, float(state.intercept[0]), self.block, rows, self.start.settings.loss)
+        return Level.of(state.table, float(state.intercept[0]), self.block, rows, self.init.settings.loss)
 
 
 def fit_in_memory(
     block: Block,
-    start: Start,
+    init: ParameterInit,
     counted: FeatureCounts,
     validation_fraction: float,
 ) -> Outcome[Parameters]:
@@ -127,14 +127,14 @@ def fit_in_memory(
     held out once or several times, decides how many epochs to train. ``counted`` are the features in the order of the
     block's positions.
     """
-    settings = start.settings
+    settings = init.settings
     validation = int(block.validation.sum())
     even = evenness(block.rows, block.nonzeros, float(np.sqrt(np.diff(block.indptr)).sum()))
     scaling = FeatureScaling.of(counted, block.rows - validation, settings.centres, even)
-    start = replace(start, scale=replace(start.scale, active=scaling.energy))
-    block = scaled(in_random_order(block, settings.seed), start.scale, scaling)
-    state = start.at(counted.ids, scaling, counted.counts)
+    init = replace(init, scale=replace(init.scale, mean_squared_norm=scaling.squared_norm))
+    block = scaled(in_random_order(block, settings.seed), init.scale, scaling)
+    state = init.at(counted.ids, scaling, counted.counts)
     held = HeldOut() if validation else HeldOut.of(block.rows, validation_fraction)
     return fit(
-        lambda held: nullcontext(MemoryTrainer(block, state, start, held)), held, settings, validation > 0
+        lambda held: nullcontext(MemoryTrainer(block, state, init, held)), held, settings, validation > 0
     )

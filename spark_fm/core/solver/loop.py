@@ -111,7 +111,7 @@ def train(
             plan = more_careful(plan, runner.merges)
             logger.warning(
                 "round %d: %s; going back to the last good parameters (step %g, coupling x%g)",
-                plan.number, what, plan.step_size, plan.raised,
+                plan.number, what, plan.step_size, plan.damping,
             )  # fmt: skip
             if state is not good:
                 state, done, visited = good, done - 1, before

@@ -23,7 +23,7 @@ class Plan:
     begins : whether an epoch begins with this round, so that the validation rows are measured
     train : False only measures the parameters
     step_size : AdaGrad step
-    raised : factor on the merge's coupling, above 1 after a merge that overshot
+    damping : factor on the merge's coupling, above 1 after a merge that overshot
     scale : mean squared residual of the last round for squared loss, 1 for log-loss
     epochs : how many epochs lie behind
     prior : strength of the prior
@@ -33,7 +33,7 @@ class Plan:
     part: int
     train: bool
     step_size: float
-    raised: float
+    damping: float
     scale: float
     epochs: float = 0.0
     prior: float = 0.0

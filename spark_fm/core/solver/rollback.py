@@ -58,6 +58,6 @@ class Rise:
 
 def more_careful(plan: Plan, merges: bool) -> Plan:
     """A doubled coupling where there is a merge to blame, up to 16; beyond that, and alone, half the step."""
-    if merges and plan.raised < 16.0:
-        return replace(plan, raised=2.0 * plan.raised)
+    if merges and plan.damping < 16.0:
+        return replace(plan, damping=2.0 * plan.damping)
     return replace(plan, step_size=0.5 * plan.step_size)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 D = TypeVar("D", bound=np.generic)
 
 
-class Growing(Generic[D]):
+class GrowableArray(Generic[D]):
     """Rows appended to a buffer that doubles when it is full.
 
     ``view`` is the filled part: writes to it stay, but :meth:`append` may move it, so take it anew afterwards.

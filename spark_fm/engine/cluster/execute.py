@@ -208,7 +208,7 @@ def _where_there_is_caching() -> Iterator[None]:
             raise
 
 
-def parallelism(spark: SparkSession, otherwise: int) -> int:
+def task_slots(spark: SparkSession, otherwise: int) -> int:
     """How many tasks can run at once; ``otherwise`` where the session can't tell (Spark Connect)."""
     context = context_of(spark)
     return max(1, otherwise if context is None else context.defaultParallelism)

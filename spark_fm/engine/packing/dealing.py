@@ -1,8 +1,8 @@
-"""Packed blocks to training partitions: deal the rows, and give each unit a dictionary of its own.
+"""Packed blocks to training partitions: deal the rows, and give each chunk a dictionary of its own.
 
-A row of the result is one block of a *unit*, the part of a partition's rows that one round visits, so a
-round reads its own blocks only. Indices are positions in the unit's dictionary, which its first block carries:
-positions in the union of all features, ascending. A unit without a dictionary uses the union itself.
+A row of the result is one block of a *chunk*, the part of a partition's rows that one round visits, so a
+round reads its own blocks only. Indices are positions in the chunk's dictionary, which its first block carries:
+positions in the vocabulary of all features, ascending. A chunk without a dictionary uses the vocabulary itself.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from spark_fm.core.fm.scaling import FeatureScaling
 from spark_fm.core.sparse.block import NO_FEATURES, NO_FLAGS, Block, concatenate
 from spark_fm.core.sparse.dictionary import Dictionary
-from spark_fm.core.sparse.growable import Growing
+from spark_fm.core.sparse.growable import GrowableArray
 from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.cluster.execute import collect
 from spark_fm.engine.cluster.worker_process import task
@@ -41,8 +41,8 @@ DEALT = pa.schema(
     ]
 )
 PIECES = pa.schema([("partition", pa.int32()), ("part", pa.int32()), ("data", pa.binary())])
-UNITS_DDL = "partition int, part int, number int, data binary"
-UNITS = pa.schema(
+CHUNKS_DDL = "partition int, part int, number int, data binary"
+CHUNKS = pa.schema(
     [
         ("partition", pa.int32()),
         ("part", pa.int32()),
@@ -54,9 +54,9 @@ UNITS = pa.schema(
 
 @dataclass(frozen=True)
 class Places:
-    """The units of a run, by (partition, part).
+    """The chunks of a run, by (partition, part).
 
-    A partition has ``parts`` units, of which a round visits one. Validation rows lie in units of their own, which the
+    A partition has ``parts`` chunks, of which a round visits one. Validation rows lie in units of their own, which the
     first round of every epoch measures: they count as further partitions, of the one part after all others.
     """
 
@@ -65,21 +65,21 @@ class Places:
     validation: int
 
     def training(self, part: int) -> list[tuple[int, int]]:
-        """The units that a round trains."""
+        """The chunks that a round trains."""
         return [(partition, part) for partition in range(self.partitions)]
 
     def validating(self) -> list[tuple[int, int]]:
-        """The units of validation rows."""
-        return [(self.partitions + unit, self.parts) for unit in range(self.validation)]
+        """The chunks of validation rows."""
+        return [(self.partitions + chunk, self.parts) for chunk in range(self.validation)]
 
     def all(self) -> list[tuple[int, int]]:
-        """All units, in the order of their numbers."""
-        units = [(partition, part) for partition in range(self.partitions) for part in range(self.parts)]
-        return units + self.validating()
+        """All chunks, in the order of their numbers."""
+        chunks = [(partition, part) for partition in range(self.partitions) for part in range(self.parts)]
+        return chunks + self.validating()
 
 
 @dataclass(frozen=True)
-class Union:
+class Vocabulary:
     """All features that occur, in the order of their positions, and their units of training.
 
     ``run`` names it for the workers' cache, ``sources`` is what was counted of each source partition.
@@ -93,7 +93,7 @@ class Union:
 
 @dataclass(frozen=True)
 class Deal:
-    """How rows are dealt to units; ``keys`` has each unit's shuffle key, in the order of the units' numbers.
+    """How rows are dealt to chunks; ``keys`` has each chunk's shuffle key, in the order of the chunks' numbers.
 
     So many rows of all are ``held_out``; 0 where the rows say themselves which are for validation. ``rows_before`` is
     how many lie before each source.
@@ -105,7 +105,7 @@ class Deal:
     seed: int
     rows: int
     rows_before: dict[int, int]
-    union: Shipped[Union]
+    vocabulary: Shipped[Vocabulary]
 
     @classmethod
     def of(
@@ -115,25 +115,25 @@ class Deal:
         held_out: int,
         seed: int,
         sources: dict[int, Census],
-        union: Shipped[Union],
+        vocabulary: Shipped[Vocabulary],
     ) -> "Deal":
         """Orders for sources in a random order of their own: which of them hold out the odd row is random."""
         numbers = sorted(sources)
         order = [numbers[i] for i in np.random.default_rng([seed, 0x0DD]).permutation(len(numbers))]
         ends = np.cumsum([0] + [sources[number].rows for number in order]).tolist()
         before = dict(zip(order, ends[:-1], strict=True))
-        return cls(keys, places, held_out, seed, ends[-1], before, union)
+        return cls(keys, places, held_out, seed, ends[-1], before, vocabulary)
 
 
 # The dictionary of the last run that this worker process has seen: a worker deals many source partitions.
 _dictionaries: dict[str, Dictionary] = {}
 
 
-def _dictionary(union: Union) -> Dictionary:
-    if union.run not in _dictionaries:
+def _dictionary(vocabulary: Vocabulary) -> Dictionary:
+    if vocabulary.run not in _dictionaries:
         _dictionaries.clear()
-        _dictionaries[union.run] = Dictionary(union.features)
-    return _dictionaries[union.run]
+        _dictionaries[vocabulary.run] = Dictionary(vocabulary.features)
+    return _dictionaries[vocabulary.run]
 
 
 def partition_keys(spark: SparkSession, partitions: int) -> list[int]:
@@ -157,7 +157,7 @@ def _blocks(batches: Iterator[pa.RecordBatch], names: tuple[str, str]) -> Iterat
 
 @task
 def deal(batches: Iterator[pa.RecordBatch], orders: Deal) -> Iterator[pa.RecordBatch]:
-    """Deal each source partition's rows to all units, a random share each, in the units of training.
+    """Deal each source partition's rows to all chunks, a random share each, in the units of training.
 
     Raises
     ------
@@ -172,14 +172,14 @@ class _Dealer:
     """Deals the rows of one source partition."""
 
     def __init__(self, source: int, orders: Deal) -> None:
-        self._source, self._orders, self._union = source, orders, orders.union.get()
-        self._dictionary = _dictionary(self._union)
-        self._known = Growing(np.empty(0, np.int32))
+        self._source, self._orders, self._vocabulary = source, orders, orders.vocabulary.get()
+        self._dictionary = _dictionary(self._vocabulary)
+        self._known = GrowableArray(np.empty(0, np.int32))
         self._found = Census()
 
     def deal(self, blocks: Iterable[Block]) -> Iterator[pa.RecordBatch]:
         """Some blocks at a time."""
-        counted = self._union.sources.get(self._source, Census())
+        counted = self._vocabulary.sources.get(self._source, Census())
         first = self._orders.rows_before.get(self._source, 0)
         waiting: list[Block] = []
         number = 0
@@ -212,49 +212,49 @@ class _Dealer:
             before, after = (row * orders.held_out // orders.rows for row in (first, first + block.rows))
             flags = np.zeros(block.rows, np.bool_)
             flags[order[: after - before]] = True
-        block = self._union.scaling.apply(replace(block, validation=NO_FLAGS))
+        block = self._vocabulary.scaling.apply(replace(block, validation=NO_FLAGS))
         rows_of: dict[tuple[int, int], npt.NDArray[np.intp]] = {}
         training = places.all()[: places.partitions * places.parts]
-        for units, chosen in ((training, order[~flags[order]]), (places.validating(), order[flags[order]])):
-            # Which unit gets the odd row must not be the same for every block.
-            odd = int(random.integers(len(units))) if units else 0
-            shares = np.array_split(chosen, max(1, len(units)))
-            rows_of |= {unit: shares[(i + odd) % len(units)] for i, unit in enumerate(units)}
+        for chunks, chosen in ((training, order[~flags[order]]), (places.validating(), order[flags[order]])):
+            # Which chunk gets the odd row must not be the same for every block.
+            odd = int(random.integers(len(chunks))) if chunks else 0
+            shares = np.array_split(chosen, max(1, len(chunks)))
+            rows_of |= {chunk: shares[(i + odd) % len(chunks)] for i, chunk in enumerate(chunks)}
         found: list[dict[str, object]] = [
             {
                 "key": key,
-                "partition": unit[0],
-                "part": unit[1],
+                "partition": chunk[0],
+                "part": chunk[1],
                 "source": self._source,
                 "number": number,
-                "data": block.take(rows_of[unit]).to_bytes(),
+                "data": block.take(rows_of[chunk]).to_bytes(),
             }
-            for key, unit in zip(orders.keys, places.all(), strict=True)
-            if rows_of[unit].size
+            for key, chunk in zip(orders.keys, places.all(), strict=True)
+            if rows_of[chunk].size
         ]
         return pa.RecordBatch.from_pylist(found, schema=DEALT)
 
 
 @task
 def join(batches: Iterator[pa.RecordBatch], own_dictionaries: bool) -> Iterator[pa.RecordBatch]:
-    """Join the pieces of each unit to larger blocks.
+    """Join the pieces of each chunk to larger blocks.
 
-    With ``own_dictionaries`` a unit's blocks wait until all are known; without, they stream.
+    With ``own_dictionaries`` a chunk's blocks wait until all are known; without, they stream.
     """
-    unit, waiting, number = (-1, -1), list[Block](), 0
+    chunk, waiting, number = (-1, -1), list[Block](), 0
     for partition, part, block in _blocks(batches, ("partition", "part")):
-        if (partition, part) != unit:
-            yield from _unit(waiting, unit, number, own_dictionaries)
-            unit, waiting, number = (partition, part), [], 0
+        if (partition, part) != chunk:
+            yield from _chunk(waiting, chunk, number, own_dictionaries)
+            chunk, waiting, number = (partition, part), [], 0
         waiting.append(block)
         if not own_dictionaries and sum(b.rows for b in waiting) >= ROWS_A_BLOCK:
-            yield from _unit(waiting, unit, number, own_dictionaries)
+            yield from _chunk(waiting, chunk, number, own_dictionaries)
             waiting, number = [], number + 1
-    yield from _unit(waiting, unit, number, own_dictionaries)
+    yield from _chunk(waiting, chunk, number, own_dictionaries)
 
 
-def _unit(
-    pieces: list[Block], unit: tuple[int, int], number: int, own_dictionaries: bool
+def _chunk(
+    pieces: list[Block], chunk: tuple[int, int], number: int, own_dictionaries: bool
 ) -> Iterator[pa.RecordBatch]:
     if not pieces:
         return
@@ -272,13 +272,13 @@ def _unit(
         block = whole if size >= whole.rows else whole.take(np.arange(first, min(first + size, whole.rows)))
         if first:
             block = replace(block, features=NO_FEATURES)
-        row = {"partition": unit[0], "part": unit[1], "number": number, "data": block.to_bytes()}
-        yield pa.RecordBatch.from_pylist([row], schema=UNITS)
+        row = {"partition": chunk[0], "part": chunk[1], "number": number, "data": block.to_bytes()}
+        yield pa.RecordBatch.from_pylist([row], schema=CHUNKS)
         number += 1
 
 
 def dealt_rows(packed: DataFrame, orders: Deal) -> DataFrame:
-    """The pieces of all units (partition, part, data), hash-partitioned by their keys and in a fixed order."""
+    """The pieces of all chunks (partition, part, data), hash-partitioned by their keys and in a fixed order."""
     blocks = packed.where(F.col("data").isNotNull()).select("source", "number", "data")
     dealt = blocks.mapInArrow(partial(deal, orders=orders), DEALT_DDL)
     ordered = dealt.repartition(len(set(orders.keys)), "key").sortWithinPartitions(

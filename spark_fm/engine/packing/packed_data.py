@@ -17,15 +17,15 @@ from spark_fm.engine.cluster.broadcast import Shipped, is_connect, ship
 from spark_fm.engine.cluster.execute import collect, persist, unpersist
 from spark_fm.engine.packing.census import Census
 from spark_fm.engine.packing.columns import training_columns
-from spark_fm.engine.packing.dealing import Deal, Places, Union, dealt_rows, partition_keys
+from spark_fm.engine.packing.dealing import Deal, Places, Vocabulary, dealt_rows, partition_keys
 from spark_fm.engine.packing.input_columns import Columns, FeaturesKind
 from spark_fm.engine.packing.pack import COUNTS_ROW, NOT_STATISTICS, PACKED_DDL, pack
 from spark_fm.engine.packing.vocabulary import occurring_features
-from spark_fm.engine.training.store import FrameUnits, RddUnits, Units
+from spark_fm.engine.training.store import ChunkStore, FrameStore, RddStore
 
-ROWS_OF_A_VALIDATION_UNIT = 8192
-# With this many non-zeros for each feature that occurs, a unit uses most of them: it needs no dictionary of its own.
-NONZEROS_OF_THE_WHOLE_UNION = 2.0
+ROWS_OF_A_VALIDATION_CHUNK = 8192
+# With this many non-zeros for each feature that occurs, a chunk uses most of them: it needs no dictionary of its own.
+NONZEROS_OF_THE_WHOLE_VOCABULARY = 2.0
 
 
 class _NamelessSourcesError(RuntimeError):
@@ -68,10 +68,12 @@ class Statistics:
         """
         return self.weight_sum**2 / (self.training_rows * self.weight_squares)
 
-    def scale(self, settings: Settings, energy: float = 0.0) -> Scale:
-        """The units of training; ``energy`` is that of the features' scaling."""
+    def scale(self, settings: Settings, squared_norm: float = 0.0) -> Scale:
+        """The units of training; ``squared_norm`` is that of the features' scaling."""
         weight_mean = self.weight_sum / self.training_rows
-        return Scale.of(settings, weight_mean, self.label_mean, self.label_variance, energy, self.weighted)
+        return Scale.of(
+            settings, weight_mean, self.label_mean, self.label_variance, squared_norm, self.weighted
+        )
 
 
 @dataclass
@@ -85,8 +87,8 @@ class PackedData:
     kind: FeaturesKind
     statistics: Statistics
     shared: bool = False
-    _units: dict[tuple[int, int, int, int, bool, bool], Units] = field(default_factory=dict)
-    _unions: dict[bool, Shipped[Union]] = field(default_factory=dict)
+    _chunks: dict[tuple[int, int, int, int, bool, bool], ChunkStore] = field(default_factory=dict)
+    _vocabularies: dict[bool, Shipped[Vocabulary]] = field(default_factory=dict)
     _features: FeatureCounts | None = None
     _lock: RLock = field(default_factory=RLock)
 
@@ -136,33 +138,33 @@ class PackedData:
             self.features, statistics.training_rows, settings.centres, statistics.evenness
         )
 
-    def units(
+    def chunks(
         self, partitions: int, parts: int, held_out: int, settings: Settings, on_executors: bool = False
-    ) -> Units:
-        """The rows dealt to ``partitions`` x ``parts`` units, persisted until :meth:`release`.
+    ) -> ChunkStore:
+        """The rows dealt to ``partitions`` x ``parts`` chunks, persisted until :meth:`release`.
 
         So many rows are ``held_out``: they are validation rows. ``on_executors`` asks for the updates to be summed
-        there. Fits that share the data share the units.
+        there. Fits that share the data share the chunks.
         """
         key = (partitions, parts, held_out, settings.seed, settings.centres, on_executors)
         with self._lock:
-            if key not in self._units:
-                self._units[key] = self._dealt(partitions, parts, held_out, settings, on_executors)
-            return self._units[key]
+            if key not in self._chunks:
+                self._chunks[key] = self._dealt(partitions, parts, held_out, settings, on_executors)
+            return self._chunks[key]
 
-    def _union(self, settings: Settings) -> Shipped[Union]:
-        if settings.centres not in self._unions:
-            union = Union(
+    def _vocabulary(self, settings: Settings) -> Shipped[Vocabulary]:
+        if settings.centres not in self._vocabularies:
+            vocabulary = Vocabulary(
                 uuid.uuid4().hex, self.features.ids, self.scaling(settings), self.statistics.sources
             )
-            self._unions[settings.centres] = ship(self.spark, union)
-        return self._unions[settings.centres]
+            self._vocabularies[settings.centres] = ship(self.spark, vocabulary)
+        return self._vocabularies[settings.centres]
 
     def _dealt(
         self, partitions: int, parts: int, held_out: int, settings: Settings, on_executors: bool
-    ) -> Units:
+    ) -> ChunkStore:
         validation = held_out or self.statistics.validation_rows
-        places = Places(partitions, parts, min(partitions, -(-validation // ROWS_OF_A_VALIDATION_UNIT)))
+        places = Places(partitions, parts, min(partitions, -(-validation // ROWS_OF_A_VALIDATION_CHUNK)))
         as_frame = on_executors or is_connect(self.spark)
         if as_frame:
             of_partitions = partition_keys(self.spark, partitions)
@@ -170,19 +172,19 @@ class PackedData:
         else:
             keys = partition_keys(self.spark, len(places.all()))
         orders = Deal.of(
-            keys, places, held_out, settings.seed, self.statistics.sources, self._union(settings)
+            keys, places, held_out, settings.seed, self.statistics.sources, self._vocabulary(settings)
         )
         dealt = dealt_rows(self.blocks, orders)
         each = self.statistics.nonzeros / (partitions * parts)
-        own_dictionaries = each < self.features.ids.size * NONZEROS_OF_THE_WHOLE_UNION
+        own_dictionaries = each < self.features.ids.size * NONZEROS_OF_THE_WHOLE_VOCABULARY
         if as_frame:
-            return FrameUnits.of(dealt, places, own_dictionaries, on_executors)
-        return RddUnits.of(dealt, places, own_dictionaries)
+            return FrameStore.of(dealt, places, own_dictionaries, on_executors)
+        return RddStore.of(dealt, places, own_dictionaries)
 
     def release_blocks(self) -> None:
-        """Give back the memory of the blocks when they have been dealt for the last time: of that the units are enough.
+        """Give back the memory of the blocks when they have been dealt for the last time: the chunks are enough then.
 
-        Should units be lost, they are computed from the input again.
+        Should chunks be lost, they are computed from the input again.
         """
         if not self.shared:
             unpersist(self.blocks)
@@ -190,12 +192,12 @@ class PackedData:
     def release(self) -> None:
         """Give back the memory of everything persisted."""
         with self._lock:
-            for units in self._units.values():
-                units.release()
-            self._units.clear()
-            for shipped in self._unions.values():
+            for chunks in self._chunks.values():
+                chunks.release()
+            self._chunks.clear()
+            for shipped in self._vocabularies.values():
                 shipped.release()
-            self._unions.clear()
+            self._vocabularies.clear()
             unpersist(self.blocks)
 
     def __enter__(self) -> "PackedData":

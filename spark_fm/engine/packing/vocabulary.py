@@ -13,7 +13,7 @@ from spark_fm.core.fm.scaling import FeatureCounts
 from spark_fm.core.sparse.block import Block
 from spark_fm.core.sparse.csr import count_occurrences
 from spark_fm.core.sparse.dictionary import Dictionary
-from spark_fm.core.sparse.growable import Growing
+from spark_fm.core.sparse.growable import GrowableArray
 from spark_fm.engine.cluster.execute import collect
 from spark_fm.engine.cluster.worker_process import task
 
@@ -43,7 +43,7 @@ class Counter:
 
     def __init__(self) -> None:
         self.dictionary = Dictionary()
-        self._sums = [Growing(np.zeros(1024)) for _ in range(3)]
+        self._sums = [GrowableArray(np.zeros(1024)) for _ in range(3)]
         self._room = 0
 
     def _arrays(self) -> list[Any]:

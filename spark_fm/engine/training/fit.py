@@ -12,7 +12,7 @@ from spark_fm.core.fm.level import Level
 from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.settings import Prior, Scale, Settings
 from spark_fm.core.fm.table import Parameters, padded
-from spark_fm.core.fm.weights import Start, Weights
+from spark_fm.core.fm.weights import ParameterInit, Weights
 from spark_fm.core.solver.adagrad.merge import packed_width
 from spark_fm.core.solver.early_stopping import HeldOut, fit, held_out_rows
 from spark_fm.core.solver.loop import train
@@ -20,9 +20,9 @@ from spark_fm.core.solver.plan import Epoch, Outcome, Plan, parts_of
 from spark_fm.engine.cluster.broadcast import ship
 from spark_fm.engine.cluster.driver_limits import check_model_size, driver_limits, most_to_collect
 from spark_fm.engine.cluster.driver_memory import check_room, room
-from spark_fm.engine.cluster.execute import parallelism
+from spark_fm.engine.cluster.execute import task_slots
 from spark_fm.engine.packing.packed_data import PackedData, Statistics
-from spark_fm.engine.training.round_task import Fixed
+from spark_fm.engine.training.round_task import StaticBroadcast
 from spark_fm.engine.training.rounds import RoundsRunner
 from spark_fm.engine.training.single_task import train_in_one_task
 
@@ -76,7 +76,7 @@ def is_still_falling(fitted: Fitted, tol: float) -> bool:
 
 
 @dataclass(frozen=True)
-class Division:
+class Parallelism:
     """How the work is divided: partitions, rounds per epoch, part of the rows held out to choose epochs."""
 
     partitions: int
@@ -108,11 +108,11 @@ def decide_rounds(rows: float, partitions: int, effective: float = 1.0) -> int:
 
 
 def bytes_of_updates(
-    features: int, nonzeros: int, division: Division, factor_size: int, weighted: bool
+    features: int, nonzeros: int, parallelism: Parallelism, factor_size: int, weighted: bool
 ) -> int:
     """About how many bytes of updates the tasks of a round send: each those of the features that it meets."""
-    met = min(features, nonzeros // (division.partitions * division.rounds_per_epoch))
-    return division.partitions * met * (packed_width(padded(factor_size), weighted) * 4 + 2)
+    met = min(features, nonzeros // (parallelism.partitions * parallelism.rounds_per_epoch))
+    return parallelism.partitions * met * (packed_width(padded(factor_size), weighted) * 4 + 2)
 
 
 def _in_memory(statistics: Statistics) -> bool:
@@ -122,7 +122,7 @@ def _in_memory(statistics: Statistics) -> bool:
 def fit_packed(
     packed: PackedData,
     settings: Settings,
-    division: Division,
+    parallelism: Parallelism,
     initial: Weights | None,
     report: Report,
 ) -> Fitted:
@@ -130,7 +130,7 @@ def fit_packed(
 
     Parameters
     ----------
-    division : 0 partitions or rounds per epoch means: decide by the work
+    parallelism : 0 partitions or rounds per epoch means: decide by the work
     initial : a model to start from
     report : called after each epoch; after the job when all epochs run in one
 
@@ -143,20 +143,20 @@ def fit_packed(
     """
     begun = time.perf_counter()
     statistics = packed.statistics
-    most = parallelism(packed.spark, len(statistics.sources))
-    partitions = division.partitions or decide_partitions(statistics, settings.factor_size, most)
-    start = Start(settings, statistics.scale(settings), initial)
+    most = task_slots(packed.spark, len(statistics.sources))
+    partitions = parallelism.partitions or decide_partitions(statistics, settings.factor_size, most)
+    init = ParameterInit(settings, statistics.scale(settings), initial)
     if partitions == 1 and _in_memory(statistics):
         rounds = 1
-        outcome, weights = _fit_in_one_task(packed, start, division.validation_fraction)
+        outcome, weights = _fit_in_one_task(packed, init, parallelism.validation_fraction)
         for epoch in outcome.history:
-            report(in_data_units(epoch, settings, start.scale))
+            report(in_data_units(epoch, settings, init.scale))
     else:
-        rounds = division.rounds_per_epoch or decide_rounds(
+        rounds = parallelism.rounds_per_epoch or decide_rounds(
             statistics.training_rows, partitions, statistics.effective
         )
         outcome, weights = _fit_in_rounds(
-            packed, start, replace(division, partitions=partitions, rounds_per_epoch=rounds), report
+            packed, init, replace(parallelism, partitions=partitions, rounds_per_epoch=rounds), report
         )
     if not (np.isfinite(weights.linear).all() and np.isfinite(weights.factors).all()):
         raise RuntimeError(
@@ -166,12 +166,12 @@ def fit_packed(
     return Fitted(
         weights=weights,
         num_features=statistics.num_features,
-        history=[in_data_units(epoch, settings, start.scale) for epoch in outcome.history],
+        history=[in_data_units(epoch, settings, init.scale) for epoch in outcome.history],
         best_epoch=outcome.best_epoch,
         stop_reason=outcome.stop_reason,
         rollbacks=outcome.rollbacks,
         judged_rows=statistics.validation_rows
-        or held_out_rows(statistics.rows, division.validation_fraction),
+        or held_out_rows(statistics.rows, parallelism.validation_fraction),
         partitions=partitions,
         rounds_per_epoch=rounds,
         statistics=statistics,
@@ -186,57 +186,57 @@ def in_data_units(epoch: Epoch, settings: Settings, scale: Scale) -> FitEpoch:
 
 
 def _fit_in_one_task(
-    packed: PackedData, start: Start, validation_fraction: float
+    packed: PackedData, init: ParameterInit, validation_fraction: float
 ) -> tuple[Outcome[Parameters], Weights]:
-    shipped = ship(packed.spark, start)
+    shipped = ship(packed.spark, init)
     try:
         outcome, scaling = train_in_one_task(
             packed.blocks,
             shipped,
-            start.settings.factor_size,
+            init.settings.factor_size,
             packed.statistics.census,
             validation_fraction,
         )
     finally:
         shipped.release()
-    return outcome, start.finish(outcome.state, scaling)
+    return outcome, init.finish(outcome.state, scaling)
 
 
 def _fit_in_rounds(
-    packed: PackedData, start: Start, division: Division, report: Report
+    packed: PackedData, init: ParameterInit, parallelism: Parallelism, report: Report
 ) -> tuple[Outcome[Parameters], Weights]:
-    settings, statistics, features = start.settings, packed.statistics, packed.features
+    settings, statistics, features = init.settings, packed.statistics, packed.features
     limits = driver_limits(packed.spark)
     check_model_size(limits, features.ids.size, settings.factor_size)
     check_room(room(packed.spark), features.ids.size, settings.factor_size)
     sent = bytes_of_updates(
-        features.ids.size, statistics.nonzeros, division, settings.factor_size, statistics.weighted
+        features.ids.size, statistics.nonzeros, parallelism, settings.factor_size, statistics.weighted
     )
     scaling = packed.scaling(settings)
-    start = replace(start, scale=statistics.scale(settings, scaling.energy))
-    state = start.at(features.ids, scaling, features.counts)
-    fixed = Fixed(state.table[:, -1].copy())
+    init = replace(init, scale=statistics.scale(settings, scaling.squared_norm))
+    state = init.at(features.ids, scaling, features.counts)
+    static = StaticBroadcast(state.table[:, -1].copy())
 
     @contextmanager
     def trainer(held: HeldOut) -> Iterator[RoundsTrainer]:
-        units = packed.units(
-            division.partitions,
-            division.rounds_per_epoch,
+        chunks = packed.chunks(
+            parallelism.partitions,
+            parallelism.rounds_per_epoch,
             held.rows,
             settings,
             on_executors=sent > most_to_collect(limits),
         )
-        with RoundsRunner(packed.spark, units, settings, start.scale, fixed, statistics.census) as runner:
-            yield RoundsTrainer(runner, state, start, held, packed.release_blocks)
+        with RoundsRunner(packed.spark, chunks, settings, init.scale, static, statistics.census) as runner:
+            yield RoundsTrainer(runner, state, init, held, packed.release_blocks)
 
     held = HeldOut()
     if not statistics.validation_rows:
-        held = HeldOut.of(statistics.rows, division.validation_fraction, most_folds=1)
+        held = HeldOut.of(statistics.rows, parallelism.validation_fraction, most_folds=1)
     outcome = fit(
         trainer, held, settings, statistics.validation_rows > 0,
-        lambda epoch: report(in_data_units(epoch, settings, start.scale)),
+        lambda epoch: report(in_data_units(epoch, settings, init.scale)),
     )  # fmt: skip
-    return outcome, start.finish(outcome.state, scaling)
+    return outcome, init.finish(outcome.state, scaling)
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ class RoundsTrainer:
 
     runner: RoundsRunner
     state: Parameters
-    start: Start
+    init: ParameterInit
     held: HeldOut
     dealt: Callable[[], None]
 
@@ -267,7 +267,7 @@ class RoundsTrainer:
 
         return train(
             self.runner, warm, settings, reported,
-            first_number=1, untrained=untrained, prior=prior, constant=self.start.constant_loss,
+            first_number=1, untrained=untrained, prior=prior, constant=self.init.constant_loss,
         )  # fmt: skip
 
     def level(self, state: Parameters) -> Level:

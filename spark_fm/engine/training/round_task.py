@@ -1,4 +1,4 @@
-"""What an executor does in a round: train its unit, and say what changed."""
+"""What an executor does in a round: train its chunk, and say what changed."""
 
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from spark_fm.core.fm.level import Level
 from spark_fm.core.fm.measure import Totals, measure, measure_typical
-from spark_fm.core.fm.quantized import Rounded
+from spark_fm.core.fm.quantized import QuantizedTable
 from spark_fm.core.fm.scaling import scaled
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.table import TAIL
@@ -41,12 +41,12 @@ DoubleArray = npt.NDArray[np.float64]
 PositionArray = npt.NDArray[np.int32]
 RowArray = npt.NDArray[np.uint16]
 
-# What a task spends its time with, in the order in which a unit's totals have the seconds.
+# What a task spends its time with, in the order in which a chunk's totals have the seconds.
 PHASES = ("parameters in", "blocks in", "kernel", "updates")
 
 
 @dataclass(frozen=True)
-class Fixed:
+class StaticBroadcast:
     """What stays the same for a whole run: sent once.
 
     ``own`` is the table's last column, the features' own penalties.
@@ -56,10 +56,10 @@ class Fixed:
 
 
 @dataclass(frozen=True)
-class Moving:
+class ParameterBroadcast:
     """The parameters that a round starts from."""
 
-    rounded: Rounded
+    rounded: QuantizedTable
     intercept: npt.NDArray[np.float64]
 
 
@@ -67,12 +67,12 @@ class Moving:
 class Round:
     """One round's orders, small enough to travel with the task.
 
-    The table has so many ``features``, a shard the rows of ``shard_size``; units of a part from
+    The table has so many ``features``, a shard the rows of ``shard_size``; chunks of a part from
     ``validation_part`` on have validation rows, which are only measured.
     """
 
-    fixed: Shipped[Fixed]
-    moving: Shipped[Moving]
+    static: Shipped[StaticBroadcast]
+    parameters: Shipped[ParameterBroadcast]
     plan: Plan
     settings: Settings
     scale: Scale
@@ -98,13 +98,13 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class UnitTotals:
-    """What a unit tells besides the rows of its table; adds up over the units.
+class ChunkTotals:
+    """What a chunk tells besides the rows of its table; adds up over the chunks.
 
     Attributes
     ----------
     intercept : float64 (3,), the contributions of w0
-    census : what the unit has
+    census : what the chunk has
     start, train, validation : see :class:`spark_fm.core.solver.loop.Result`
     seconds : float64, by phase
     centre : float64 (K' + 3,), see :mod:`spark_fm.core.solver.adagrad.merge`
@@ -119,14 +119,14 @@ class UnitTotals:
     centre: DoubleArray
 
     @classmethod
-    def none(cls, width: int) -> "UnitTotals":
+    def none(cls, width: int) -> "ChunkTotals":
         """Nothing, of tables of so many (padded) factors."""
         return cls(
             np.zeros(3), Census(), Totals(), Totals(), Totals(), np.zeros(len(PHASES)), np.zeros(width + 3)
         )
 
     @classmethod
-    def of(cls, numbers: DoubleArray) -> "UnitTotals":
+    def of(cls, numbers: DoubleArray) -> "ChunkTotals":
         """The inverse of :meth:`numbers`."""
         intercept, counted, losses, seconds, centre = np.split(numbers, np.cumsum([3, 4, 9, len(PHASES)]))
         start, train, validation = (
@@ -141,8 +141,8 @@ class UnitTotals:
             [self.intercept, astuple(self.census), np.ravel(losses), self.seconds, self.centre]
         )
 
-    def __add__(self, other: "UnitTotals") -> "UnitTotals":
-        return UnitTotals(
+    def __add__(self, other: "ChunkTotals") -> "ChunkTotals":
+        return ChunkTotals(
             self.intercept + other.intercept,
             self.census + other.census,
             self.start + other.start,
@@ -161,13 +161,13 @@ def updates_batch(partition: int, shard: int, positions: RowArray, sums: FloatAr
 
 
 @dataclass
-class Unit:
-    """The state of one unit while its blocks stream by.
+class ChunkState:
+    """The state of one chunk while its blocks stream by.
 
-    ``positions`` are the rows of the round's table that the unit uses, ascending, or None for all of them.
+    ``positions`` are the rows of the round's table that the chunk uses, ascending, or None for all of them.
     """
 
-    moving: Moving
+    parameters: ParameterBroadcast
     positions: PositionArray | None
     before: FloatArray
     after: FloatArray
@@ -180,30 +180,30 @@ class Unit:
     validation: Totals = field(default_factory=Totals)
 
     @classmethod
-    def of(cls, features: npt.NDArray[np.int64], part: int, orders: Round, clock: Clock) -> "Unit":
-        """A unit at the round's initial parameters, from its dictionary."""
-        fixed, moving = orders.fixed.get(), orders.moving.get()
+    def of(cls, features: npt.NDArray[np.int64], part: int, orders: Round, clock: Clock) -> "ChunkState":
+        """A chunk at the round's initial parameters, from its dictionary."""
+        static, parameters = orders.static.get(), orders.parameters.get()
         positions = features.astype(np.int32) if features.size else None
         shape = (orders.features if positions is None else positions.size, orders.settings.factor_size)
         before = table_of("before", *shape)
-        moving.rounded.restore(fixed.own, positions, before)
+        parameters.rounded.restore(static.own, positions, before)
         after = before
         is_trained = orders.plan.train and part < orders.validation_part
         if is_trained:
             after = table_of("after", *shape)
             np.copyto(after, before)
-        unit = cls(moving, positions, before, after, moving.intercept.copy(), is_trained, clock)
+        chunk = cls(parameters, positions, before, after, parameters.intercept.copy(), is_trained, clock)
         clock.spent("parameters in")
-        return unit
+        return chunk
 
-    def visit(self, block: Block, number: int, unit: tuple[int, int], orders: Round) -> None:
+    def visit(self, block: Block, number: int, chunk: tuple[int, int], orders: Round) -> None:
         """Measure and train one block."""
         plan, settings = orders.plan, orders.settings
         self.census += Census.of(block)
         block = scaled(block, orders.scale)
         rows = np.arange(block.rows, dtype=np.int32)
-        w0 = float(self.moving.intercept[0])
-        if unit[1] >= orders.validation_part:
+        w0 = float(self.parameters.intercept[0])
+        if chunk[1] >= orders.validation_part:
             self.validation += measure(self.before, w0, block, rows, settings.loss)
             return
         if self.start.rows == 0:
@@ -212,9 +212,9 @@ class Unit:
             rows = rows[: max(0, orders.most_rows - self.train.rows)]
         if not self.is_trained or not rows.size:
             return
-        random = np.random.default_rng([settings.seed, plan.number, plan.part, unit[0], number])
+        random = np.random.default_rng([settings.seed, plan.number, plan.part, chunk[0], number])
         self.train += train_pass(
-            self.after, self.intercept, block, rows, plan, settings, random, orders.scale.active
+            self.after, self.intercept, block, rows, plan, settings, random, orders.scale.mean_squared_norm
         )
 
     def updates(self, partition: int, orders: Round) -> Iterator[pa.RecordBatch]:
@@ -237,18 +237,20 @@ class Unit:
                 self.clock.spent("updates")
                 if positions.size:
                     yield updates_batch(partition, shard, positions.astype(np.uint16), sums)
-        intercept = intercept_contributions(self.moving.intercept, self.intercept, orders.coupling, weighted)
-        totals = UnitTotals(
+        intercept = intercept_contributions(
+            self.parameters.intercept, self.intercept, orders.coupling, weighted
+        )
+        totals = ChunkTotals(
             intercept, self.census, self.start, self.train, self.validation, self.clock.seconds, centre
         )  # fmt: skip
         row = {"partition": partition, "shard": TOTALS_SHARD, "totals": totals.numbers().tobytes()}
         yield pa.RecordBatch.from_pylist([row], schema=UPDATES)
 
 
-def _units(
+def _chunks(
     batches: Iterator[pa.RecordBatch], clock: Clock
 ) -> Iterator[tuple[tuple[int, int], Iterator[tuple[int, Block]]]]:
-    """The units of a task, one after the other, with their blocks' numbers and blocks."""
+    """The chunks of a task, one after the other, with their blocks' numbers and blocks."""
 
     def blocks() -> Iterator[tuple[tuple[int, int], int, Block]]:
         for batch in batches:
@@ -258,40 +260,40 @@ def _units(
                 clock.spent("blocks in")
                 yield (partitions[i].as_py(), parts[i].as_py()), numbers[i].as_py(), block
 
-    for unit, rows in groupby(blocks(), key=itemgetter(0)):
-        yield unit, ((number, block) for _, number, block in rows)
+    for chunk, rows in groupby(blocks(), key=itemgetter(0)):
+        yield chunk, ((number, block) for _, number, block in rows)
 
 
 @task
 def run_round(batches: Iterator[pa.RecordBatch], orders: Round) -> Iterator[pa.RecordBatch]:
-    """The mapInArrow function of a round: train the partition's unit, block by block, or measure validation rows."""
+    """The mapInArrow function of a round: train the partition's chunk, block by block, or measure validation rows."""
     clock = Clock()
-    for unit, blocks in _units(batches, clock):
-        state: Unit | None = None
+    for chunk, blocks in _chunks(batches, clock):
+        state: ChunkState | None = None
         for number, block in blocks:
             if state is None:
-                state = Unit.of(block.features, unit[1], orders, clock)
-            state.visit(block, number, unit, orders)
+                state = ChunkState.of(block.features, chunk[1], orders, clock)
+            state.visit(block, number, chunk, orders)
             clock.spent("kernel")
         if state is not None:
-            yield from state.updates(unit[0], orders)
+            yield from state.updates(chunk[0], orders)
         clock = Clock()
 
 
 @task
 def measure_level(batches: Iterator[pa.RecordBatch], orders: Round) -> Iterator[pa.RecordBatch]:
-    """The mapInArrow function that sums up the level of the predictions: a row of totals for each unit."""
-    for unit, blocks in _units(batches, Clock()):
-        state: Unit | None = None
+    """The mapInArrow function that sums up the level of the predictions: a row of totals for each chunk."""
+    for chunk, blocks in _chunks(batches, Clock()):
+        state: ChunkState | None = None
         level, census = Level.none(orders.settings.loss), Census()
         for _, block in blocks:
             if state is None:
-                state = Unit.of(block.features, orders.validation_part, orders, Clock())
+                state = ChunkState.of(block.features, orders.validation_part, orders, Clock())
             census += Census.of(block)
             block = scaled(block, orders.scale)
             rows = np.arange(block.rows, dtype=np.int32)
-            w0 = float(state.moving.intercept[0])
+            w0 = float(state.parameters.intercept[0])
             level += Level.of(state.before, w0, block, rows, orders.settings.loss)
         numbers = np.concatenate([astuple(census), level.numbers()])
-        row = {"partition": unit[0], "shard": unit[1], "totals": numbers.tobytes()}
+        row = {"partition": chunk[0], "shard": chunk[1], "totals": numbers.tobytes()}
         yield pa.RecordBatch.from_pylist([row], schema=UPDATES)

@@ -11,31 +11,31 @@ from pyspark.sql import SparkSession
 
 from spark_fm.core.fm.level import Level
 from spark_fm.core.fm.losses import Loss
-from spark_fm.core.fm.quantized import Rounded
+from spark_fm.core.fm.quantized import QuantizedTable
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.table import TAIL, Parameters
 from spark_fm.core.solver.adagrad.merge import Coupling, apply_intercept_merge
 from spark_fm.core.solver.plan import Plan, Result
 from spark_fm.engine.cluster.broadcast import Shipped, ship
-from spark_fm.engine.cluster.execute import parallelism
+from spark_fm.engine.cluster.execute import task_slots
 from spark_fm.engine.packing.census import Census
 from spark_fm.engine.training.aggregate import Updates, merged
 from spark_fm.engine.training.round_task import (
     PHASES,
-    Fixed,
-    Moving,
+    ChunkTotals,
+    ParameterBroadcast,
     Round,
-    UnitTotals,
+    StaticBroadcast,
     measure_level,
     run_round,
 )
-from spark_fm.engine.training.store import Units
+from spark_fm.engine.training.store import ChunkStore
 
 SHARD_ROWS = 2**16  # the most that uint16 can tell apart
 
 
 class RoundsRunner:
-    """Runs rounds over persisted units (a :class:`spark_fm.core.solver.loop.Runner`).
+    """Runs rounds over persisted chunks (a :class:`spark_fm.core.solver.loop.Runner`).
 
     A context manager: what it has shipped is released at its end.
 
@@ -48,17 +48,17 @@ class RoundsRunner:
     def __init__(
         self,
         spark: SparkSession,
-        units: Units,
+        chunks: ChunkStore,
         settings: Settings,
         scale: Scale,
-        fixed: Fixed,
+        static: StaticBroadcast,
         counted: Census,
     ) -> None:
-        self.rounds_per_epoch = units.places.parts
-        self.merges = units.places.partitions > 1
-        self._spark, self._units = spark, units
+        self.rounds_per_epoch = chunks.places.parts
+        self.merges = chunks.places.partitions > 1
+        self._spark, self._chunks = spark, chunks
         self._settings, self._scale = settings, scale
-        self._fixed = ship(spark, fixed)
+        self._static = ship(spark, static)
         self._counted, self._found = counted, dict[int, Census]()
 
     def __enter__(self) -> "RoundsRunner":
@@ -70,26 +70,26 @@ class RoundsRunner:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._fixed.release()
+        self._static.release()
 
     def warm_up(self, state: Parameters, plan: Plan, rows: int) -> Result[Parameters]:
         """A round over one partition's first rows: all move the common directions only once."""
-        return self._round(state, plan, self._units.places.training(plan.part)[:1], most_rows=rows)
+        return self._round(state, plan, self._chunks.places.training(plan.part)[:1], most_rows=rows)
 
     def run(self, state: Parameters, plan: Plan) -> Result[Parameters]:
         """A round over one part of every partition, which measures the validation rows where an epoch begins."""
-        places = self._units.places
+        places = self._chunks.places
         validating = places.validating() if plan.begins else []
         return self._round(state, plan, places.training(plan.part) + validating, most_rows=None)
 
     def level(self, state: Parameters, with_validation: bool) -> Level:
         """The level of the predictions on all training rows; on rows held out too where these are no others."""
         plan = Plan(0, 0, False, 0.0, 1.0, 1.0)
-        moving, orders = self._orders(state, plan, None)
+        parameters, orders = self._orders(state, plan, None)
         try:
-            batches = self._units.run(measure_level, orders, self._units.places.all())
+            batches = self._chunks.run(measure_level, orders, self._chunks.places.all())
         finally:
-            moving.release()
+            parameters.release()
         found: dict[tuple[int, int], npt.NDArray[np.float64]] = {}
         for batch in batches:
             for row in batch.to_pylist():
@@ -102,34 +102,41 @@ class RoundsRunner:
         self._check(census)
         return total
 
-    def _orders(self, state: Parameters, plan: Plan, most_rows: int | None) -> tuple[Shipped[Moving], Round]:
+    def _orders(
+        self, state: Parameters, plan: Plan, most_rows: int | None
+    ) -> tuple[Shipped[ParameterBroadcast], Round]:
         settings = self._settings
         scale = plan.scale if settings.loss is Loss.SQUARED else 1.0
         coupling = Coupling.of(
-            plan.step_size, self._scale.active, settings.factor_size, scale, plan.epochs, plan.raised
+            plan.step_size,
+            self._scale.mean_squared_norm,
+            settings.factor_size,
+            scale,
+            plan.epochs,
+            plan.damping,
         )
-        moving = ship(self._spark, Moving(Rounded.of(state.table), state.intercept))
-        return moving, Round(
-            self._fixed, moving, plan, settings, self._scale, coupling,
+        parameters = ship(self._spark, ParameterBroadcast(QuantizedTable.of(state.table), state.intercept))
+        return parameters, Round(
+            self._static, parameters, plan, settings, self._scale, coupling,
             state.table.shape[0], SHARD_ROWS, self.rounds_per_epoch, most_rows,
         )  # fmt: skip
 
     def _round(
-        self, state: Parameters, plan: Plan, units: list[tuple[int, int]], most_rows: int | None
+        self, state: Parameters, plan: Plan, chunks: list[tuple[int, int]], most_rows: int | None
     ) -> Result[Parameters]:
         begun = time.perf_counter()
-        moving, orders = self._orders(state, plan, most_rows)
+        parameters, orders = self._orders(state, plan, most_rows)
         shipped = time.perf_counter()
         try:
-            found = Updates.of(self._units.run(run_round, orders, units))
+            found = Updates.of(self._chunks.run(run_round, orders, chunks))
         finally:
-            moving.release()
+            parameters.release()
         collected = time.perf_counter()
 
-        by_unit = {number: UnitTotals.of(numbers) for number, numbers in found.totals.items()}
+        by_chunk = {number: ChunkTotals.of(numbers) for number, numbers in found.totals.items()}
         if most_rows is None:
-            self._count(by_unit, plan)
-        totals = sum(by_unit.values(), UnitTotals.none(state.table.shape[1] - TAIL))
+            self._count(by_chunk, plan)
+        totals = sum(by_chunk.values(), ChunkTotals.none(state.table.shape[1] - TAIL))
         table, intercept = state.table, state.intercept
         if plan.train:
             table = merged(
@@ -139,7 +146,7 @@ class RoundsRunner:
             intercept = apply_intercept_merge(intercept, totals.intercept, orders.coupling)
         after = replace(state, table=table, intercept=intercept)
         finite = after.is_finite()
-        in_tasks = self._seconds_in_tasks(totals, len(by_unit))
+        in_tasks = self._seconds_in_tasks(totals, len(by_chunk))
         seconds = {
             "parameters out": shipped - begun,
             **in_tasks,
@@ -148,13 +155,13 @@ class RoundsRunner:
         }
         return Result(after, totals.start, totals.train, totals.validation, finite, seconds)
 
-    def _count(self, by_unit: dict[int, UnitTotals], plan: Plan) -> None:
-        """Compare what the units have with what they had before, and once all are known with what was counted."""
-        places = self._units.places
+    def _count(self, by_chunk: dict[int, ChunkTotals], plan: Plan) -> None:
+        """Compare what the chunks have with what they had before, and once all are known with what was counted."""
+        places = self._chunks.places
         here: dict[int, Census] = {plan.part: Census()}
         if plan.begins:
             here[places.parts] = Census()
-        for number, totals in by_unit.items():
+        for number, totals in by_chunk.items():
             part = plan.part if number < places.partitions else places.parts
             here[part] += totals.census
         for part, census in here.items():
@@ -163,11 +170,11 @@ class RoundsRunner:
             self._check(sum(self._found.values(), Census()))
 
     def _check(self, found: Census) -> None:
-        # Dense features have entries that the input has not, and units have positions instead of features.
+        # Dense features have entries that the input has not, and chunks have positions instead of features.
         as_counted = replace(found, nonzeros=self._counted.nonzeros, features=self._counted.features)
         as_counted.check(self._counted, "")
 
-    def _seconds_in_tasks(self, totals: UnitTotals, tasks: int) -> dict[str, float]:
+    def _seconds_in_tasks(self, totals: ChunkTotals, tasks: int) -> dict[str, float]:
         """Seconds by phase of the tasks, as if they kept all cores equally busy."""
-        at_once = min(tasks, parallelism(self._spark, tasks))
+        at_once = min(tasks, task_slots(self._spark, tasks))
         return dict(zip(PHASES, (totals.seconds / max(1, at_once)).tolist(), strict=True))

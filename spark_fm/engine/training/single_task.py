@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling
 from spark_fm.core.fm.settings import Prior
 from spark_fm.core.fm.table import TAIL, Parameters, padded
-from spark_fm.core.fm.weights import Start
+from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.in_memory import fit_in_memory
 from spark_fm.core.solver.plan import Epoch, Outcome
 from spark_fm.core.sparse.block import NO_FEATURES, Block, concatenate
@@ -41,7 +41,7 @@ TRAINED = pa.schema(
 @task
 def train_all(
     batches: Iterator[pa.RecordBatch],
-    start: Shipped[Start],
+    init: Shipped[ParameterInit],
     counted: Census,
     validation_fraction: float,
 ) -> Iterator[pa.RecordBatch]:
@@ -65,9 +65,9 @@ def train_all(
         raise InputChangedError("found two blocks of the same place")
     # The order must not depend on which block came first.
     whole, features = _joined([(source, b) for source, _, b in sorted(found, key=lambda f: f[:2])])
-    outcome = fit_in_memory(whole, start.get(), features, validation_fraction)
+    outcome = fit_in_memory(whole, init.get(), features, validation_fraction)
     training_rows = whole.rows - int(whole.validation.sum())
-    scaling = FeatureScaling.of(features, training_rows, start.get().settings.centres)
+    scaling = FeatureScaling.of(features, training_rows, init.get().settings.centres)
     trained = outcome.state
     summary = {
         "history": [asdict(epoch) for epoch in outcome.history],
@@ -109,7 +109,7 @@ def _joined(blocks: list[tuple[int, Block]]) -> tuple[Block, FeatureCounts]:
 
 def train_in_one_task(
     packed: DataFrame,
-    start: Shipped[Start],
+    init: Shipped[ParameterInit],
     factor_size: int,
     counted: Census,
     validation_fraction: float,
@@ -127,7 +127,7 @@ def train_in_one_task(
         .mapInArrow(
             partial(
                 train_all,
-                start=start,
+                init=init,
                 counted=counted,
                 validation_fraction=validation_fraction,
             ),

@@ -1,4 +1,4 @@
-"""Where the units of a run lie between its rounds, and how a round runs over them.
+"""Where the chunks of a run lie between its rounds, and how a round runs over them.
 
 Classic Spark keeps them in an RDD: a block is there an array of bytes, which two copies bring to the Python worker.
 From a persisted DataFrame it takes about nine, through rows and Arrow: a fifth of an epoch over two million rows. But
@@ -23,26 +23,26 @@ from spark_fm.engine.cluster.execute import (
     stoppable,
     unpersist,
 )
-from spark_fm.engine.packing.dealing import PIECES, UNITS_DDL, Places, join
+from spark_fm.engine.packing.dealing import CHUNKS_DDL, PIECES, Places, join
 from spark_fm.engine.training.aggregate import reduce_on_executors
 from spark_fm.engine.training.round_task import UPDATES_DDL, Round, run_round
 
 if TYPE_CHECKING:
     from pyspark import RDD
 
-UnitTask = Callable[..., Iterator[pa.RecordBatch]]
+ChunkTask = Callable[..., Iterator[pa.RecordBatch]]
 
 
-class Units(Protocol):
-    """The units of a run, persisted."""
+class ChunkStore(Protocol):
+    """The chunks of a run, persisted."""
 
     @property
     def places(self) -> Places:
-        """Which units there are."""
+        """Which chunks there are."""
         ...
 
-    def run(self, function: UnitTask, orders: Round, chosen: list[tuple[int, int]]) -> list[pa.RecordBatch]:
-        """What a function of :mod:`spark_fm.engine.training.round_task` says of the ``chosen`` units.
+    def run(self, function: ChunkTask, orders: Round, chosen: list[tuple[int, int]]) -> list[pa.RecordBatch]:
+        """What a function of :mod:`spark_fm.engine.training.round_task` says of the ``chosen`` chunks.
 
         Where the executors sum a round's updates, it is their sums.
         """
@@ -54,30 +54,30 @@ class Units(Protocol):
 
 
 @dataclass(frozen=True)
-class RddUnits:
-    """Units as partitions of an RDD, of record batches, in the order of the units' numbers."""
+class RddStore:
+    """ChunkStore as partitions of an RDD, of record batches, in the order of the chunks' numbers."""
 
     rdd: "RDD[pa.RecordBatch]"
     places: Places
 
     @classmethod
-    def of(cls, dealt: DataFrame, places: Places, own_dictionaries: bool) -> "RddUnits":
-        """From dealt rows, each unit in a Spark partition of its own."""
+    def of(cls, dealt: DataFrame, places: Places, own_dictionaries: bool) -> "RddStore":
+        """From dealt rows, each chunk in a Spark partition of its own."""
         with plain_errors():
             rows = dealt.rdd
         joined = rows.mapPartitions(partial(_joined, own_dictionaries=own_dictionaries))
         return cls(joined.persist(StorageLevel.MEMORY_AND_DISK_DESER), places)
 
-    def run(self, function: UnitTask, orders: Round, chosen: list[tuple[int, int]]) -> list[pa.RecordBatch]:
-        """See :class:`Units`."""
-        numbers = {unit: number for number, unit in enumerate(self.places.all())}
+    def run(self, function: ChunkTask, orders: Round, chosen: list[tuple[int, int]]) -> list[pa.RecordBatch]:
+        """See :class:`ChunkStore`."""
+        numbers = {chunk: number for number, chunk in enumerate(self.places.all())}
         with plain_errors(), stoppable(self.rdd.context):
             return self.rdd.context.runJob(
-                self.rdd, partial(function, orders=orders), [numbers[unit] for unit in chosen]
+                self.rdd, partial(function, orders=orders), [numbers[chunk] for chunk in chosen]
             )
 
     def release(self) -> None:
-        """See :class:`Units`."""
+        """See :class:`ChunkStore`."""
         self.rdd.unpersist()
 
 
@@ -87,21 +87,21 @@ def _joined(rows: Iterable[Row], own_dictionaries: bool) -> Iterator[pa.RecordBa
 
 
 @dataclass(frozen=True)
-class FrameUnits:
-    """Units as the rows of a DataFrame; ``on_executors``: the updates are summed there."""
+class FrameStore:
+    """ChunkStore as the rows of a DataFrame; ``on_executors``: the updates are summed there."""
 
     frame: DataFrame
     places: Places
     on_executors: bool
 
     @classmethod
-    def of(cls, dealt: DataFrame, places: Places, own_dictionaries: bool, on_executors: bool) -> "FrameUnits":
+    def of(cls, dealt: DataFrame, places: Places, own_dictionaries: bool, on_executors: bool) -> "FrameStore":
         """From dealt rows, in a fixed order."""
-        joined = dealt.mapInArrow(partial(join, own_dictionaries=own_dictionaries), UNITS_DDL)
+        joined = dealt.mapInArrow(partial(join, own_dictionaries=own_dictionaries), CHUNKS_DDL)
         return cls(persist(joined), places, on_executors)
 
-    def run(self, function: UnitTask, orders: Round, chosen: list[tuple[int, int]]) -> list[pa.RecordBatch]:
-        """See :class:`Units`."""
+    def run(self, function: ChunkTask, orders: Round, chosen: list[tuple[int, int]]) -> list[pa.RecordBatch]:
+        """See :class:`ChunkStore`."""
         rows = self.frame
         if len(chosen) < len(self.places.all()):
             parts = sorted({part for _, part in chosen})
@@ -115,5 +115,5 @@ class FrameUnits:
             return collect_batches(updates)
 
     def release(self) -> None:
-        """See :class:`Units`."""
+        """See :class:`ChunkStore`."""
         unpersist(self.frame)

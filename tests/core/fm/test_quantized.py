@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_fm.core.fm.quantized import Rounded
+from spark_fm.core.fm.quantized import QuantizedTable
 from spark_fm.core.fm.table import TAIL
 
 K = 16
@@ -24,7 +24,7 @@ def table(seed, rows=7):
 @given(st.integers(0, 2**32))
 def test_factors_are_rounded_by_less_than_a_part_in_65000_of_the_largest(seed):
     exact = table(seed)
-    found = restored(Rounded.of(exact), exact[:, -1])
+    found = restored(QuantizedTable.of(exact), exact[:, -1])
     factors = exact[:, :K].astype(np.float64)
     allowed = np.abs(factors).max(axis=1, keepdims=True) / 65_000
     # Below the range of float32 there are no smaller steps.
@@ -35,29 +35,29 @@ def test_factors_are_rounded_by_less_than_a_part_in_65000_of_the_largest(seed):
 @given(st.integers(0, 2**32))
 def test_weights_accumulators_and_penalties_are_as_they_were(seed):
     exact = table(seed)
-    found = restored(Rounded.of(exact), exact[:, -1])
+    found = restored(QuantizedTable.of(exact), exact[:, -1])
     np.testing.assert_array_equal(found[:, -4:], exact[:, -4:])
 
 
 def test_rests_and_information_begin_anew():
     exact = table(3)
     assert (exact[:, K:-4] != 0.0).all()
-    assert (restored(Rounded.of(exact), exact[:, -1])[:, K:-4] == 0.0).all()
+    assert (restored(QuantizedTable.of(exact), exact[:, -1])[:, K:-4] == 0.0).all()
 
 
 def test_factors_of_zero_stay_zero():
-    found = restored(Rounded.of(np.zeros((3, K + TAIL), np.float32)), np.zeros(3, np.float32))
+    found = restored(QuantizedTable.of(np.zeros((3, K + TAIL), np.float32)), np.zeros(3, np.float32))
     np.testing.assert_array_equal(found, 0.0)
 
 
 def test_some_rows_are_those_of_the_whole():
     exact = table(1)
-    rounded, own = Rounded.of(exact), exact[:, -1]
+    rounded, own = QuantizedTable.of(exact), exact[:, -1]
     rows = np.array([0, 2, 3, 6], np.int32)
     np.testing.assert_array_equal(restored(rounded, own, rows), restored(rounded, own)[rows])
 
 
 def test_rounding_changes_nothing_the_second_time():
     exact = table(2)
-    once = restored(Rounded.of(exact), exact[:, -1])
-    np.testing.assert_allclose(restored(Rounded.of(once), exact[:, -1]), once, rtol=1e-6)
+    once = restored(QuantizedTable.of(exact), exact[:, -1])
+    np.testing.assert_allclose(restored(QuantizedTable.of(once), exact[:, -1]), once, rtol=1e-6)

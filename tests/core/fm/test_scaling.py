@@ -112,7 +112,7 @@ def test_ones_stay_as_they_are():
     assert scaling.is_identity
     applied = scaling.apply(block)
     assert applied.values is NO_FLOATS or applied.values.size == 0
-    assert scaling.energy == 2.0
+    assert scaling.squared_norm == 2.0
 
 
 def test_values_that_become_ones_stay_out_of_memory():
@@ -150,7 +150,7 @@ def test_values_of_any_size_stay_finite_and_have_the_energy(x, centred):
         np.isnan(found), (x == 0.0) & ~np.isin(np.arange(x.shape[1]), scaling.dense)
     )
     assert np.abs(found[~np.isnan(found)]).max(initial=0.0) <= np.sqrt(x.shape[0]) * 1.0001
-    assert scaling.energy == pytest.approx(np.nansum(found**2) / x.shape[0], rel=1e-4, abs=1e-30)
+    assert scaling.squared_norm == pytest.approx(np.nansum(found**2) / x.shape[0], rel=1e-4, abs=1e-30)
 
 
 def test_large_mean_beside_a_small_spread_stays_precise():
@@ -164,7 +164,12 @@ def test_large_mean_beside_a_small_spread_stays_precise():
 def test_feature_without_a_row_is_as_it_is():
     counted = FeatureCounts(np.array([5]), np.zeros(1), np.zeros(1), np.zeros(1))
     scaling = FeatureScaling.of(counted, 3, True)
-    assert (scaling.mean[0], scaling.inverse[0], scaling.dense.size, scaling.energy) == (0.0, 1.0, 0, 0.0)
+    assert (scaling.mean[0], scaling.inverse[0], scaling.dense.size, scaling.squared_norm) == (
+        0.0,
+        1.0,
+        0,
+        0.0,
+    )
 
 
 def test_usual_row_is_shorter_than_the_mean_where_few_are_very_long():
@@ -178,7 +183,7 @@ def test_usual_row_is_shorter_than_the_mean_where_few_are_very_long():
 
 def test_energy_is_that_of_a_usual_row():
     block = block_of([([0], [1.0]), ([0, 1], [1.0, 1.0])], features=[0, 1])
-    assert FeatureScaling.of(counted(block), 2, True, evenness=0.5).energy == 0.75
+    assert FeatureScaling.of(counted(block), 2, True, evenness=0.5).squared_norm == 0.75
 
 
 def test_applying_leaves_the_block_as_it_is():

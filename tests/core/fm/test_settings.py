@@ -72,7 +72,7 @@ def test_largest_penalty_takes_a_factor_to_zero_in_one_step():
 def test_scale_knows_how_long_rows_are_and_whether_they_have_weights(settings):
     assert Scale.of(settings, 1.0, 0.5, 0.25, 7.0, weighted=True).weighted
     assert not Scale.of(settings, 1.0, 0.5, 0.25).weighted
-    assert Scale.of(settings, 1.0, 0.5, 0.25, 7.0).active == 7.0
+    assert Scale.of(settings, 1.0, 0.5, 0.25, 7.0).mean_squared_norm == 7.0
 
 
 @pytest.mark.parametrize(

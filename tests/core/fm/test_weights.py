@@ -7,7 +7,7 @@ from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.scaling import FeatureScaling
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.table import padded
-from spark_fm.core.fm.weights import Start, Weights, constant_of, from_centred, to_centred
+from spark_fm.core.fm.weights import ParameterInit, Weights, constant_of, from_centred, to_centred
 from spark_fm.core.sparse.block import NO_FLOATS
 from tests.core.solver.adagrad.test_step import score
 from tests.oracle import Oracle, block_of, rows_of
@@ -101,7 +101,7 @@ def test_table_has_the_kernels_layout(factor_size):
 
 
 def test_fresh_start_follows_the_order_of_the_features():
-    start = Start(SETTINGS, SCALE)
+    start = ParameterInit(SETTINGS, SCALE)
     ascending = start.at(np.array([1, 4, 8]))
     shuffled = start.at(np.array([8, 1, 4]))
     np.testing.assert_array_equal(shuffled.table, ascending.table[[2, 0, 1]])
@@ -109,7 +109,7 @@ def test_fresh_start_follows_the_order_of_the_features():
 
 
 def test_own_penalties_are_spread_over_the_occurrences():
-    start = Start(SETTINGS, replace(SCALE, active=6.0))
+    start = ParameterInit(SETTINGS, replace(SCALE, mean_squared_norm=6.0))
     features = np.array([4, 8, 9])
     assert start.at(features, counts=np.array([1.0, 2.0, 12.0])).table[:, -1].tolist() == [6.0, 3.0, 0.5]
     assert start.at(features).table[:, -1].tolist() == [0.0] * 3
@@ -135,7 +135,7 @@ LOCAL = [(np.searchsorted(FEATURES, ids).tolist(), x) for ids, x in DATA]
 
 @pytest.mark.parametrize("scaling", SCALINGS)
 def test_model_in_the_units_of_the_data_says_what_the_trained_one_says(scaling):
-    start = Start(SETTINGS, SCALE)
+    start = ParameterInit(SETTINGS, SCALE)
     state = stepped(start.at(FEATURES, scaling), 1)
     model = start.finish(state, scaling)
     expected = trained_z(state, scaling, LOCAL)
@@ -147,7 +147,7 @@ def test_model_in_the_units_of_the_data_says_what_the_trained_one_says(scaling):
 @pytest.mark.parametrize("scaling", SCALINGS)
 def test_scores_in_the_units_of_training_are_the_scaled_scores(scaling):
     model = weights([2, 5, 9])
-    state = Start(SETTINGS, SCALE, model).at(FEATURES, scaling)
+    state = ParameterInit(SETTINGS, SCALE, model).at(FEATURES, scaling)
     error = np.abs(trained_z(state, scaling, LOCAL) - z_of(model, DATA))
     assert (error <= 1e-6 * np.array(sizes(model, DATA, state, scaling, LOCAL))).all()
 
@@ -155,7 +155,7 @@ def test_scores_in_the_units_of_training_are_the_scaled_scores(scaling):
 @pytest.mark.parametrize("scaling", SCALINGS)
 def test_start_and_finish_keep_a_model_as_it_was(scaling):
     model = weights([2, 5, 9])
-    start = Start(SETTINGS, SCALE, model)
+    start = ParameterInit(SETTINGS, SCALE, model)
     state = touched(start.at(FEATURES, scaling))
     back = start.finish(state, scaling)
     np.testing.assert_array_equal(back.features, model.features)
@@ -170,8 +170,8 @@ def test_start_and_finish_keep_a_model_as_it_was(scaling):
 def test_earlier_model_keeps_its_place_when_features_come_in_another_order():
     model, scaling = weights([2, 5, 9]), SCALINGS[3]
     turned = scaling_of(scaling.mean[[2, 0, 1]], scaling.inverse[[2, 0, 1]])
-    straight = Start(SETTINGS, SCALE, model).at(FEATURES, scaling)
-    other = Start(SETTINGS, SCALE, model).at(FEATURES[[2, 0, 1]], turned)
+    straight = ParameterInit(SETTINGS, SCALE, model).at(FEATURES, scaling)
+    other = ParameterInit(SETTINGS, SCALE, model).at(FEATURES[[2, 0, 1]], turned)
     np.testing.assert_allclose(other.table, straight.table[[2, 0, 1]], rtol=1e-6)
     assert other.intercept[0] == pytest.approx(straight.intercept[0])
 
@@ -191,7 +191,7 @@ def test_units_of_training_and_of_the_data_are_each_others_inverse():
 
 def test_finish_sorts_the_features():
     scaling = scaling_of([0.0] * 3, [2.0, 1.0, 0.5])
-    start = Start(SETTINGS, SCALE)
+    start = ParameterInit(SETTINGS, SCALE)
     state = touched(start.at(np.array([8, 1, 4]), scaling))
     found = start.finish(state, scaling)
     assert found.features.tolist() == [1, 4, 8]
@@ -200,7 +200,7 @@ def test_finish_sorts_the_features():
 
 
 def test_finish_leaves_out_what_no_step_touched():
-    start = Start(SETTINGS, SCALE)
+    start = ParameterInit(SETTINGS, SCALE)
     state = start.at(np.array([1, 4, 8]))
     state.table[1, -3] = 1.5
     assert start.finish(state, NONE).features.tolist() == [4]
@@ -208,7 +208,7 @@ def test_finish_leaves_out_what_no_step_touched():
 
 def test_finish_keeps_an_earlier_models_features_that_did_not_occur():
     model = weights([2, 5, 9])
-    start = Start(SETTINGS, SCALE, model)
+    start = ParameterInit(SETTINGS, SCALE, model)
     found = start.finish(touched(start.at(np.array([5, 7]))), FeatureScaling.identity(2))
     assert found.features.tolist() == [2, 5, 7, 9]
     np.testing.assert_array_equal(found.linear[[0, 3]], model.linear[[0, 2]])
@@ -217,7 +217,7 @@ def test_finish_keeps_an_earlier_models_features_that_did_not_occur():
 
 def test_features_that_did_not_occur_say_what_they_said_where_dense_ones_are_at_their_means():
     model = weights([2, 5, 9])
-    start, scaling = Start(SETTINGS, SCALE, model), scaling_of([3.0, 0.0], [0.5, 1.0])
+    start, scaling = ParameterInit(SETTINGS, SCALE, model), scaling_of([3.0, 0.0], [0.5, 1.0])
     # Feature 7 is new and sparse, 2 is dense and known; 5 and 9 do not occur.
     state = stepped(start.at(np.array([2, 7]), scaling), 2)
     found = start.finish(state, scaling)
@@ -239,7 +239,7 @@ def test_features_that_did_not_occur_say_what_they_said_where_dense_ones_are_at_
 
 def test_model_that_no_step_has_touched_stays_the_same():
     model, scaling = weights([2, 5, 9]), SCALINGS[3]
-    start = Start(SETTINGS, SCALE, model)
+    start = ParameterInit(SETTINGS, SCALE, model)
     state = start.at(FEATURES, scaling)
     state.intercept[0] += 2.0
     found = start.finish(state, scaling)
@@ -250,7 +250,7 @@ def test_model_that_no_step_has_touched_stays_the_same():
 
 def test_dense_feature_that_no_step_has_touched_says_what_it_said():
     model, scaling = weights([2, 5]), scaling_of([3.0, 0.0, 0.0], [0.5, 1.0, 1.0])
-    start = Start(SETTINGS, SCALE, model)
+    start = ParameterInit(SETTINGS, SCALE, model)
     state = start.at(FEATURES, scaling)
     # A model that fits already leaves gradients that only a weight of 0 can feel.
     state.table[2, :K], state.table[2, -4] = 0.0, 1e-6
@@ -260,14 +260,14 @@ def test_dense_feature_that_no_step_has_touched_says_what_it_said():
 
 
 def test_start_gives_fresh_parameters_to_features_that_the_model_does_not_know():
-    fresh = Start(SETTINGS, SCALE).at(np.array([5, 7]))
-    warm = Start(SETTINGS, SCALE, weights([5])).at(np.array([5, 7]))
+    fresh = ParameterInit(SETTINGS, SCALE).at(np.array([5, 7]))
+    warm = ParameterInit(SETTINGS, SCALE, weights([5])).at(np.array([5, 7]))
     np.testing.assert_array_equal(warm.table[1], fresh.table[1])
     assert (warm.table[0] != fresh.table[0]).any()
 
 
 def test_linear_term_that_is_not_fitted_is_zero():
-    start = Start(replace(SETTINGS, fit_linear=False), SCALE)
+    start = ParameterInit(replace(SETTINGS, fit_linear=False), SCALE)
     state = touched(start.at(np.array([1])))
     state.table[0, -4] = 0.5
     assert start.finish(state, FeatureScaling.identity(1)).linear.tolist() == [0.0]
@@ -275,7 +275,7 @@ def test_linear_term_that_is_not_fitted_is_zero():
 
 def test_intercept_that_is_not_fitted_starts_at_zero_despite_the_model():
     settings = replace(SETTINGS, fit_intercept=False)
-    start = Start(settings, Scale(label_deviation=2.0), weights([1]))
+    start = ParameterInit(settings, Scale(label_deviation=2.0), weights([1]))
     assert start.at(np.array([1])).intercept[0] == 0.0
 
 

@@ -7,7 +7,7 @@ from spark_fm.core.fm.level import Level
 from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.scaling import FeatureScaling, scaled
 from spark_fm.core.fm.settings import Prior, Scale, Settings
-from spark_fm.core.fm.weights import Start
+from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.early_stopping import (
     LITTLE_GAIN,
     STRONGER,
@@ -32,7 +32,7 @@ NOTHING = HeldOut()
 
 def start_of(block, settings=SETTINGS, model=None):
     training = block.label[~block.validation] if block.validation.size else block.label
-    return Start(settings, Scale.of(settings, 1.0, training.mean(), training.var()), model)
+    return ParameterInit(settings, Scale.of(settings, 1.0, training.mean(), training.var()), model)
 
 
 def fit(block, settings=SETTINGS, fraction=0.1, model=None):
@@ -143,7 +143,7 @@ def test_validation_rows_are_not_trained_on():
 def prepared(block, settings=SETTINGS, held=NOTHING):
     """What training sees: the block in its units, and the state to begin with."""
     start, counted, scaling = start_of(block, settings), counts_of(block), scaling_of(block, settings)
-    start = replace(start, scale=replace(start.scale, active=scaling.energy))
+    start = replace(start, scale=replace(start.scale, mean_squared_norm=scaling.squared_norm))
     ordered = scaled(in_random_order(block, settings.seed), start.scale, scaling)
     return MemoryTrainer(ordered, start.at(block.features, scaling, counted.counts), start, held)
 

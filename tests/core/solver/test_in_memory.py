@@ -7,7 +7,7 @@ from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.measure import FEWEST_ROWS_FOR_GROUPS, START_SAMPLE, Totals, measure, measure_typical
 from spark_fm.core.fm.scaling import FeatureScaling, scaled
 from spark_fm.core.fm.settings import Scale, Settings
-from spark_fm.core.fm.weights import Start
+from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.adagrad.visit import ROWS_A_WINDOW, shuffled, train_pass
 from spark_fm.core.solver.in_memory import FoldsRunner, MemoryRunner
 from spark_fm.core.solver.plan import Plan
@@ -15,7 +15,7 @@ from spark_fm.core.sparse.block import NO_FLOATS
 from tests.core.planted import planted_block
 from tests.oracle import Oracle, block_of, rows_of, value
 
-PLAN = Plan(number=0, part=0, train=True, step_size=0.1, raised=1.0, scale=1.0)
+PLAN = Plan(number=0, part=0, train=True, step_size=0.1, damping=1.0, scale=1.0)
 SETTINGS = Settings(Loss.SQUARED, factor_size=3)
 
 
@@ -131,7 +131,7 @@ def test_shuffled_rows_are_all_rows_and_near_each_other(size):
 
 def one_pass(settings, plan=PLAN, seed=0, block=None, training=None):
     block = planted_block(100) if block is None else block
-    state = Start(settings, Scale()).at(block.features)
+    state = ParameterInit(settings, Scale()).at(block.features)
     random = np.random.default_rng(seed)
     training = everything(block) if training is None else training
     visited = train_pass(state.table, state.intercept, block, training, plan, settings, random)
@@ -200,7 +200,7 @@ def runner(validation=20, **changes):
 
 def test_round_leaves_its_initial_state_as_it_is():
     run = runner()
-    state = Start(SETTINGS, Scale()).at(run.block.features)
+    state = ParameterInit(SETTINGS, Scale()).at(run.block.features)
     table, intercept = state.table.copy(), state.intercept.copy()
     result = run.run(state, PLAN)
     np.testing.assert_array_equal(state.table, table)
@@ -210,7 +210,7 @@ def test_round_leaves_its_initial_state_as_it_is():
 
 def test_round_measures_the_initial_parameters():
     run = runner()
-    state = Start(SETTINGS, Scale()).at(run.block.features)
+    state = ParameterInit(SETTINGS, Scale()).at(run.block.features)
     result = run.run(state, PLAN)
     expected = measure(state.table, 0.0, run.block, run.validation, Loss.SQUARED)
     assert result.validation == expected
@@ -221,7 +221,7 @@ def test_round_measures_the_initial_parameters():
 
 def test_round_that_only_measures_changes_nothing():
     run = runner()
-    state = Start(SETTINGS, Scale()).at(run.block.features)
+    state = ParameterInit(SETTINGS, Scale()).at(run.block.features)
     result = run.run(state, replace(PLAN, train=False))
     assert result.state is state
     assert result.train == Totals()
@@ -230,14 +230,14 @@ def test_round_that_only_measures_changes_nothing():
 
 def test_round_that_leaves_the_numbers_says_so():
     run = runner()
-    state = Start(SETTINGS, Scale()).at(run.block.features)
+    state = ParameterInit(SETTINGS, Scale()).at(run.block.features)
     state.table[0, 0] = np.inf
     assert not run.run(state, PLAN).finite
 
 
 def test_rounds_bound_what_an_unusual_row_does():
     run = runner()
-    state = Start(SETTINGS, Scale()).at(run.block.features)
+    state = ParameterInit(SETTINGS, Scale()).at(run.block.features)
 
     def moved(usual):
         return np.abs(replace(run, usual=usual).run(state, PLAN).state.linear).max()
@@ -247,7 +247,7 @@ def test_rounds_bound_what_an_unusual_row_does():
 
 def test_rounds_differ_by_their_number():
     run = runner()
-    state = Start(SETTINGS, Scale()).at(run.block.features)
+    state = ParameterInit(SETTINGS, Scale()).at(run.block.features)
     first, again = run.run(state, PLAN), run.run(state, PLAN)
     other = run.run(state, replace(PLAN, number=1))
     np.testing.assert_array_equal(first.state.table, again.state.table)
@@ -256,7 +256,7 @@ def test_rounds_differ_by_their_number():
 
 def test_folds_add_up():
     folds = [runner(20), runner(50)]
-    states = [Start(SETTINGS, Scale()).at(f.block.features) for f in folds]
+    states = [ParameterInit(SETTINGS, Scale()).at(f.block.features) for f in folds]
     together = FoldsRunner(folds).run(states, PLAN)
     apart = [fold.run(state, PLAN) for fold, state in zip(folds, states, strict=True)]
     assert together.validation == apart[0].validation + apart[1].validation
@@ -269,7 +269,7 @@ def test_folds_add_up():
 
 def test_one_fold_that_is_not_finite_is_enough():
     folds = [runner(), runner()]
-    states = [Start(SETTINGS, Scale()).at(f.block.features) for f in folds]
+    states = [ParameterInit(SETTINGS, Scale()).at(f.block.features) for f in folds]
     states[1].table[0, 0] = np.nan
     assert not FoldsRunner(folds).run(states, PLAN).finite
 

@@ -219,14 +219,14 @@ def test_round_whose_result_is_not_finite_is_taken_back(rounds_per_epoch, caplog
 def test_after_a_rollback_the_merge_gets_more_careful_and_only_then_the_step_smaller():
     runner = FakeRunner(falling(), merges=True, breaks=lambda state, plan: len(runner.plans) <= 6)
     train(runner, 0, replace(SETTINGS, max_epochs=1))
-    assert [plan.raised for plan in runner.plans[:7]] == [1.0, 2.0, 4.0, 8.0, 16.0, 16.0, 16.0]
+    assert [plan.damping for plan in runner.plans[:7]] == [1.0, 2.0, 4.0, 8.0, 16.0, 16.0, 16.0]
     assert [plan.step_size for plan in runner.plans[:7]] == pytest.approx([0.4] * 5 + [0.2, 0.1])
 
 
 def test_without_a_merge_a_rollback_halves_the_step():
     runner = FakeRunner(falling(), merges=False, overshoots=once(1))
     train(runner, 0, replace(SETTINGS, max_epochs=4))
-    assert [plan.raised for plan in runner.plans] == [1.0] * len(runner.plans)
+    assert [plan.damping for plan in runner.plans] == [1.0] * len(runner.plans)
     assert [plan.step_size for plan in runner.plans] == pytest.approx([0.4] * 3 + [0.2] * 4)
 
 

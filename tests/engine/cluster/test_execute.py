@@ -9,11 +9,11 @@ from pyspark.errors import PySparkException
 from spark_fm.engine.cluster.execute import (
     BATCH_SIZE,
     collect,
-    parallelism,
     persist,
     plain_errors,
     small_batches,
     stoppable,
+    task_slots,
     unpersist,
 )
 from spark_fm.engine.packing.census import InputChangedError
@@ -113,13 +113,13 @@ def test_other_refusals_to_persist_are_raised():
 
 
 def test_parallelism_is_that_of_the_session(spark):
-    assert parallelism(spark, otherwise=99) == spark.sparkContext.defaultParallelism == 2
+    assert task_slots(spark, otherwise=99) == spark.sparkContext.defaultParallelism == 2
 
 
 def test_parallelism_where_the_session_can_not_tell(monkeypatch):
     monkeypatch.setattr("spark_fm.engine.cluster.broadcast.is_connect", lambda spark: True)
-    assert parallelism(None, otherwise=5) == 5
-    assert parallelism(None, otherwise=0) == 1
+    assert task_slots(None, otherwise=5) == 5
+    assert task_slots(None, otherwise=0) == 1
 
 
 def rows_a_batch(spark):

@@ -14,11 +14,11 @@ from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.packing import dealing as partition
 from spark_fm.engine.packing.census import Census, InputChangedError
 from spark_fm.engine.packing.dealing import (
+    CHUNKS,
     DEALT,
-    UNITS,
     Deal,
     Places,
-    Union,
+    Vocabulary,
     deal,
     join,
     partition_keys,
@@ -87,8 +87,8 @@ def orders_of(sources, places, held_out=0, seed=0, features=None, scaling=None):
     features = np.arange(50) if features is None else features
     keys = list(range(100, 100 + len(places.all())))
     scaling = scaling or FeatureScaling.identity(features.size)
-    union = Union(f"test run {features.tobytes()}", features, scaling, sources)
-    return Deal.of(keys, places, held_out, seed, sources, Shipped(None, union))
+    vocabulary = Vocabulary(f"test run {features.tobytes()}", features, scaling, sources)
+    return Deal.of(keys, places, held_out, seed, sources, Shipped(None, vocabulary))
 
 
 def dealt_sources(sources, orders):
@@ -104,22 +104,22 @@ def dealt(blocks, partitions, parts, held_out=0, seed=0, validation=1):
     return dealt_sources([blocks], orders_of(counted(blocks), places, held_out, seed))
 
 
-def units_of(rows, own_dictionaries=True):
+def chunks_of(rows, own_dictionaries=True):
     """Dealt rows, sorted as Spark sorts them, joined: {(partition, part): [Block, ...]}."""
     rows = sorted(rows, key=lambda r: (r["partition"], r["part"], r["source"], r["number"]))
     batches = [pa.RecordBatch.from_pylist([row], DEALT) for row in rows]
-    units = {}
+    chunks = {}
     for batch in join(iter(batches), own_dictionaries):
-        assert batch.schema == UNITS
+        assert batch.schema == CHUNKS
         for row in batch.to_pylist():
-            unit = units.setdefault((row["partition"], row["part"]), [])
-            assert row["number"] == len(unit)
-            unit.append(Block.from_buffer(row["data"]))
-    return units
+            chunk = chunks.setdefault((row["partition"], row["part"]), [])
+            assert row["number"] == len(chunk)
+            chunk.append(Block.from_buffer(row["data"]))
+    return chunks
 
 
 def global_rows(blocks):
-    """The rows of a unit's blocks with the positions in the union that their indices stand for."""
+    """The rows of a chunk's blocks with the positions in the vocabulary that their indices stand for."""
     features, found = blocks[0].features, []
     assert (np.diff(features) > 0).all()
     assert all(block.features.size == 0 for block in blocks[1:])
@@ -132,22 +132,22 @@ def global_rows(blocks):
 
 
 @given(many_blocks(), st.integers(1, 5), st.integers(1, 3), st.integers(0, 99), st.booleans())
-def test_every_row_is_in_one_unit_exactly_once(blocks, partitions, parts, seed, own):
-    units = units_of(dealt(blocks, partitions, parts, seed=seed), own)
-    # The unit that a row lies in says whether it is for validation.
-    found = [(*row[:-1], part == parts) for (_, part), unit in units.items() for row in global_rows(unit)]
+def test_every_row_is_in_one_chunk_exactly_once(blocks, partitions, parts, seed, own):
+    chunks = chunks_of(dealt(blocks, partitions, parts, seed=seed), own)
+    # The chunk that a row lies in says whether it is for validation.
+    found = [(*row[:-1], part == parts) for (_, part), chunk in chunks.items() for row in global_rows(chunk)]
     expected = [row for block in blocks for row in rows_of(block)]
     assert Counter(found) == Counter(expected)
 
 
 @given(many_blocks(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 4))
-def test_validation_rows_lie_in_units_of_their_own(blocks, partitions, parts, validation):
+def test_validation_rows_lie_in_chunks_of_their_own(blocks, partitions, parts, validation):
     held = Counter(row[2] for block in blocks for row in rows_of(block) if row[-1])
-    units = units_of(dealt(blocks, partitions, parts, validation=validation))
+    chunks = chunks_of(dealt(blocks, partitions, parts, validation=validation))
     places = Places(partitions, parts, validation)
-    assert units.keys() <= set(places.all())
+    assert chunks.keys() <= set(places.all())
     found = Counter(
-        row[2] for unit in units.keys() & set(places.validating()) for row in global_rows(units[unit])
+        row[2] for chunk in chunks.keys() & set(places.validating()) for row in global_rows(chunks[chunk])
     )
     assert found == held
 
@@ -160,11 +160,11 @@ def test_places_of_validation_come_after_all_others():
 
 
 @given(many_blocks(), st.integers(1, 4), st.integers(1, 3))
-def test_units_have_nearly_the_same_number_of_rows(blocks, partitions, parts):
+def test_chunks_have_nearly_the_same_number_of_rows(blocks, partitions, parts):
     counts = Counter()
     for row in dealt(blocks, partitions, parts):
         counts[row["partition"], row["part"]] += Block.from_buffer(row["data"]).rows
-    sizes = [counts[unit] for unit in Places(partitions, parts, 0).all()]
+    sizes = [counts[chunk] for chunk in Places(partitions, parts, 0).all()]
     assert max(sizes) - min(sizes) <= 1
 
 
@@ -213,14 +213,14 @@ def test_dealing_is_random_and_repeats_itself():
 
     def labels(seed):
         return {
-            key: [r[2] for r in global_rows(unit)]
-            for key, unit in units_of(dealt(blocks, 3, 2, seed=seed)).items()
+            key: [r[2] for r in global_rows(chunk)]
+            for key, chunk in chunks_of(dealt(blocks, 3, 2, seed=seed)).items()
         }
 
     assert labels(1) == labels(1)
     assert labels(1) != labels(2)
     first = labels(1)[0, 0]
-    assert max(first) - min(first) > 40, "a unit gets rows from everywhere"
+    assert max(first) - min(first) > 40, "a chunk gets rows from everywhere"
 
 
 def test_large_sources_are_dealt_piece_by_piece(monkeypatch):
@@ -230,22 +230,22 @@ def test_large_sources_are_dealt_piece_by_piece(monkeypatch):
     ]
     rows = dealt(blocks, 2, 1)
     assert len({row["number"] for row in rows}) == 3
-    labels = [r[2] for unit in units_of(rows).values() for r in global_rows(unit)]
+    labels = [r[2] for chunk in chunks_of(rows).values() for r in global_rows(chunk)]
     assert sorted(labels) == list(range(140))
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_large_units_are_several_blocks_with_one_dictionary(monkeypatch, own):
+def test_large_chunks_are_several_blocks_with_one_dictionary(monkeypatch, own):
     monkeypatch.setattr(partition, "ROWS_TO_DEAL", 50)
     monkeypatch.setattr(partition, "ROWS_A_BLOCK", 40)
     blocks = [
         with_all_features(block_of([([i, i + 1], [1.0, 1.0])] * 20, [float(i)] * 20)) for i in range(10)
     ]
-    units = units_of(dealt(blocks, 1, 1), own)
-    (unit,) = units.values()
-    assert len(unit) > 2
-    assert Counter(global_rows(unit)) == Counter(row for block in blocks for row in rows_of(block))
-    assert unit[0].features.size == (11 if own else 0)
+    chunks = chunks_of(dealt(blocks, 1, 1), own)
+    (chunk,) = chunks.values()
+    assert len(chunk) > 2
+    assert Counter(global_rows(chunk)) == Counter(row for block in blocks for row in rows_of(block))
+    assert chunk[0].features.size == (11 if own else 0)
 
 
 def test_indices_become_positions_in_the_union_whatever_the_source():
@@ -260,7 +260,7 @@ def test_indices_become_positions_in_the_union_whatever_the_source():
     assert [Block.from_buffer(row["data"]).indices.tolist() for row in rows] == [[1, 0], [0]]
 
 
-def test_values_are_in_the_units_of_training_once_dealt():
+def test_values_are_in_the_chunks_of_training_once_dealt():
     block = block_of([([0, 1], [6.0, 4.0]), ([1], [8.0])], [7.0, 8.0], features=[5, 3], dtype=np.float64)
     scaling = replace(
         FeatureScaling.identity(2),

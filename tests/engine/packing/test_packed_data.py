@@ -132,16 +132,16 @@ def test_scaling_is_that_of_the_training_rows(spark, centres):
     np.testing.assert_allclose(found.inverse, [1.0 / by])
 
 
-def test_units_are_made_once_for_each_division_and_seed(frame, persisted_count):
+def test_chunks_are_made_once_for_each_division_and_seed(frame, persisted_count):
     before = persisted_count()
     with PackedData.of(frame, Columns("x", "y")) as packed:
-        first = packed.units(2, 2, 3, replace(SETTINGS, seed=1))
-        second = packed.units(2, 2, 3, replace(SETTINGS, seed=2))
-        third = packed.units(3, 2, 3, replace(SETTINGS, seed=1))
-        assert packed.units(2, 2, 3, replace(SETTINGS, seed=1, step_size=9.0)) is first
+        first = packed.chunks(2, 2, 3, replace(SETTINGS, seed=1))
+        second = packed.chunks(2, 2, 3, replace(SETTINGS, seed=2))
+        third = packed.chunks(3, 2, 3, replace(SETTINGS, seed=1))
+        assert packed.chunks(2, 2, 3, replace(SETTINGS, seed=1, step_size=9.0)) is first
         assert len({id(first), id(second), id(third)}) == 3
         # One more has the validation rows.
-        assert [units.rdd.count() for units in (first, second, third)] == [5, 5, 7]
+        assert [chunks.rdd.count() for chunks in (first, second, third)] == [5, 5, 7]
         assert persisted_count() == before + 4
     assert persisted_count() == before
 
@@ -149,7 +149,7 @@ def test_units_are_made_once_for_each_division_and_seed(frame, persisted_count):
 def test_release_can_be_repeated(frame, persisted_count):
     before = persisted_count()
     packed = PackedData.of(frame, Columns("x", "y"))
-    packed.units(2, 1, 0, SETTINGS).rdd.count()
+    packed.chunks(2, 1, 0, SETTINGS).rdd.count()
     assert persisted_count() == before + 2
     packed.release()
     packed.release()

@@ -10,7 +10,7 @@ from spark_fm.core.solver.plan import Epoch
 from spark_fm.engine.packing.census import Census
 from spark_fm.engine.packing.packed_data import Statistics
 from spark_fm.engine.training.fit import (
-    Division,
+    Parallelism,
     _in_memory,
     bytes_of_updates,
     decide_partitions,
@@ -63,11 +63,11 @@ def test_rounds_are_more_where_partitions_have_few_rows_or_uneven_weights():
 
 
 def test_bytes_of_updates_are_those_of_the_features_that_each_task_meets():
-    division = Division(8, 4, 0.0)
-    assert bytes_of_updates(1000, 10**9, division, 16, False) == 8 * 1000 * (4 * 4 + 16 + 2)
-    assert bytes_of_updates(10**6, 3200, division, 16, False) == 8 * 100 * (4 * 4 + 16 + 2)
-    assert bytes_of_updates(1000, 10**9, division, 1, False) == 8 * 1000 * (4 * 4 + 8 + 2)
-    assert bytes_of_updates(1000, 10**9, division, 16, True) == 8 * 1000 * (6 * 4 + 16 + 2)
+    parallelism = Parallelism(8, 4, 0.0)
+    assert bytes_of_updates(1000, 10**9, parallelism, 16, False) == 8 * 1000 * (4 * 4 + 16 + 2)
+    assert bytes_of_updates(10**6, 3200, parallelism, 16, False) == 8 * 100 * (4 * 4 + 16 + 2)
+    assert bytes_of_updates(1000, 10**9, parallelism, 1, False) == 8 * 1000 * (4 * 4 + 8 + 2)
+    assert bytes_of_updates(1000, 10**9, parallelism, 16, True) == 8 * 1000 * (6 * 4 + 16 + 2)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

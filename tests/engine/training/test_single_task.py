@@ -7,7 +7,7 @@ import pytest
 from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.table import TAIL, padded
-from spark_fm.core.fm.weights import Start
+from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.in_memory import fit_in_memory
 from spark_fm.core.sparse.block import Block
 from spark_fm.core.sparse.dictionary import Dictionary
@@ -19,7 +19,7 @@ from tests.core.planted import planted_block
 from tests.oracle import counts_of
 
 SETTINGS = Settings(Loss.SQUARED, factor_size=3, max_epochs=4)
-START = Start(SETTINGS, Scale(3.0, 2.0))
+START = ParameterInit(SETTINGS, Scale(3.0, 2.0))
 BLOCK = replace(planted_block(300, validation=60), features=np.empty(0, np.int64))
 VALUED = replace(BLOCK, values=np.where(BLOCK.indices % 2 == 0, 4.0, 0.5).astype(np.float32))
 SCHEMA = pa.schema([("source", pa.int32()), ("number", pa.int32()), ("data", pa.binary())])

@@ -1,4 +1,4 @@
-"""The ways to keep units: what a round says must not depend on which it is."""
+"""The ways to keep chunks: what a round says must not depend on which it is."""
 
 import random
 from collections import Counter
@@ -16,7 +16,7 @@ from spark_fm.engine.cluster.worker_process import task
 from spark_fm.engine.packing import packed_data as dataset
 from spark_fm.engine.packing.input_columns import Columns
 from spark_fm.engine.packing.packed_data import PackedData
-from spark_fm.engine.training.store import FrameUnits, RddUnits
+from spark_fm.engine.training.store import FrameStore, RddStore
 
 SETTINGS = Settings(Loss.SQUARED)
 
@@ -29,48 +29,50 @@ def packed(spark):
         yield packed
 
 
-def blocks_of_rdd(units):
-    """{(partition, part): blocks}, and that each unit is alone in the Spark partition of its number."""
+def blocks_of_rdd(chunks):
+    """{(partition, part): blocks}, and that each chunk is alone in the Spark partition of its number."""
     found = {}
-    for number, batches in enumerate(units.rdd.glom().collect()):
+    for number, batches in enumerate(chunks.rdd.glom().collect()):
         for row in (row for batch in batches for row in batch.to_pylist()):
-            assert units.places.all()[number] == (row["partition"], row["part"])
+            assert chunks.places.all()[number] == (row["partition"], row["part"])
             found.setdefault((row["partition"], row["part"]), []).append(row["data"])
     return found
 
 
-def blocks_of_frame(units):
+def blocks_of_frame(chunks):
     found = {}
-    for row in sorted(collect(units.frame), key=lambda row: row["number"]):
+    for row in sorted(collect(chunks.frame), key=lambda row: row["number"]):
         found.setdefault((row["partition"], row["part"]), []).append(row["data"])
     return found
 
 
 @pytest.mark.parametrize(("partitions", "parts"), [(1, 1), (2, 3), (5, 1)])
-@pytest.mark.parametrize("nonzeros_for_the_union", [0.0, 1e9], ids=["the union", "own dictionaries"])
-def test_units_are_the_same_blocks_wherever_they_lie(
-    packed, partitions, parts, nonzeros_for_the_union, monkeypatch
+@pytest.mark.parametrize(
+    "nonzeros_for_the_vocabulary", [0.0, 1e9], ids=["the vocabulary", "own dictionaries"]
+)
+def test_chunks_are_the_same_blocks_wherever_they_lie(
+    packed, partitions, parts, nonzeros_for_the_vocabulary, monkeypatch
 ):
-    monkeypatch.setattr(dataset, "NONZEROS_OF_THE_WHOLE_UNION", nonzeros_for_the_union)
-    monkeypatch.setattr(dataset, "ROWS_OF_A_VALIDATION_UNIT", 10)
-    settings = replace(SETTINGS, seed=int(nonzeros_for_the_union > 0))
-    rdd = packed.units(partitions, parts, 20, settings)
-    frame = packed.units(partitions, parts, 20, settings, on_executors=True)
-    assert (type(rdd), type(frame)) == (RddUnits, FrameUnits)
+    monkeypatch.setattr(dataset, "NONZEROS_OF_THE_WHOLE_VOCABULARY", nonzeros_for_the_vocabulary)
+    monkeypatch.setattr(dataset, "ROWS_OF_A_VALIDATION_CHUNK", 10)
+    settings = replace(SETTINGS, seed=int(nonzeros_for_the_vocabulary > 0))
+    rdd = packed.chunks(partitions, parts, 20, settings)
+    frame = packed.chunks(partitions, parts, 20, settings, on_executors=True)
+    assert (type(rdd), type(frame)) == (RddStore, FrameStore)
     assert rdd.places == frame.places
     assert rdd.places.validation == min(partitions, 2)
     found = blocks_of_rdd(rdd)
     assert found == blocks_of_frame(frame)
     assert found.keys() == set(rdd.places.all())
-    held = [Block.from_buffer(b).rows for unit in rdd.places.validating() for b in found[unit]]
+    held = [Block.from_buffer(b).rows for chunk in rdd.places.validating() for b in found[chunk]]
     assert sum(held) == 20
     labels = Counter(np.concatenate([Block.from_buffer(b).label for bs in found.values() for b in bs]))
     assert labels == Counter(map(float, range(200)))
 
 
 @task
-def name_units(batches, orders):
-    """Which units a task meets, as updates."""
+def name_chunks(batches, orders):
+    """Which chunks a task meets, as updates."""
     for batch in batches:
         names = ["partition", "part", "data", "data", "data"]
         arrays = [batch.column(name) for name in names]
@@ -78,9 +80,9 @@ def name_units(batches, orders):
 
 
 @pytest.mark.parametrize("on_executors", [False, True])
-def test_function_runs_over_the_chosen_units(packed, on_executors):
-    units = packed.units(3, 2, 20, SETTINGS, on_executors)
-    places = units.places
+def test_function_runs_over_the_chosen_chunks(packed, on_executors):
+    chunks = packed.chunks(3, 2, 20, SETTINGS, on_executors)
+    places = chunks.places
     for chosen in (
         places.all(),
         places.training(1),
@@ -89,7 +91,7 @@ def test_function_runs_over_the_chosen_units(packed, on_executors):
     ):
         found = [
             (row["partition"], row["shard"])
-            for batch in units.run(name_units, None, chosen)
+            for batch in chunks.run(name_chunks, None, chosen)
             for row in batch.to_pylist()
         ]
         assert sorted(found) == sorted(chosen)
@@ -104,11 +106,11 @@ def test_input_that_changes_is_told_in_a_sentence(spark, on_executors):
         packed.blocks.unpersist()
         sentence = "^the input changed between two computations of it: found other labels or features in as many rows"
         with pytest.raises(RuntimeError, match=sentence):
-            packed.units(2, 1, 0, SETTINGS, on_executors).run(name_units, None, [(0, 0), (1, 0)])
+            packed.chunks(2, 1, 0, SETTINGS, on_executors).run(name_chunks, None, [(0, 0), (1, 0)])
 
 
 def test_connect_has_data_frames_only(packed, monkeypatch):
     monkeypatch.setattr(dataset, "is_connect", lambda spark: True)
-    units = packed.units(2, 1, 0, replace(SETTINGS, seed=9))
-    assert isinstance(units, FrameUnits)
-    assert not units.on_executors
+    chunks = packed.chunks(2, 1, 0, replace(SETTINGS, seed=9))
+    assert isinstance(chunks, FrameStore)
+    assert not chunks.on_executors

@@ -67,19 +67,19 @@ class Coupling:
     def of(
         cls,
         step_size: float,
-        active: float,
+        mean_squared_norm: float,
         factor_size: int,
         scale: float,
         epochs: float = 0.0,
-        raised: float = 1.0,
+        damping: float = 1.0,
     ) -> "Coupling":
         """Beta = m = mean active features of a row for w0, which moves all rows; for the weights 2 at first and more
         by m / 16 with each of the ``epochs`` behind, up to m: what moves fast at first must not be noisy
-        at the end. Times max(1, K/4) for the factors, whose accumulator is a mean, and all times ``raised``.
+        at the end. Times max(1, K/4) for the factors, whose accumulator is a mean, and all times ``damping``.
         """
-        full = max(active, 1.0)
+        full = max(mean_squared_norm, 1.0)
         beta = min(full, BETA_AT_THE_START + full * epochs / EPOCHS_TO_FULL_BETA)
-        rate = 2.0 * step_size * raised / scale
+        rate = 2.0 * step_size * damping / scale
         return cls(rate * full, rate * beta, rate * beta * max(1.0, factor_size / 4.0))
 
 

@@ -28,7 +28,7 @@ FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 
-# A row of so many times the usual weight and energy is unusual, and its step goes so far of its own way at most.
+# A row of so many times the usual weight times squared norm is unusual: its step goes so far of its own way at most.
 UNUSUAL = 2.0
 FARTHEST = 0.2
 
@@ -93,7 +93,7 @@ def train_rows(
     step * gradient / sqrt(accumulator). The L2 penalty l of what a row touches is the same
     for all features plus the feature's own.
 
-    A row of more than twice the usual energy, its weight times the sum of its squared values, counts as one of a
+    A row of more than twice the usual squared norm, counted with its weight, counts as one of a
     smaller weight if its step would carry its own prediction by more than a fifth of the way to its optimum:
     what a row with very many or large values, or a large weight, does to the others is bounded.
 
@@ -109,7 +109,7 @@ def train_rows(
     penalties : float32 (5,), L2 penalties of the weights and of the factors; what a feature's own penalty is
         multiplied by, its largest value then, and how many times it counts for the factors (for the weight
         it counts once)
-    usual : mean over the rows of weight times energy; without it no row is unusual
+    usual : mean over the rows of weight times squared norm of a row; without it no row is unusual
 
     Returns
     -------
@@ -138,15 +138,15 @@ def train_rows(
         for f in range(0, width, 8):
             store8(sums, 0, f, zero)
         linear = np.float32(0.0)
-        energy = np.float32(stop - start)
+        squared_norm = np.float32(stop - start)
         if has_values:
-            energy = np.float32(0.0)
+            squared_norm = np.float32(0.0)
         squares = zero
         for j in range(start, stop):
             i = indices[j]
             x = values[j] if has_values else np.float32(1.0)
             if has_values:
-                energy += x * x
+                squared_norm += x * x
             linear += table[i, weights] * x
             xs = splat8(x)
             for f in range(0, width, 8):
@@ -163,7 +163,7 @@ def train_rows(
         if c == 0.0:
             continue
         total += c * loss_value(loss, z, label[row])
-        if c * energy > unusual:
+        if c * squared_norm > unusual:
             way = _own_way(table, indices, values, start, stop, sums, steps, factor_size)
             c = np.float32(min(float(c), FARTHEST / max(way * curvature, 1e-30)))
         g = np.float32(c * loss_derivative(loss, z, label[row]))
