@@ -11,9 +11,9 @@ from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.sql import functions as F
 
 from spark_fm import FMRegressor
-from spark_fm.engine.packing import packed_data as dataset
+from spark_fm.engine.packing import packed_data
 from spark_fm.engine.packing.packed_data import PackedData
-from spark_fm.engine.training import fit
+from spark_fm.engine.training import fit, store
 from spark_fm.engine.training.rounds import RoundsRunner
 from tests.ml.frames import assert_same_weights
 
@@ -39,7 +39,7 @@ def way(request):
 def estimator(way, monkeypatch):
     """An estimator whose fits take one of the ways to train."""
     if way == "frames":
-        monkeypatch.setattr(dataset, "is_connect", lambda spark: True)
+        monkeypatch.setattr(store, "is_connect", lambda spark: True)
     if way == "executors":
         monkeypatch.setattr(fit, "most_to_collect", lambda limits: 0)
     return FMRegressor(numPartitions=1 if way == "one task" else 2, roundsPerEpoch=2, **SETTINGS)
@@ -165,7 +165,7 @@ def test_input_that_changes_between_two_computations(spark, estimator, tmp_path,
             yield pd.DataFrame({"features": features, "label": label})
 
     frame = spark.range(0, 400, 1, 2).mapInPandas(made, "features array<int>, label double")
-    monkeypatch.setattr(dataset, "persist", lambda blocks: blocks)
+    monkeypatch.setattr(packed_data, "persist", lambda blocks: blocks)
     after(monkeypatch, PackedData, "of", lambda: file.write_text("1"))
     with pytest.raises(RuntimeError, match="the input changed between two computations") as caught:
         estimator.fit(frame)

@@ -21,10 +21,12 @@ from spark_fm.engine.cluster.broadcast import ship
 from spark_fm.engine.cluster.driver_limits import check_model_size, driver_limits, most_to_collect
 from spark_fm.engine.cluster.driver_memory import check_room, room
 from spark_fm.engine.cluster.execute import task_slots
-from spark_fm.engine.packing.packed_data import PackedData, Statistics
+from spark_fm.engine.packing.packed_data import PackedData
+from spark_fm.engine.packing.statistics import Statistics
 from spark_fm.engine.training.round_task import StaticBroadcast
 from spark_fm.engine.training.rounds import RoundsRunner
 from spark_fm.engine.training.single_task import train_in_one_task
+from spark_fm.engine.training.store import dealt_chunks
 
 logger = logging.getLogger("spark_fm")
 
@@ -219,14 +221,17 @@ def _fit_in_rounds(
 
     @contextmanager
     def trainer(held: HeldOut) -> Iterator[RoundsTrainer]:
-        chunks = packed.chunks(
-            parallelism.partitions,
-            parallelism.rounds_per_epoch,
-            held.rows,
-            settings,
-            on_executors=sent > most_to_collect(limits),
-        )
-        with RoundsRunner(packed.spark, chunks, settings, init.scale, static, statistics.census) as runner:
+        with (
+            dealt_chunks(
+                packed,
+                parallelism.partitions,
+                parallelism.rounds_per_epoch,
+                held.rows,
+                settings,
+                on_executors=sent > most_to_collect(limits),
+            ) as chunks,
+            RoundsRunner(packed.spark, chunks, settings, init.scale, static, statistics.census) as runner,
+        ):
             yield RoundsTrainer(runner, state, init, held, packed.release_blocks)
 
     held = HeldOut()

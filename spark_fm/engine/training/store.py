@@ -6,6 +6,7 @@ Spark Connect has DataFrames only, and reducing on the executors needs their shu
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +16,8 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
+from spark_fm.core.fm.settings import Settings
+from spark_fm.engine.cluster.broadcast import is_connect
 from spark_fm.engine.cluster.execute import (
     collect_batches,
     persist,
@@ -23,12 +26,17 @@ from spark_fm.engine.cluster.execute import (
     stoppable,
     unpersist,
 )
-from spark_fm.engine.packing.dealing import CHUNKS_DDL, PIECES, Places, join
+from spark_fm.engine.packing.dealing import CHUNKS_DDL, PIECES, Deal, Places, dealt_rows, join, partition_keys
+from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.training.aggregate import reduce_on_executors
 from spark_fm.engine.training.round_task import UPDATES_DDL, Round, run_round
 
 if TYPE_CHECKING:
     from pyspark import RDD
+
+ROWS_OF_A_VALIDATION_CHUNK = 8192
+# With this many non-zeros for each feature that occurs, a chunk uses most of them: it needs no dictionary of its own.
+NONZEROS_OF_THE_WHOLE_VOCABULARY = 2.0
 
 ChunkTask = Callable[..., Iterator[pa.RecordBatch]]
 
@@ -117,3 +125,47 @@ class FrameStore:
     def release(self) -> None:
         """See :class:`ChunkStore`."""
         unpersist(self.frame)
+
+
+@contextmanager
+def dealt_chunks(
+    packed: PackedData,
+    partitions: int,
+    parts: int,
+    held_out: int,
+    settings: Settings,
+    on_executors: bool = False,
+) -> Iterator[ChunkStore]:
+    """The rows dealt to ``partitions`` x ``parts`` chunks, persisted until they are no longer needed.
+
+    So many rows are ``held_out``: they are validation rows. ``on_executors`` asks for the updates to be summed
+    there. Fits that share the data share the chunks.
+    """
+    key = (partitions, parts, held_out, settings.seed, settings.centres, on_executors)
+
+    def deal() -> ChunkStore:
+        return _deal(packed, partitions, parts, held_out, settings, on_executors)
+
+    with packed.lease(key, deal) as store:
+        yield store
+
+
+def _deal(
+    packed: PackedData, partitions: int, parts: int, held_out: int, settings: Settings, on_executors: bool
+) -> ChunkStore:
+    statistics = packed.statistics
+    validation = held_out or statistics.validation_rows
+    places = Places(partitions, parts, min(partitions, -(-validation // ROWS_OF_A_VALIDATION_CHUNK)))
+    as_frame = on_executors or is_connect(packed.spark)
+    if as_frame:
+        of_partitions = partition_keys(packed.spark, partitions)
+        keys = [of_partitions[partition % partitions] for partition, _ in places.all()]
+    else:
+        keys = partition_keys(packed.spark, len(places.all()))
+    orders = Deal.of(keys, places, held_out, settings.seed, statistics.sources, packed.vocabulary(settings))
+    dealt = dealt_rows(packed.blocks, orders)
+    each = statistics.nonzeros / (partitions * parts)
+    own_dictionaries = each < packed.features.ids.size * NONZEROS_OF_THE_WHOLE_VOCABULARY
+    if as_frame:
+        return FrameStore.of(dealt, places, own_dictionaries, on_executors)
+    return RddStore.of(dealt, places, own_dictionaries)

@@ -132,28 +132,47 @@ def test_scaling_is_that_of_the_training_rows(spark, centres):
     np.testing.assert_allclose(found.inverse, [1.0 / by])
 
 
-def test_chunks_are_made_once_for_each_division_and_seed(frame, persisted_count):
-    before = persisted_count()
+class Made:
+    released = 0
+
+    def release(self):
+        self.released += 1
+
+
+def test_what_is_made_of_the_blocks_is_made_once_for_each_key(frame):
     with PackedData.of(frame, Columns("x", "y")) as packed:
-        first = packed.chunks(2, 2, 3, replace(SETTINGS, seed=1))
-        second = packed.chunks(2, 2, 3, replace(SETTINGS, seed=2))
-        third = packed.chunks(3, 2, 3, replace(SETTINGS, seed=1))
-        assert packed.chunks(2, 2, 3, replace(SETTINGS, seed=1, step_size=9.0)) is first
-        assert len({id(first), id(second), id(third)}) == 3
-        # One more has the validation rows.
-        assert [chunks.rdd.count() for chunks in (first, second, third)] == [5, 5, 7]
-        assert persisted_count() == before + 4
-    assert persisted_count() == before
+        with (
+            packed.lease("a", Made) as first,
+            packed.lease("a", Made) as again,
+            packed.lease("b", Made) as other,
+        ):
+            assert first is again is not other
+        with packed.lease("a", Made) as later:
+            assert later is first
+        assert (first.released, other.released) == (0, 0)
+    assert (first.released, other.released) == (1, 1)
+
+
+def test_what_no_fit_uses_goes_when_another_is_made(frame):
+    with PackedData.of(frame, Columns("x", "y")) as packed:
+        with packed.lease("a", Made) as idle:
+            pass
+        with packed.lease("b", Made) as used, packed.lease("c", Made):
+            assert (idle.released, used.released) == (1, 0)
+        with packed.lease("a", Made) as anew:
+            assert anew is not idle
 
 
 def test_release_can_be_repeated(frame, persisted_count):
     before = persisted_count()
     packed = PackedData.of(frame, Columns("x", "y"))
-    packed.chunks(2, 1, 0, SETTINGS).rdd.count()
-    assert persisted_count() == before + 2
+    with packed.lease("a", Made) as made:
+        pass
+    assert persisted_count() == before + 1
     packed.release()
     packed.release()
     assert persisted_count() == before
+    assert made.released == 1
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.solver.plan import Epoch
 from spark_fm.engine.packing.census import Census
-from spark_fm.engine.packing.packed_data import Statistics
+from spark_fm.engine.packing.statistics import Statistics
 from spark_fm.engine.training.fit import (
     Parallelism,
     _in_memory,

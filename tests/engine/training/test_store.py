@@ -13,10 +13,10 @@ from spark_fm.core.fm.settings import Settings
 from spark_fm.core.sparse.block import Block
 from spark_fm.engine.cluster.execute import collect
 from spark_fm.engine.cluster.worker_process import task
-from spark_fm.engine.packing import packed_data as dataset
 from spark_fm.engine.packing.input_columns import Columns
 from spark_fm.engine.packing.packed_data import PackedData
-from spark_fm.engine.training.store import FrameStore, RddStore
+from spark_fm.engine.training import store
+from spark_fm.engine.training.store import FrameStore, RddStore, dealt_chunks
 
 SETTINGS = Settings(Loss.SQUARED)
 
@@ -53,11 +53,17 @@ def blocks_of_frame(chunks):
 def test_chunks_are_the_same_blocks_wherever_they_lie(
     packed, partitions, parts, nonzeros_for_the_vocabulary, monkeypatch
 ):
-    monkeypatch.setattr(dataset, "NONZEROS_OF_THE_WHOLE_VOCABULARY", nonzeros_for_the_vocabulary)
-    monkeypatch.setattr(dataset, "ROWS_OF_A_VALIDATION_CHUNK", 10)
+    monkeypatch.setattr(store, "NONZEROS_OF_THE_WHOLE_VOCABULARY", nonzeros_for_the_vocabulary)
+    monkeypatch.setattr(store, "ROWS_OF_A_VALIDATION_CHUNK", 10)
     settings = replace(SETTINGS, seed=int(nonzeros_for_the_vocabulary > 0))
-    rdd = packed.chunks(partitions, parts, 20, settings)
-    frame = packed.chunks(partitions, parts, 20, settings, on_executors=True)
+    with (
+        dealt_chunks(packed, partitions, parts, 20, settings) as rdd,
+        dealt_chunks(packed, partitions, parts, 20, settings, on_executors=True) as frame,
+    ):
+        check_same_blocks(rdd, frame, partitions)
+
+
+def check_same_blocks(rdd, frame, partitions):
     assert (type(rdd), type(frame)) == (RddStore, FrameStore)
     assert rdd.places == frame.places
     assert rdd.places.validation == min(partitions, 2)
@@ -81,7 +87,11 @@ def name_chunks(batches, orders):
 
 @pytest.mark.parametrize("on_executors", [False, True])
 def test_function_runs_over_the_chosen_chunks(packed, on_executors):
-    chunks = packed.chunks(3, 2, 20, SETTINGS, on_executors)
+    with dealt_chunks(packed, 3, 2, 20, SETTINGS, on_executors) as chunks:
+        check_names(chunks)
+
+
+def check_names(chunks):
     places = chunks.places
     for chosen in (
         places.all(),
@@ -105,12 +115,15 @@ def test_input_that_changes_is_told_in_a_sentence(spark, on_executors):
         # As where the platform has no caching, or an executor is lost.
         packed.blocks.unpersist()
         sentence = "^the input changed between two computations of it: found other labels or features in as many rows"
-        with pytest.raises(RuntimeError, match=sentence):
-            packed.chunks(2, 1, 0, SETTINGS, on_executors).run(name_chunks, None, [(0, 0), (1, 0)])
+        with (
+            pytest.raises(RuntimeError, match=sentence),
+            dealt_chunks(packed, 2, 1, 0, SETTINGS, on_executors) as chunks,
+        ):
+            chunks.run(name_chunks, None, [(0, 0), (1, 0)])
 
 
 def test_connect_has_data_frames_only(packed, monkeypatch):
-    monkeypatch.setattr(dataset, "is_connect", lambda spark: True)
-    chunks = packed.chunks(2, 1, 0, replace(SETTINGS, seed=9))
-    assert isinstance(chunks, FrameStore)
-    assert not chunks.on_executors
+    monkeypatch.setattr(store, "is_connect", lambda spark: True)
+    with dealt_chunks(packed, 2, 1, 0, replace(SETTINGS, seed=9)) as chunks:
+        assert isinstance(chunks, FrameStore)
+        assert not chunks.on_executors
