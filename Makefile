@@ -12,7 +12,7 @@ export SPARK_LOCAL_IP := 127.0.0.1
 # An installation of Spark on this machine must not shadow the one in .venv.
 unexport SPARK_HOME
 
-.PHONY: env demo test test-slow lint check-java bench wheel zip oldest connect-test clean
+.PHONY: env demo test test-slow lint check-java bench docs wheel zip dist smoke oldest connect-test clean
 
 env: $(STAMP)
 
@@ -67,6 +67,29 @@ wheel:
 # What the ordinary tests can't try: these make environments of their own in .places and run the wheel.
 SMOKE := $(CURDIR)/tests/places/smoke.py
 LOCAL := --master local[2] --conf spark.ui.enabled=false --driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell
+
+# What goes to PyPI: wheel and sdist, each installed into a fresh environment and tried outside this folder. Another
+# Python than yours: DIST_PYTHON=python3.13.
+DIST_PYTHON ?= $(PYTHON)
+
+dist:
+	rm -rf dist
+	$(DIST_PYTHON) -m venv --clear .places/build
+	.places/build/bin/python -m pip install --quiet --disable-pip-version-check build twine
+	.places/build/bin/python -m build --outdir dist .
+	.places/build/bin/python -m twine check --strict dist/*
+	$(MAKE) --no-print-directory smoke PLACE=wheel FILE=$$(ls dist/*.whl)
+	$(MAKE) --no-print-directory smoke PLACE=sdist FILE=$$(ls dist/*.tar.gz)
+	@ls -l dist
+
+smoke:
+	$(DIST_PYTHON) -m venv --clear .places/$(PLACE)
+	.places/$(PLACE)/bin/python -m pip install --quiet --disable-pip-version-check '$(FILE)[spark]'
+	@# The marker by which type checkers find the types.
+	cd .places && $(PLACE)/bin/python -c 'import pathlib, spark_fm; assert (pathlib.Path(spark_fm.__file__).parent / "py.typed").is_file()'
+	cd .places && PYSPARK_PYTHON=$(CURDIR)/.places/$(PLACE)/bin/python \
+		PYSPARK_DRIVER_PYTHON=$(CURDIR)/.places/$(PLACE)/bin/python \
+		PYSPARK_SUBMIT_ARGS='$(LOCAL)' $(CURDIR)/.places/$(PLACE)/bin/python $(SMOKE)
 
 # The oldest packages (tests/places/oldest.txt), which are those of Databricks 15.4 LTS; it has Python 3.11.
 OLDEST_PYTHON ?= python3.11
