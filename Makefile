@@ -78,18 +78,20 @@ dist:
 	.places/build/bin/python -m pip install --quiet --disable-pip-version-check build twine
 	.places/build/bin/python -m build --outdir dist .
 	.places/build/bin/python -m twine check --strict dist/*
-	$(MAKE) --no-print-directory smoke PLACE=wheel FILE=$$(ls dist/*.whl)
-	$(MAKE) --no-print-directory smoke PLACE=sdist FILE=$$(ls dist/*.tar.gz)
+	$(MAKE) --no-print-directory smoke FILE=$(CURDIR)/$$(ls dist/*.whl)
+	$(MAKE) --no-print-directory smoke FILE=$(CURDIR)/$$(ls dist/*.tar.gz)
 	@ls -l dist
 
+# FILE runs in a new environment and a new folder, both outside this one, and is what is imported there.
 smoke:
-	$(DIST_PYTHON) -m venv --clear .places/$(PLACE)
-	.places/$(PLACE)/bin/python -m pip install --quiet --disable-pip-version-check '$(FILE)[spark]'
-	@# The marker by which type checkers find the types.
-	cd .places && $(PLACE)/bin/python -c 'import pathlib, spark_fm; assert (pathlib.Path(spark_fm.__file__).parent / "py.typed").is_file()'
-	cd .places && PYSPARK_PYTHON=$(CURDIR)/.places/$(PLACE)/bin/python \
-		PYSPARK_DRIVER_PYTHON=$(CURDIR)/.places/$(PLACE)/bin/python \
-		PYSPARK_SUBMIT_ARGS='$(LOCAL)' $(CURDIR)/.places/$(PLACE)/bin/python $(SMOKE)
+	@set -eu; here=$$(mktemp -d); trap 'rm -rf "$$here"' EXIT; unset PYTHONPATH; \
+	$(DIST_PYTHON) -m venv "$$here/env"; \
+	"$$here/env/bin/python" -m pip install --quiet --disable-pip-version-check '$(FILE)[spark]'; \
+	cp $(SMOKE) "$$here/smoke.py"; cd "$$here"; \
+	env/bin/python -c 'import pathlib, sys, spark_fm; at = pathlib.Path(spark_fm.__file__).parent; \
+	assert at.is_relative_to(sys.prefix) and (at / "py.typed").is_file(), at'; \
+	PYSPARK_PYTHON="$$here/env/bin/python" PYSPARK_DRIVER_PYTHON="$$here/env/bin/python" \
+	PYSPARK_SUBMIT_ARGS='$(LOCAL)' env/bin/python smoke.py
 
 # The oldest packages (tests/places/oldest.txt), which are those of Databricks 15.4 LTS; it has Python 3.11.
 OLDEST_PYTHON ?= python3.11
