@@ -64,7 +64,15 @@ class _Summary:
 
 
 class FMRegressionSummary(_Summary):
-    """What :meth:`spark_fm.regression.FMRegressionModel.evaluate` finds; metrics are weighted where rows are."""
+    """What :meth:`spark_fm.regression.FMRegressionModel.evaluate` finds; metrics are weighted where rows are.
+
+    Examples
+    --------
+    >>> scored = spark.createDataFrame([(1.0, 1.5), (2.0, 2.0), (3.0, 2.5)], ["label", "prediction"])
+    >>> summary = FMRegressionSummary(scored, "prediction", "label", "")
+    >>> round(summary.meanAbsoluteError, 3), round(summary.r2, 3), summary.numInstances
+    (0.333, 0.75, 3)
+    """
 
     def _metric(self, name: Any) -> float:
         evaluator: Any = RegressionEvaluator(metricName=name, **self._columns)
@@ -106,6 +114,16 @@ class FMClassificationSummary(_Summary):
     """What :meth:`spark_fm.classification.FMClassificationModel.evaluate` finds; metrics are weighted where rows are.
 
     Curves have a point for each probability that occurs, or for a thousand quantiles of them.
+
+    Examples
+    --------
+    >>> from pyspark.ml.linalg import Vectors
+    >>> rows = [(1.0, 1.0, Vectors.dense(0.2, 0.8)), (0.0, 0.0, Vectors.dense(0.9, 0.1)),
+    ...         (1.0, 0.0, Vectors.dense(0.6, 0.4))]
+    >>> scored = spark.createDataFrame(rows, ["label", "prediction", "probability"])
+    >>> summary = FMClassificationSummary(scored, "probability", "prediction", "label", "")
+    >>> round(summary.accuracy, 3), round(summary.logLoss, 3), round(summary.areaUnderROC, 3)
+    (0.667, 0.415, 1.0)
     """
 
     def __init__(
