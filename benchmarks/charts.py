@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, LEFT, RIGHT, LINE, HEAD, FOOT = 860, 170, 150, 26, 40, 34
+WIDTH, LEFT, RIGHT, LINE, HEAD, FOOT = 860, 170, 185, 26, 40, 34
 OURS, OTHERS, GRID, TEXT = "#b4541a", "#4a6f94", "#e2e2e2", "#222222"
 
 

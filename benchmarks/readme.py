@@ -224,9 +224,7 @@ def params_table() -> str:
         )
         only = "" if len(owners) == 2 else f" ({type(owners[0]).__name__} only)"
         doc = " ".join(param.doc.split()).rstrip(".").replace("|", r"\|")
-        rows.append(
-            [f"`{name}`", shown, doc[:1].lower() + doc[1:] + only if doc[1:2].islower() else doc + only]
-        )
+        rows.append([f"`{name}`", shown, doc + only])
     return table(["param", "default", "meaning"], rows)
 
 
