@@ -1,6 +1,6 @@
 """How good a model is on some rows, under the names of pyspark.ml's summaries.
 
-All is computed by pyspark.ml's evaluators when it is asked for, a Spark job each.
+Each metric is computed when it is first asked for, by pyspark.ml's evaluators, in a Spark job of its own.
 """
 
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ class _Summary:
 
     @cached_property
     def numInstances(self) -> int:
-        """How many rows they are."""
+        """Number of rows."""
         return self._predictions.count()
 
 
@@ -156,7 +156,7 @@ class FMClassificationSummary(_Summary):
 
     @cached_property
     def accuracy(self) -> float:
-        """The part of the rows whose predicted label is theirs."""
+        """Part of the rows whose predicted label is their own."""
         return self._metric("accuracy")
 
     @cached_property
@@ -166,17 +166,17 @@ class FMClassificationSummary(_Summary):
 
     @cached_property
     def truePositiveRateByLabel(self) -> list[float]:
-        """Of the rows with a label, the part that is predicted to have it."""
+        """Part of the rows of a label that are predicted to have it."""
         return self._by_label("truePositiveRateByLabel")
 
     @cached_property
     def falsePositiveRateByLabel(self) -> list[float]:
-        """Of the rows without a label, the part that is predicted to have it."""
+        """Part of the rows of the other label that are predicted to have it."""
         return self._by_label("falsePositiveRateByLabel")
 
     @cached_property
     def precisionByLabel(self) -> list[float]:
-        """Of the rows that are predicted to have a label, the part that has it."""
+        """Part of the rows predicted to have a label that do have it."""
         return self._by_label("precisionByLabel")
 
     @cached_property
@@ -217,7 +217,7 @@ class FMClassificationSummary(_Summary):
 
     @cached_property
     def areaUnderROC(self) -> float:
-        """The area under :attr:`roc`: how often a row of label 1 has the larger probability of two."""
+        """Area under :attr:`roc`: how often a row of label 1 has a larger probability than one of label 0."""
         columns = {k: v for k, v in self._columns.items() if k != "predictionCol"}
         evaluator: Any = BinaryClassificationEvaluator(rawPredictionCol=self._probability, **columns)
         return float(evaluator.evaluate(self._predictions))
