@@ -217,8 +217,8 @@ class Prepared:
         return cls(data, train, test, counts[popular].astype(np.float64))
 
     @property
-    def active(self) -> float:
-        """Mean number of non-zeros of a row."""
+    def mean_squared_norm(self) -> float:
+        """Mean over the rows of sum x^2: their number of non-zeros, which are all 1."""
         return self.data.nonzeros / self.data.rows
 
     @property

@@ -1,0 +1,66 @@
+"""The benchmarks call what there is: each is imported, and those without Spark run on a small set."""
+
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+
+import benchmarks
+from benchmarks import common, defaults, kernel, simulation
+from benchmarks.sets import open_set
+
+MODULES = sorted(found.name for found in pkgutil.iter_modules(benchmarks.__path__))
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    return open_set("sample", None, tmp_path_factory.mktemp("sets"))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_can_be_imported(name):
+    module = importlib.import_module(f"benchmarks.{name}")
+    assert module.__doc__
+
+
+@pytest.mark.parametrize("rule", ["this merge", "plain mean", "count-weighted mean"])
+def test_the_simulation_learns_with_each_rule(sample, rule):
+    found = simulation.curve(sample, 3, 4, rule)
+    assert len(found) == 4
+    assert found[-1] < found[0]
+
+
+def test_an_untuned_fit_beside_a_tuned_one(sample):
+    row, tried = defaults.compare(sample, [{"step_size": 0.1, "reg_prior": 0.3}])
+    assert row["untuned"] >= 0.99 * tried[0]["best"]
+
+
+def test_the_kernel_is_timed():
+    ids = np.random.default_rng(0).integers(0, 50, (100, 3))
+    step, memory, features = kernel.nanoseconds(ids, 4, 1)
+    assert step > 0.0
+    assert memory > 0.0
+    assert features == 50
+
+
+def test_results_name_no_folder_of_this_machine(tmp_path, monkeypatch, capsys):
+    given = [
+        "x",
+        "--sets",
+        "a9a",
+        "--data",
+        "/somewhere/data",
+        "--cache",
+        "/tmp/c",
+        "--output",
+        str(tmp_path),
+    ]
+    monkeypatch.setattr("sys.argv", given)
+    common.publish("small", [("models", [{"model": "ours", "RMSE": 0.5}]), ("none", [])], str(tmp_path))
+    text = (tmp_path / "small.json").read_text()
+    assert "--sets a9a --data FOLDER" in text
+    assert "/somewhere" not in text
+    assert str(tmp_path) not in text
+    assert '"none"' not in text
+    assert "| ours | 0.5 |" in capsys.readouterr().out
