@@ -107,7 +107,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             label=self.getLabelCol(),
             weight=optional(self.weightCol),
             validation=optional(self.validationIndicatorCol),
-            binary=self._loss is Loss.LOGISTIC,
+            binary=self._loss.is_binary,
             normalize=self.getNormalize(),
         )
 
@@ -214,6 +214,6 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         model._resetUid(self.uid)
         self._copyValues(model)
         model._weights, model._num_features = fitted.weights, num_features
-        loss_name = "log-loss" if self._loss is Loss.LOGISTIC else "mean squared error"
+        loss_name = self._loss.metric
         model._summary = FMTrainingSummary.of(fitted, loss_name)
         return model

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from spark_fm.core.fm.level import Level
-from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.settings import Prior, Scale, Settings
 from spark_fm.core.fm.table import Parameters, padded
 from spark_fm.core.fm.weights import ParameterInit, Weights
@@ -182,9 +181,12 @@ def fit_packed(
 
 
 def in_data_units(epoch: Epoch, settings: Settings, scale: Scale) -> FitEpoch:
-    """Training's half squared error of scaled labels as mean squared error; log-loss stays."""
-    by = 2.0 * scale.label_deviation**2 if settings.loss is Loss.SQUARED else 1.0
-    return FitEpoch(epoch.number, epoch.training_loss * by, epoch.validation_loss * by, epoch.seconds)
+    """An epoch of training as it is reported."""
+    training, validation = (
+        settings.loss.in_data_units(loss, scale.label_deviation)
+        for loss in (epoch.training_loss, epoch.validation_loss)
+    )
+    return FitEpoch(epoch.number, training, validation, epoch.seconds)
 
 
 def _fit_in_one_task(
@@ -217,7 +219,7 @@ def _fit_in_rounds(
     scaling = packed.scaling(settings)
     init = replace(init, scale=statistics.scale(settings, scaling.squared_norm))
     state = init.at(features.ids, scaling, features.counts)
-    static = StaticBroadcast(state.table[:, -1].copy())
+    static = StaticBroadcast(state.feature_penalties.copy())
 
     @contextmanager
     def trainer(held: HeldOut) -> Iterator[RoundsTrainer]:

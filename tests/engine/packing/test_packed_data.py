@@ -5,7 +5,7 @@ import pytest
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import functions as F
 
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import SQUARED
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.sparse.block import Block
 from spark_fm.engine.cluster.execute import collect
@@ -13,7 +13,7 @@ from spark_fm.engine.packing.census import Census
 from spark_fm.engine.packing.input_columns import Columns
 from spark_fm.engine.packing.packed_data import PackedData
 
-SETTINGS = Settings(Loss.SQUARED)
+SETTINGS = Settings(SQUARED)
 ROWS = [([i % 4, 4 + i % 3], float(i), 1.0 + i % 2, i % 5 == 0) for i in range(20)]
 
 

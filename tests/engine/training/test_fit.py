@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spark_fm import FMRegressor
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import LOGISTIC, SQUARED
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.solver.plan import Epoch
 from spark_fm.engine.packing.census import Census
@@ -94,11 +94,11 @@ def test_only_data_that_fit_are_trained_in_memory():
 
 def test_squared_losses_become_mean_squared_errors():
     epoch = Epoch(3, 0.5, 0.25, {"job": 1.0})
-    found = in_data_units(epoch, Settings(Loss.SQUARED), Scale(label_deviation=3.0))
+    found = in_data_units(epoch, Settings(SQUARED), Scale(label_deviation=3.0))
     assert (found.number, found.training_loss, found.validation_loss) == (3, 9.0, 4.5)
     assert found.seconds == {"job": 1.0}
 
 
 def test_log_losses_stay():
-    found = in_data_units(Epoch(1, 0.5, 0.25, {}), Settings(Loss.LOGISTIC), Scale())
+    found = in_data_units(Epoch(1, 0.5, 0.25, {}), Settings(LOGISTIC), Scale())
     assert (found.training_loss, found.validation_loss) == (0.5, 0.25)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import SQUARED
 from spark_fm.core.fm.settings import Settings
 from spark_fm.core.sparse.block import Block
 from spark_fm.engine.cluster.execute import collect
@@ -18,7 +18,7 @@ from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.training import store
 from spark_fm.engine.training.store import FrameStore, RddStore, dealt_chunks
 
-SETTINGS = Settings(Loss.SQUARED)
+SETTINGS = Settings(SQUARED)
 
 
 @pytest.fixture(scope="module")
