@@ -16,7 +16,7 @@ from benchmarks.data import zipf_ids
 from spark_fm.core.compiled.compile import compiled
 from spark_fm.core.compiled.simd import prefetch
 from spark_fm.core.fm.losses import LOGISTIC
-from spark_fm.core.fm.table import Parameters, initial_parameters
+from spark_fm.core.fm.table import CACHE_LINE, Parameters, initial_parameters
 from spark_fm.core.solver.adagrad.step import Penalties, Steps, train_rows
 from spark_fm.core.sparse.dictionary import Dictionary
 
