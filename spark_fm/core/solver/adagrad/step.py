@@ -139,6 +139,8 @@ def train_rows(
     at, columns = layout_of(table), table.shape[1]
     K = at.factors
     sums = np.zeros((1, K), np.float32)
+    # In memory, or LLVM would fold it into the products that it is used in, and round otherwise than before.
+    factors_step = np.full(1, steps.factors, np.float32)
     zero = splat8(np.float32(0.0))
     has_values = values.size > 0
     has_weight = weight.size > 0
@@ -218,7 +220,7 @@ def train_rows(
             table[i, at.linear_accumulator], table[i, at.linear_rest] = new_sum_w, new_rest_w
             table[i, at.linear] -= steps.linear * gradient / np.sqrt(about_w)
             table[i, at.factors_accumulator], table[i, at.factors_rest] = new_sum_v, new_rest_v
-            step = splat8(steps.factors / np.sqrt(about_v))
+            step = splat8(factors_step[0] / np.sqrt(about_v))
             for f in range(0, K, 8):
                 v = load8(table, i, f)
                 d = add8(mul8(towards_sum, load8(sums, 0, f)), mul8(towards_zero, v))
