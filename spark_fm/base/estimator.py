@@ -19,7 +19,7 @@ from spark_fm.base.setters import FMSetters
 from spark_fm.base.summary import FMTrainingSummary, Progress
 from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.settings import Settings
-from spark_fm.engine.packing.input_columns import Columns
+from spark_fm.engine.packing.input_columns import InputColumns
 from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.training.fit import Fitted, Parallelism, fit_packed, is_still_falling
 
@@ -31,16 +31,16 @@ class _PackedOnce:
     """Packed data shared by the fits of one fitMultiple call; released when the last is done."""
 
     dataset: DataFrame
-    _packed: dict[Columns, PackedData]
+    _packed: dict[InputColumns, PackedData]
 
     @classmethod
     def of(cls, dataset: DataFrame) -> "_PackedOnce":
-        packed: dict[Columns, PackedData] = {}
+        packed: dict[InputColumns, PackedData] = {}
         once = cls(dataset, packed)
         weakref.finalize(once, _release, packed)
         return once
 
-    def get(self, columns: Columns) -> PackedData:
+    def get(self, columns: InputColumns) -> PackedData:
         if columns not in self._packed:
             self._packed[columns] = PackedData.of(self.dataset, columns, shared=True)
         return self._packed[columns]
@@ -49,7 +49,7 @@ class _PackedOnce:
         _release(self._packed)
 
 
-def _release(packed: dict[Columns, PackedData]) -> None:
+def _release(packed: dict[InputColumns, PackedData]) -> None:
     for data in packed.values():
         data.release()
     packed.clear()
@@ -98,11 +98,11 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
     def _model_class(cls) -> type[M]:
         """The class of the models."""
 
-    def _columns(self) -> Columns:
+    def _columns(self) -> InputColumns:
         def optional(param: Param[str]) -> str:
             return self.getOrDefault(param) if self.isDefined(param) else ""
 
-        return Columns(
+        return InputColumns(
             features=self.getFeaturesCol(),
             label=self.getLabelCol(),
             weight=optional(self.weightCol),
