@@ -33,7 +33,8 @@ from spark_fm.core.solver.in_memory import fit_in_memory
 from spark_fm.core.solver.loop import train
 from spark_fm.core.solver.plan import Plan, Result
 from spark_fm.core.sparse.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
-from spark_fm.engine.training.fit import WARM_UP_ROWS, decide_rounds
+from spark_fm.engine.training.adagrad import WARM_UP_ROWS
+from spark_fm.engine.training.parallelism import decide_rounds
 
 Rule = Literal["this merge", "plain mean", "count-weighted mean"]
 VALIDATION_FRACTION = 0.1

@@ -21,7 +21,8 @@ from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.settings import Settings
 from spark_fm.engine.packing.input_columns import InputColumns
 from spark_fm.engine.packing.packed_data import PackedData
-from spark_fm.engine.training.fit import Fitted, Parallelism, fit_packed, is_still_falling
+from spark_fm.engine.training.fit import Fitted, fit_packed, is_still_falling
+from spark_fm.engine.training.solver import Parallelism
 
 M = TypeVar("M", bound=FMModel)
 
@@ -182,27 +183,28 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
                 parallelism,
                 None if initial is None else initial.weights,
                 progress,
+                self.getSolver(),
             )
         self._warn(fitted)
         fitted = replace(fitted, seconds={"pack": seconds} | fitted.seconds)
         known = 0 if initial is None else initial.numFeatures
-        return self._model(fitted, max(known, fitted.num_features))
+        return self._model(fitted, max(known, fitted.statistics.num_features))
 
     def _warn(self, fitted: Fitted) -> None:
         """Tell of a model that is not what was asked for."""
         story = ""
-        if fitted.stop_reason == "diverged":
+        if fitted.solved.stop_reason == "diverged":
             story = (
                 f"stepSize: training with {self.getStepSize():g} diverged again and again; the model has the "
                 "last good parameters"
             )
-        elif fitted.stop_reason == "noImprovement":
+        elif fitted.solved.stop_reason == "noImprovement":
             begun = "the constant" if self.getInitialModel() is None else "initialModel"
             story = (
                 f"no epoch improved on {begun}, so the model predicts as that does: the features say nothing "
                 "of the label, or need a smaller stepSize or a stronger regParamPrior"
             )
-        elif is_still_falling(fitted, self.getTol()):
+        elif is_still_falling(fitted.solved, self.getTol()):
             story = (
                 f"maxIter: the loss was still falling after {self.getMaxIter()} epochs, expected more of them"
             )
@@ -213,7 +215,6 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         model = self._new_model()
         model._resetUid(self.uid)
         self._copyValues(model)
-        model._weights, model._num_features = fitted.weights, num_features
-        loss_name = self._loss.metric
-        model._summary = FMTrainingSummary.of(fitted, loss_name)
+        model._weights, model._num_features = fitted.solved.weights, num_features
+        model._summary = FMTrainingSummary.of(fitted, self._loss.metric)
         return model
