@@ -12,7 +12,7 @@ export SPARK_LOCAL_IP := 127.0.0.1
 # An installation of Spark on this machine must not shadow the one in .venv.
 unexport SPARK_HOME
 
-.PHONY: env demo test test-slow lint check-java bench wheel zip oldest connect-test clean
+.PHONY: env demo test test-slow lint check-java bench docs wheel zip dist smoke oldest connect-test clean
 
 env: $(STAMP)
 
@@ -55,6 +55,10 @@ $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
+# The tables and charts of README.md and docs/, from benchmarks/results and the params; then the README's example.
+docs: check-java
+	$(BIN)/python -m benchmarks.readme --example
+
 # spark_fm for spark-submit --py-files, which takes no wheel: a zip with the package at its root.
 zip: wheel
 	cp dist/wheel/spark_fm-*.whl dist/spark_fm-$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' spark_fm/__init__.py).zip
@@ -67,6 +71,31 @@ wheel:
 # What the ordinary tests can't try: these make environments of their own in .places and run the wheel.
 SMOKE := $(CURDIR)/tests/places/smoke.py
 LOCAL := --master local[2] --conf spark.ui.enabled=false --driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell
+
+# What goes to PyPI: wheel and sdist, each installed into a fresh environment and tried outside this folder. Another
+# Python than yours: DIST_PYTHON=python3.13.
+DIST_PYTHON ?= $(PYTHON)
+
+dist:
+	rm -rf dist
+	$(DIST_PYTHON) -m venv --clear .places/build
+	.places/build/bin/python -m pip install --quiet --disable-pip-version-check build twine
+	.places/build/bin/python -m build --outdir dist .
+	.places/build/bin/python -m twine check --strict dist/*
+	$(MAKE) --no-print-directory smoke FILE=$(CURDIR)/$$(ls dist/*.whl)
+	$(MAKE) --no-print-directory smoke FILE=$(CURDIR)/$$(ls dist/*.tar.gz)
+	@ls -l dist
+
+# FILE runs in a new environment and a new folder, both outside this one, and is what is imported there.
+smoke:
+	@set -eu; here=$$(mktemp -d); trap 'rm -rf "$$here"' EXIT; unset PYTHONPATH; \
+	$(DIST_PYTHON) -m venv "$$here/env"; \
+	"$$here/env/bin/python" -m pip install --quiet --disable-pip-version-check '$(FILE)[spark]'; \
+	cp $(SMOKE) "$$here/smoke.py"; cd "$$here"; \
+	env/bin/python -c 'import pathlib, sys, spark_fm; at = pathlib.Path(spark_fm.__file__).parent; \
+	assert at.is_relative_to(sys.prefix) and (at / "py.typed").is_file(), at'; \
+	PYSPARK_PYTHON="$$here/env/bin/python" PYSPARK_DRIVER_PYTHON="$$here/env/bin/python" \
+	PYSPARK_SUBMIT_ARGS='$(LOCAL)' env/bin/python smoke.py
 
 # The oldest packages (tests/places/oldest.txt), which are those of Databricks 15.4 LTS; it has Python 3.11.
 OLDEST_PYTHON ?= python3.11

@@ -1,4 +1,4 @@
-"""What the benchmarks share: a local Spark session, and results as a table in Markdown and JSON."""
+"""What the benchmarks share: a Spark session, and results as JSON that says how, where and when they came about."""
 
 import argparse
 import json
@@ -6,6 +6,8 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterable
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
@@ -43,7 +45,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     """The options of every benchmark."""
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--memory", default="6g", help="of the JVM")
-    made.add_argument("--output", default="benchmarks/results", help="folder for the .md and .json files")
+    made.add_argument("--output", default="benchmarks/results", help="folder for the .json files")
     return made
 
 
@@ -69,13 +71,63 @@ def markdown(rows: list[dict[str, object]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+# Their values are folders of the machine at hand, which say nothing to others.
+FOLDERS = {"--data": "FOLDER", "--cache": "", "--output": ""}
+PACKAGES = ("spark_fm", "pyspark", "numpy", "numba", "pyarrow", "modern-fm", "myfm")
+
+
+def command() -> str:
+    """The command line of this run, as somebody else would type it."""
+    module = getattr(sys.modules["__main__"].__spec__, "name", sys.argv[0])
+    words, given = ["python", "-m", str(module)], iter(sys.argv[1:])
+    for word in given:
+        if word in FOLDERS:
+            next(given)
+            words += [word, FOLDERS[word]] if FOLDERS[word] else []
+        else:
+            words.append(word)
+    return " ".join(words)
+
+
+def processor() -> str:
+    """The name of the processor, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next(
+        (line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.machine()
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that take part."""
+    from spark_fm import __version__
+
+    found = {"Python": platform.python_version(), "spark_fm": __version__}
+    for package in PACKAGES[1:]:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
 def publish(name: str, tables: Iterable[tuple[str, list[dict[str, object]]]], folder: str) -> None:
-    """Print the tables and write them to ``folder/name.md`` and ``.json``."""
-    titled = [(title, rows) for title, rows in tables if rows]
-    text = "\n\n".join(f"### {title}\n\n{markdown(rows)}" for title, rows in titled)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    (path / f"{name}.md").write_text(f"{text}\n\n{machine}\n")
-    (path / f"{name}.json").write_text(json.dumps({"machine": machine, **dict(titled)}, indent=1))
-    show(f"\n{text}\n\n{machine}\nwritten to {path / name}.md and .json")
+    """Print the tables and write them to ``folder/name.json``, with command, date, machine and versions.
+
+    ``python -m benchmarks.readme`` makes the tables and charts of the documentation from the files in
+    benchmarks/results.
+    """
+    titled = {title: rows for title, rows in tables if rows}
+    about = {
+        "command": command(),
+        "date": date.today().isoformat(),
+        "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}",
+        "versions": versions(),
+    }
+    path = Path(folder) / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**about, "tables": titled}, indent=1) + "\n")
+    text = "\n\n".join(f"### {title}\n\n{markdown(rows)}" for title, rows in titled.items())
+    show(f"\n{text}\n\n{about['machine']}\nwritten to {path}")

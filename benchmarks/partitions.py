@@ -38,7 +38,7 @@ def merge_curve(frames: Frames, partitions: int, epochs: int) -> list[float]:
 
 
 class Curves:
-    """The table of all sets, and the curves behind it."""
+    """The table of a set, and the curves behind it."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, object]] = []
@@ -105,16 +105,15 @@ def main() -> None:
     options.add_argument("--rules", nargs="*", choices=RULES, default=RULES, help="besides this merge")
     options.add_argument("--in-process", action="store_true", help="this merge too runs without Spark")
     args = options.parse_args()
-    curves, sets = Curves(), chosen_sets(args)
+    sets = chosen_sets(args)
     spark = None if args.in_process else spark_session(memory=args.memory)
     try:
         for data in sets:
+            curves = Curves()
             compare(spark, data, args, curves)
-            tables = [
-                ("Best test metric by partitions and merge rule", curves.rows),
-                ("Curves", curves.curves),
-            ]
-            publish("partitions", tables, args.output)
+            publish(
+                f"partitions-{data.name}", [("best", curves.rows), ("curves", curves.curves)], args.output
+            )
     finally:
         if spark is not None:
             spark.stop()

@@ -2,6 +2,8 @@
 
 python -m benchmarks.quality --data FOLDER --sets sample ml-latest-small a9a ctr-0.4M
 
+Each set has a file of its own in benchmarks/results.
+
 Fit seconds: Spark is started, the data are cached or Parquet, packing is included; on small sets the second of two
 fits counts. "best" is the best test metric by epoch, told by a curve: spark_fm has the test rows as validation rows,
 modern-fm stops early by them, myfm is watched. These two are fitted for their best number of epochs, spark_fm as it
@@ -153,6 +155,18 @@ def compare(
     return comparison.rows, times
 
 
+def described(data: DataSet) -> dict[str, object]:
+    """What the set is."""
+    return {
+        "name": data.name,
+        "rows": data.rows,
+        "non-zeros a row": data.nonzeros / data.rows,
+        "features": data.size,
+        "factors": data.factor_size,
+        "metric": deciding_metric(data),
+    }
+
+
 def main() -> None:
     """Measure and publish."""
     options = parser(str(__doc__).splitlines()[0])
@@ -164,18 +178,16 @@ def main() -> None:
         help="settings of pyspark.ml's FM; default: one on sets that are large or wide, else small",
     )
     args = options.parse_args()
-    tables: list[tuple[str, list[dict[str, object]]]] = []
     sets = chosen_sets(args)
     spark = spark_session(memory=args.memory)
     try:
         for data in sets:
             models, times = compare(spark, data, args)
-            size = (
-                f"{data.rows:,} rows, {data.nonzeros / data.rows:.3g} non-zeros a row, {data.size:,} features"
+            publish(
+                f"quality-{data.name}",
+                [("set", [described(data)]), ("models", models), ("time to quality", times)],
+                args.output,
             )
-            tables.append((f"{data.name}: {size}, {data.factor_size} factors", models))
-            tables.append((f"{data.name}: time to quality", times))
-            publish("quality", tables, args.output)
     finally:
         spark.stop()
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from spark_fm.regression import FMRegressionModel, FMRegressor
 
 __all__ = ["FMClassificationModel", "FMClassifier", "FMRegressionModel", "FMRegressor"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> object:

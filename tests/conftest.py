@@ -1,7 +1,6 @@
-"""Shared fixtures: one Spark session for all tests, and the data that pyspark ships."""
+"""Shared fixtures: the data that pyspark ships. The Spark session is in the conftest.py beside the package."""
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +10,6 @@ from hypothesis import settings
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import DataFrame, SparkSession
 
-os.environ["PYSPARK_PYTHON"] = sys.executable
-os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-
 # The first call of a numba function compiles it: no deadline. The same examples every time; to search for new
 # ones: HYPOTHESIS_PROFILE=thorough.
 settings.register_profile("default", deadline=None, max_examples=60, derandomize=True)
@@ -21,24 +17,6 @@ settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 MLLIB_DATA = Path(pyspark.__file__).parent / "data" / "mllib"
-
-
-@pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
-    session = (
-        SparkSession.builder.master("local[2]")
-        .appName("spark_fm tests")
-        .config("spark.ui.enabled", "false")
-        # Tests are many small jobs: what the JVM's second compiler would gain it never earns back.
-        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.sql.shuffle.partitions", "2")
-        .getOrCreate()
-    )
-    session.sparkContext.setLogLevel("OFF")
-    yield session
-    session.stop()
 
 
 def movielens_rows() -> list[tuple[int, int, float]]:

@@ -26,7 +26,7 @@ def _checked(
 def checked(
     name: str, convert: Callable[[Any], T], valid: Callable[[T], bool], expected: str
 ) -> Callable[[Any], T]:
-    """A param converter that also checks the range.
+    """The converter ``convert`` of a param, with a check of the range.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def whole(name: str, least: int) -> Callable[[Any], int]:
 
 
 def not_negative(name: str) -> Callable[[Any], float]:
-    """A converter of finite numbers that are not below 0."""
+    """A converter of finite numbers >= 0."""
     return checked(
         name,
         TypeConverters.toFloat,
@@ -63,7 +63,7 @@ def one_of(name: str, choices: Sequence[str]) -> Callable[[Any], str]:
 
 
 def solver_of(value: Any) -> str:
-    """The solver that a name stands for: pyspark.ml's names stand for ours, with a warning."""
+    """The name of a solver; pyspark.ml's names stand for ours, with a warning."""
     if value in SPARKS_SOLVERS:
         warnings.warn(
             f"solver: {value!r} is one of pyspark.ml's; spark_fm trains with {DEFAULT_SOLVER!r} instead",
@@ -84,7 +84,7 @@ def model_of(value: Any) -> Any:
     Raises
     ------
     TypeError
-        When it is none.
+        When the value is anything else.
     """
     if hasattr(value, "weights"):
         return value
@@ -99,7 +99,7 @@ def two_thresholds(found: Sequence[Any]) -> tuple[float, float]:
     Raises
     ------
     ValueError
-        When they are not two numbers >= 0 of which at most one is 0.
+        Unless they are two numbers >= 0, at most one of them 0.
     """
     numbers = [t for t in found if isinstance(t, (int, float)) and t >= 0.0]
     if len(found) != 2 or len(numbers) != 2 or not any(numbers):

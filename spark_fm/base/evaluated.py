@@ -1,6 +1,6 @@
 """How good a model is on some rows, under the names of pyspark.ml's summaries.
 
-All is computed by pyspark.ml's evaluators when it is asked for, a Spark job each.
+Each metric is computed when it is first asked for, by pyspark.ml's evaluators, in a Spark job of its own.
 """
 
 from functools import cached_property
@@ -54,12 +54,20 @@ class _Summary:
 
     @cached_property
     def numInstances(self) -> int:
-        """How many rows they are."""
+        """Number of rows."""
         return self._predictions.count()
 
 
 class FMRegressionSummary(_Summary):
-    """What :meth:`spark_fm.regression.FMRegressionModel.evaluate` finds; metrics are weighted where rows are."""
+    """What :meth:`spark_fm.regression.FMRegressionModel.evaluate` finds; metrics are weighted where rows are.
+
+    Examples
+    --------
+    >>> scored = spark.createDataFrame([(1.0, 1.5), (2.0, 2.0), (3.0, 2.5)], ["label", "prediction"])
+    >>> summary = FMRegressionSummary(scored, "prediction", "label", "")
+    >>> round(summary.meanAbsoluteError, 3), round(summary.r2, 3), summary.numInstances
+    (0.333, 0.75, 3)
+    """
 
     def _metric(self, name: Any) -> float:
         evaluator: Any = RegressionEvaluator(metricName=name, **self._columns)
@@ -101,6 +109,16 @@ class FMClassificationSummary(_Summary):
     """What :meth:`spark_fm.classification.FMClassificationModel.evaluate` finds; metrics are weighted where rows are.
 
     Curves have a point for each probability that occurs, or for a thousand quantiles of them.
+
+    Examples
+    --------
+    >>> from pyspark.ml.linalg import Vectors
+    >>> rows = [(1.0, 1.0, Vectors.dense(0.2, 0.8)), (0.0, 0.0, Vectors.dense(0.9, 0.1)),
+    ...         (1.0, 0.0, Vectors.dense(0.6, 0.4))]
+    >>> scored = spark.createDataFrame(rows, ["label", "prediction", "probability"])
+    >>> summary = FMClassificationSummary(scored, "probability", "prediction", "label", "")
+    >>> round(summary.accuracy, 3), round(summary.logLoss, 3), round(summary.areaUnderROC, 3)
+    (0.667, 0.415, 1.0)
     """
 
     def __init__(
@@ -133,7 +151,7 @@ class FMClassificationSummary(_Summary):
 
     @cached_property
     def accuracy(self) -> float:
-        """The part of the rows whose predicted label is theirs."""
+        """Part of the rows whose predicted label is their own."""
         return self._metric("accuracy")
 
     @cached_property
@@ -143,17 +161,17 @@ class FMClassificationSummary(_Summary):
 
     @cached_property
     def truePositiveRateByLabel(self) -> list[float]:
-        """Of the rows with a label, the part that is predicted to have it."""
+        """Part of the rows of a label that are predicted to have it."""
         return self._by_label("truePositiveRateByLabel")
 
     @cached_property
     def falsePositiveRateByLabel(self) -> list[float]:
-        """Of the rows without a label, the part that is predicted to have it."""
+        """Part of the rows of the other label that are predicted to have it."""
         return self._by_label("falsePositiveRateByLabel")
 
     @cached_property
     def precisionByLabel(self) -> list[float]:
-        """Of the rows that are predicted to have a label, the part that has it."""
+        """Part of the rows predicted to have a label that do have it."""
         return self._by_label("precisionByLabel")
 
     @cached_property
@@ -194,7 +212,7 @@ class FMClassificationSummary(_Summary):
 
     @cached_property
     def areaUnderROC(self) -> float:
-        """The area under :attr:`roc`: how often a row of label 1 has the larger probability of two."""
+        """Area under :attr:`roc`: how often a row of label 1 has a larger probability than one of label 0."""
         columns = {k: v for k, v in self._columns.items() if k != "predictionCol"}
         evaluator: Any = BinaryClassificationEvaluator(rawPredictionCol=self._probability, **columns)
         return float(evaluator.evaluate(self._predictions))

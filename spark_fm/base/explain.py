@@ -28,6 +28,12 @@ class Explanation:
         w0
     linear : dict from feature i to w_i x_i
     pairs : dict from features (i, j), i < j, to <v_i, v_j> x_i x_j
+
+    Examples
+    --------
+    >>> explanation = Explanation(0.5, {3: 0.25, 7: -1.0}, {(3, 7): 0.125})
+    >>> explanation.score
+    -0.125
     """
 
     intercept: float

@@ -44,7 +44,7 @@ class FMModel(Model, FMParams, FMPersistable, metaclass=ABCMeta):
 
     @property
     def weights(self) -> Weights:
-        """The parameters of the features that occurred, as numpy arrays."""
+        """Parameters of the features that occurred in training, as numpy arrays."""
         return self._weights
 
     @property
@@ -74,7 +74,7 @@ class FMModel(Model, FMParams, FMPersistable, metaclass=ABCMeta):
 
     @property
     def hasSummary(self) -> bool:
-        """Whether there is a training summary: not where a model of version 0.1 was loaded."""
+        """Whether the model has a training summary; one that version 0.1 saved has none."""
         return self._summary is not None
 
     @property
@@ -84,7 +84,7 @@ class FMModel(Model, FMParams, FMPersistable, metaclass=ABCMeta):
         Raises
         ------
         RuntimeError
-            When there is none.
+            When the model has none.
         """
         if self._summary is None:
             raise RuntimeError(

@@ -203,12 +203,12 @@ class FMParams(
         return [self.getPredictionCol()]
 
     def _check_scoring(self, dataset: DataFrame) -> None:
-        """Whether the columns that scoring adds are new ones.
+        """Check that the columns that scoring adds are new.
 
         Raises
         ------
         ValueError
-            When there is such a column, or two have the same name.
+            When the dataset has such a column, or two of them have the same name.
         """
         # Spark tells no upper from lower case: it would replace the column.
         taken = {name.lower() for name in dataset.columns}

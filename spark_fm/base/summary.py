@@ -44,6 +44,21 @@ class FMTrainingSummary:
         For each epoch whose rounds were Spark jobs, seconds by phase: "parameters out" (the driver ships them), then
         in the workers, as if all cores were equally busy, "parameters in", "blocks in" (waiting for rows), "kernel"
         and "updates", then "Spark" (the rest of the job) and "merge".
+
+    Examples
+    --------
+    >>> from spark_fm import FMRegressor
+    >>> rows = [([u, 20 + i], float((u + i) % 2)) for u in range(20) for i in range(10)]
+    >>> frame = spark.createDataFrame(rows, "features array<int>, label double").coalesce(1)
+    >>> summary = FMRegressor(factorSize=4, maxIter=40, seed=1).fit(frame).summary
+    >>> summary.lossName, summary.rows, summary.validationRows, summary.partitions
+    ('mean squared error', 200, 20, 1)
+    >>> len(summary.validationLoss) == summary.totalIterations
+    True
+    >>> summary.validationLoss[summary.bestEpoch - 1] == min(summary.validationLoss)
+    True
+    >>> summary.seconds.keys() >= {"pack", "train"}
+    True
     """
 
     lossName: str

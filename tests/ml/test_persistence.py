@@ -373,12 +373,13 @@ def test_anything_else_is_replaced_as_pyspark_does(spark, planted_model, path):
 
 # Models of earlier versions.
 
-GOLDEN = Path(__file__).parent.parent / "data" / "format-1"
+GOLDEN = Path(__file__).parent.parent / "data"
+MODELS = [FMRegressionModel, FMClassificationModel]
 
 
-@pytest.mark.parametrize("cls", [FMRegressionModel, FMClassificationModel])
+@pytest.mark.parametrize("cls", MODELS)
 def test_models_of_the_first_format_load(cls, path):
-    folder = GOLDEN / cls.__name__
+    folder = GOLDEN / "format-1" / cls.__name__
     model = cls.load(str(folder))
     expected = json.loads((folder / "expected.json").read_text())
     assert [model.predict(ids) for ids in expected["rows"]] == expected["predictions"]
@@ -388,3 +389,30 @@ def test_models_of_the_first_format_load(cls, path):
     model.write().overwrite().save(path)
     assert_same_weights(cls.load(path), model)
     assert not (Path(path) / "data").exists()
+
+
+@pytest.mark.parametrize("cls", MODELS)
+def test_models_of_the_second_format_load(spark, cls, path):
+    folder = GOLDEN / "format-2" / cls.__name__
+    model = cls.load(str(folder))
+    expected = json.loads((folder / "expected.json").read_text())
+    assert [model.predict(ids) for ids in expected["rows"]] == expected["predictions"]
+    assert [model.explain(ids).score for ids in expected["rows"]] == pytest.approx(
+        expected["scores"], rel=1e-12
+    )
+    rows = [(position, ids) for position, ids in enumerate(expected["rows"])]
+    scored = model.transform(spark.createDataFrame(rows, "position int, features array<int>")).orderBy(
+        "position"
+    )
+    assert [row.prediction for row in scored.collect()] == pytest.approx(expected["predictions"], rel=1e-12)
+    assert (model.getFactorSize(), model.getMaxIter(), model.getInitStd()) == (2, 8, 0.1)
+    assert model.summary.bestEpoch == expected["bestEpoch"]
+    assert len(model.summary.validationLoss) == model.summary.totalIterations
+    model.save(path)
+    assert_same_weights(cls.load(path), model)
+
+
+def test_there_are_golden_models_of_every_format():
+    kinds = {cls.__name__ for cls in MODELS}
+    for version in range(1, persistence.FORMAT_VERSION + 1):
+        assert {folder.name for folder in (GOLDEN / f"format-{version}").iterdir()} == kinds
