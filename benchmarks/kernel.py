@@ -15,8 +15,9 @@ from benchmarks.common import parser, publish, show, timed
 from benchmarks.data import zipf_ids
 from spark_fm.core.compiled.compile import compiled
 from spark_fm.core.compiled.simd import prefetch
-from spark_fm.core.fm.table import Parameters, initial_parameters
-from spark_fm.core.solver.adagrad.step import CACHE_LINE, train_rows
+from spark_fm.core.fm.losses import LOGISTIC
+from spark_fm.core.fm.table import CACHE_LINE, Parameters, initial_parameters
+from spark_fm.core.solver.adagrad.step import Penalties, Steps, train_rows
 from spark_fm.core.sparse.dictionary import Dictionary
 
 
@@ -29,10 +30,11 @@ def one_pass(
 ) -> float:
     """Seconds of one training pass over binary rows in the given order; changes the parameters."""
     none = np.empty(0, np.float32)
-    steps, penalties = np.full(3, 0.05, np.float32), np.full(5, 1e-4, np.float32)
+    steps, penalties = Steps(*np.full(3, 0.05, np.float32)), Penalties(*np.full(5, 1e-4, np.float32))
     begun = perf_counter()
     train_rows(
-        start.table, start.intercept, indptr, indices, none, label, none, order, 1, start.factor_size,
+        start.table, start.intercept, indptr, indices, none, label, none, order, LOGISTIC.number,
+        start.factor_size,
         steps, penalties,
     )  # fmt: skip
     return perf_counter() - begun

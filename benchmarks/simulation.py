@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from benchmarks.data import Rows
 from benchmarks.sets import DataSet
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import LOGISTIC, SQUARED
 from spark_fm.core.fm.measure import Totals, measure, measure_typical
 from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling, scaled
 from spark_fm.core.fm.settings import Scale, Settings
-from spark_fm.core.fm.table import TAIL, Parameters
+from spark_fm.core.fm.table import Parameters, layout_of
 from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.adagrad.merge import (
     Coupling,
@@ -33,7 +33,8 @@ from spark_fm.core.solver.in_memory import fit_in_memory
 from spark_fm.core.solver.loop import train
 from spark_fm.core.solver.plan import Plan, Result
 from spark_fm.core.sparse.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
-from spark_fm.engine.training.fit import WARM_UP_ROWS, decide_rounds
+from spark_fm.engine.training.adagrad import WARM_UP_ROWS
+from spark_fm.engine.training.parallelism import decide_rounds
 
 Rule = Literal["this merge", "plain mean", "count-weighted mean"]
 VALIDATION_FRACTION = 0.1
@@ -127,19 +128,18 @@ class _Merge:
 
     def __init__(self, simulation: Simulation, state: Parameters, plan: Plan) -> None:
         settings = simulation.settings
-        scale = plan.scale if settings.loss is Loss.SQUARED else 1.0
         self.state, self.coupling = (
             state,
             Coupling.of(
                 plan.step_size,
                 simulation.mean_squared_norm,
                 settings.factor_size,
-                scale,
+                plan.scale,
                 plan.epochs,
                 plan.damping,
             ),
         )
-        width, self.weighted = state.table.shape[1] - TAIL, simulation.weighted
+        width, self.weighted = layout_of(state.table).factors, simulation.weighted
         self.sums = np.zeros((state.table.shape[0], sums_width(width, self.weighted)))
         self.centre, self.intercept = np.zeros(width + 3), np.zeros(3)
 
@@ -234,7 +234,7 @@ class Prepared:
 
     def settings(self, **params: float) -> Settings:
         """The estimators' defaults with some changed; a prior that is given does not adapt."""
-        loss = Loss.LOGISTIC if self.data.binary else Loss.SQUARED
+        loss = LOGISTIC if self.data.binary else SQUARED
         made = Settings(loss, factor_size=self.data.factor_size, adapt_prior="reg_prior" not in params)
         return replace(made, **params)
 

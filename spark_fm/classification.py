@@ -16,7 +16,7 @@ from spark_fm.base.evaluated import FMClassificationSummary
 from spark_fm.base.explain import Row
 from spark_fm.base.model import FMModel
 from spark_fm.base.params import FMParams
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import LOGISTIC
 
 C = TypeVar("C", bound="_ClassifierParams")
 RAW = "__spark_fm_z"
@@ -177,7 +177,7 @@ class FMClassifier(_ClassifierParams, FMEstimator[FMClassificationModel]):
     only showing top 4 rows
     """
 
-    _loss = Loss.LOGISTIC
+    _loss = LOGISTIC
     _input_kwargs: dict[str, Any]
 
     @keyword_only

@@ -9,7 +9,7 @@ from spark_fm.base.estimator import FMEstimator
 from spark_fm.base.evaluated import FMRegressionSummary
 from spark_fm.base.explain import Row
 from spark_fm.base.model import FMModel
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import SQUARED
 
 
 class FMRegressionModel(FMModel):
@@ -98,7 +98,7 @@ class FMRegressor(FMEstimator[FMRegressionModel]):
     only showing top 4 rows
     """
 
-    _loss = Loss.SQUARED
+    _loss = SQUARED
     _input_kwargs: dict[str, Any]
 
     @keyword_only

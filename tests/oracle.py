@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import SQUARED, Loss
 from spark_fm.core.fm.scaling import FeatureCounts
 from spark_fm.core.fm.table import TAIL, padded
 from spark_fm.core.sparse.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
@@ -100,7 +100,7 @@ class Oracle:
         z = self.score(ids, x)
         before = c * value(loss, z, y)
         if c * (x @ x) > UNUSUAL * usual:
-            curvature = 1.0 if loss is Loss.SQUARED else 0.25
+            curvature = 1.0 if loss is SQUARED else 0.25
             c = min(c, FARTHEST / (self.way(ids, x, steps) * curvature))
         g = c * derivative(loss, z, y)
         self.g0 += g * g
@@ -124,13 +124,13 @@ class Oracle:
 
 
 def value(loss: Loss, z: float, y: float) -> float:
-    if loss is Loss.SQUARED:
+    if loss is SQUARED:
         return 0.5 * (z - y) ** 2
     return float(np.logaddexp(0.0, z) - y * z)
 
 
 def derivative(loss: Loss, z: float, y: float) -> float:
-    if loss is Loss.SQUARED:
+    if loss is SQUARED:
         return z - y
     return float(np.exp(-np.logaddexp(0.0, -z)) - y)
 

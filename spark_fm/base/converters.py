@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 
 from pyspark.ml.param import Param, Params, TypeConverters
 
-SOLVERS = ("adagrad",)
+from spark_fm.engine.training.fit import SOLVERS
+
+DEFAULT_SOLVER = "adagrad"
 SPARKS_SOLVERS = ("gd", "adamW")
 T = TypeVar("T")
 
@@ -64,11 +66,11 @@ def solver_of(value: Any) -> str:
     """The name of a solver; pyspark.ml's names stand for ours, with a warning."""
     if value in SPARKS_SOLVERS:
         warnings.warn(
-            f"solver: {value!r} is one of pyspark.ml's; spark_fm trains with {SOLVERS[0]!r} instead",
+            f"solver: {value!r} is one of pyspark.ml's; spark_fm trains with {DEFAULT_SOLVER!r} instead",
             stacklevel=2,
         )
-        return SOLVERS[0]
-    return one_of("solver", SOLVERS)(value)
+        return DEFAULT_SOLVER
+    return one_of("solver", list(SOLVERS))(value)
 
 
 def param_of(name: str, doc: str, convert: Callable[[Any], T]) -> "Param[T]":

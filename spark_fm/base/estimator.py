@@ -19,9 +19,10 @@ from spark_fm.base.setters import FMSetters
 from spark_fm.base.summary import FMTrainingSummary, Progress
 from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.settings import Settings
-from spark_fm.engine.packing.input_columns import Columns
+from spark_fm.engine.packing.input_columns import InputColumns
 from spark_fm.engine.packing.packed_data import PackedData
-from spark_fm.engine.training.fit import Fitted, Parallelism, fit_packed, is_still_falling
+from spark_fm.engine.training.fit import Fitted, fit_packed, is_still_falling
+from spark_fm.engine.training.solver import Parallelism
 
 M = TypeVar("M", bound=FMModel)
 
@@ -31,16 +32,16 @@ class _PackedOnce:
     """Packed data shared by the fits of one fitMultiple call; released when the last is done."""
 
     dataset: DataFrame
-    _packed: dict[Columns, PackedData]
+    _packed: dict[InputColumns, PackedData]
 
     @classmethod
     def of(cls, dataset: DataFrame) -> "_PackedOnce":
-        packed: dict[Columns, PackedData] = {}
+        packed: dict[InputColumns, PackedData] = {}
         once = cls(dataset, packed)
         weakref.finalize(once, _release, packed)
         return once
 
-    def get(self, columns: Columns) -> PackedData:
+    def get(self, columns: InputColumns) -> PackedData:
         if columns not in self._packed:
             self._packed[columns] = PackedData.of(self.dataset, columns, shared=True)
         return self._packed[columns]
@@ -49,7 +50,7 @@ class _PackedOnce:
         _release(self._packed)
 
 
-def _release(packed: dict[Columns, PackedData]) -> None:
+def _release(packed: dict[InputColumns, PackedData]) -> None:
     for data in packed.values():
         data.release()
     packed.clear()
@@ -98,16 +99,16 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
     def _model_class(cls) -> type[M]:
         """The class of the models."""
 
-    def _columns(self) -> Columns:
+    def _columns(self) -> InputColumns:
         def optional(param: Param[str]) -> str:
             return self.getOrDefault(param) if self.isDefined(param) else ""
 
-        return Columns(
+        return InputColumns(
             features=self.getFeaturesCol(),
             label=self.getLabelCol(),
             weight=optional(self.weightCol),
             validation=optional(self.validationIndicatorCol),
-            binary=self._loss is Loss.LOGISTIC,
+            binary=self._loss.is_binary,
             normalize=self.getNormalize(),
         )
 
@@ -182,27 +183,28 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
                 parallelism,
                 None if initial is None else initial.weights,
                 progress,
+                self.getSolver(),
             )
         self._warn(fitted)
         fitted = replace(fitted, seconds={"pack": seconds} | fitted.seconds)
         known = 0 if initial is None else initial.numFeatures
-        return self._model(fitted, max(known, fitted.num_features))
+        return self._model(fitted, max(known, fitted.statistics.num_features))
 
     def _warn(self, fitted: Fitted) -> None:
         """Tell of a model that is not what was asked for."""
         story = ""
-        if fitted.stop_reason == "diverged":
+        if fitted.solved.stop_reason == "diverged":
             story = (
                 f"stepSize: training with {self.getStepSize():g} diverged again and again; the model has the "
                 "last good parameters"
             )
-        elif fitted.stop_reason == "noImprovement":
+        elif fitted.solved.stop_reason == "noImprovement":
             begun = "the constant" if self.getInitialModel() is None else "initialModel"
             story = (
                 f"no epoch improved on {begun}, so the model predicts as that does: the features say nothing "
                 "of the label, or need a smaller stepSize or a stronger regParamPrior"
             )
-        elif is_still_falling(fitted, self.getTol()):
+        elif is_still_falling(fitted.solved, self.getTol()):
             story = (
                 f"maxIter: the loss was still falling after {self.getMaxIter()} epochs, expected more of them"
             )
@@ -213,7 +215,6 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         model = self._new_model()
         model._resetUid(self.uid)
         self._copyValues(model)
-        model._weights, model._num_features = fitted.weights, num_features
-        loss_name = "log-loss" if self._loss is Loss.LOGISTIC else "mean squared error"
-        model._summary = FMTrainingSummary.of(fitted, loss_name)
+        model._weights, model._num_features = fitted.solved.weights, num_features
+        model._summary = FMTrainingSummary.of(fitted, self._loss.metric)
         return model

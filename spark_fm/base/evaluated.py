@@ -3,13 +3,11 @@
 Each metric is computed when it is first asked for, by pyspark.ml's evaluators, in a Spark job of its own.
 """
 
-from collections.abc import Iterator
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from pyspark.ml.evaluation import (
     BinaryClassificationEvaluator,
     MulticlassClassificationEvaluator,
@@ -19,12 +17,9 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from spark_fm.engine.cluster.execute import collect
-from spark_fm.engine.cluster.worker_process import task
 from spark_fm.engine.packing.columns import quoted
+from spark_fm.engine.scoring.thresholds import counts_by_threshold
 
-THRESHOLDS = 1000
-COUNTS_DDL = "positive array<double>, negative array<double>"
 LABELS = [0.0, 1.0]
 
 
@@ -234,14 +229,7 @@ class FMClassificationSummary(_Summary):
             F.col(quoted(self.labelCol)).cast("double").alias("y"),
             weight.alias("w"),
         )
-        some = np.array(rows.approxQuantile("p", np.linspace(0.0, 1.0, THRESHOLDS + 1).tolist(), 1e-4))
-        thresholds = np.unique(some)
-        counts = rows.mapInArrow(partial(_count, thresholds=thresholds), COUNTS_DDL)
-        found = collect(counts)
-        positive, negative = (
-            np.sum([row[name] for row in found], axis=0)[::-1].cumsum() for name in ("positive", "negative")
-        )
-        return thresholds[::-1], positive, negative
+        return counts_by_threshold(rows)
 
     def _frame(self, columns: dict[str, npt.NDArray[np.float64]]) -> DataFrame:
         rows = [tuple(map(float, row)) for row in zip(*columns.values(), strict=True)]
@@ -290,21 +278,3 @@ class FMClassificationSummary(_Summary):
         thresholds, positive, negative = self._curve
         both = positive + negative + positive[-1]
         return self._frame({"threshold": thresholds, "F-Measure": 2.0 * positive / both})
-
-
-@task
-def _count(
-    batches: Iterator[pa.RecordBatch], thresholds: npt.NDArray[np.float64]
-) -> Iterator[pa.RecordBatch]:
-    """The weights of rows of label 1 and of label 0, added up by the largest threshold that a row reaches."""
-    for batch in batches:
-        p, y, w = (batch.column(name).to_numpy(zero_copy_only=False) for name in ("p", "y", "w"))
-        place = np.maximum(np.searchsorted(thresholds, p, side="right") - 1, 0)
-        yield pa.RecordBatch.from_pylist(
-            [
-                {
-                    "positive": np.bincount(place, w * y, thresholds.size).tolist(),
-                    "negative": np.bincount(place, w * (1.0 - y), thresholds.size).tolist(),
-                }
-            ]
-        )

@@ -19,7 +19,7 @@ from pyspark.ml.param.shared import (
 from pyspark.sql import DataFrame
 
 from spark_fm.base.converters import (
-    SOLVERS,
+    DEFAULT_SOLVER,
     checked,
     model_of,
     not_negative,
@@ -28,6 +28,7 @@ from spark_fm.base.converters import (
     solver_of,
     whole,
 )
+from spark_fm.engine.training.fit import SOLVERS
 
 INVALID = ("error", "skip", "keep")
 P = TypeVar("P", bound="FMParams")
@@ -179,7 +180,7 @@ class FMParams(
             maxIter=100,
             stepSize=0.1,
             tol=1e-6,
-            solver="adagrad",
+            solver=DEFAULT_SOLVER,
             factorSize=8,
             normalize=False,
             handleInvalid="error",

@@ -8,7 +8,8 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from spark_fm.engine.training.fit import FitEpoch, Fitted
+from spark_fm.engine.training.fit import Fitted
+from spark_fm.engine.training.solver import FitEpoch
 
 
 @dataclass(frozen=True)
@@ -77,25 +78,24 @@ class FMTrainingSummary:
     @classmethod
     def of(cls, fitted: Fitted, loss_name: str) -> "FMTrainingSummary":
         """The summary of a finished run."""
-        seconds = dict(fitted.seconds)
-        for epoch in fitted.history:
+        seconds, solved, statistics = dict(fitted.seconds), fitted.solved, fitted.statistics
+        for epoch in solved.history:
             for phase, spent in epoch.seconds.items():
                 seconds[phase] = seconds.get(phase, 0.0) + spent
-        statistics = fitted.statistics
         return cls(
             lossName=loss_name,
-            trainingLoss=[epoch.training_loss for epoch in fitted.history],
-            validationLoss=[epoch.validation_loss for epoch in fitted.history],
-            bestEpoch=fitted.best_epoch,
-            stopReason=fitted.stop_reason,
+            trainingLoss=[epoch.training_loss for epoch in solved.history],
+            validationLoss=[epoch.validation_loss for epoch in solved.history],
+            bestEpoch=solved.best_epoch,
+            stopReason=solved.stop_reason,
             rows=statistics.rows,
             trainingRows=statistics.training_rows,
             nonzeros=statistics.nonzeros,
-            validationRows=fitted.judged_rows,
-            partitions=fitted.partitions,
-            roundsPerEpoch=fitted.rounds_per_epoch,
+            validationRows=solved.judged_rows,
+            partitions=solved.partitions,
+            roundsPerEpoch=solved.rounds_per_epoch,
             seconds=seconds,
-            epochSeconds=[epoch.seconds for epoch in fitted.history if epoch.seconds],
+            epochSeconds=[epoch.seconds for epoch in solved.history if epoch.seconds],
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -58,14 +58,14 @@ class Contest:
         return Contender(name, settings, self.measured(model))
 
     def biases(self, estimator: FMClassifier | FMRegressor) -> Contender:
-        """Our own machine without factors."""
+        """The Factorization Machine without factors."""
         linear = estimator.copy({estimator.factorSize: 0, estimator.verbose: False})
         with warnings.catch_warnings():
             # What training warns of is said in the settings.
             warnings.simplefilter("ignore")
             model = Pipeline(stages=[*self.encoders, linear]).fit(self.training)
-        machine: Any = model.stages[-1]
+        fm: Any = model.stages[-1]
         settings = "factorSize=0, else as spark_fm"
-        if not machine.summary.bestEpoch:
+        if not fm.summary.bestEpoch:
             settings += "; no epoch was better than a constant"
         return Contender("biases only", settings, self.measured(model))

@@ -37,16 +37,16 @@ def evaluate(spark: SparkSession, config: Config) -> None:
     folder = report_folder(config.report.folder)
     with steps.step("load the model"):
         model = load_model(spark, path)
-    machine: Any = model.stages[-1]
+    fm: Any = model.stages[-1]
     # The model knows what it was trained for; a config may be one for evaluation only.
-    task = "classification" if isinstance(machine, FMClassificationModel) else "regression"
-    config = replace(config, task=task, columns=replace(config.columns, label=machine.getLabelCol()))
+    task = "classification" if isinstance(fm, FMClassificationModel) else "regression"
+    config = replace(config, task=task, columns=replace(config.columns, label=fm.getLabelCol()))
     columns = config.columns
     with steps.step("read"):
         data = read(spark, config.input)
         check_present(data, columns)
-        check_new_columns(data, output_columns(machine))
-        check_size(data, machine)
+        check_new_columns(data, output_columns(fm))
+        check_size(data, fm)
         rows, held_out = split_rows(data, held_out_rows(data, config.split, not_hashed(columns)))
         measured = rows if held_out is None else held_out
         found = survey(measured, config, None, None)
@@ -54,7 +54,7 @@ def evaluate(spark: SparkSession, config: Config) -> None:
     logger.info("measuring on %s: %d", what, found.rows)
     with steps.step("evaluate"):
         scored = model.transform(typed(measured, config))
-        metrics = measure(scored, predicted(machine), columns.label, columns.weight, task)
-    contenders = [Contender(type(machine).__name__, f"loaded from {path}", metrics)]
+        metrics = measure(scored, predicted(fm), columns.label, columns.weight, task)
+    contenders = [Contender(type(fm).__name__, f"loaded from {path}", metrics)]
     show(contenders)
     write_metrics(folder / "evaluation.json", task, contenders)

@@ -48,11 +48,11 @@ def score(spark: SparkSession, config: Config) -> None:
             return
     with steps.step("load the model"):
         model = load_model(spark, path)
-    machine: Any = model.stages[-1]
+    fm: Any = model.stages[-1]
     with steps.step("read"):
         rows = read(spark, config.input)
-        check_new_columns(rows, output_columns(machine))
-        check_size(rows, machine)
+        check_new_columns(rows, output_columns(fm))
+        check_size(rows, fm)
     written = Observation()
     scored = scored_rows(model, rows).observe(written, F.count(F.lit(1)).alias("rows"))
     mode = "error" if output.mode in REFUSES else output.mode
@@ -69,15 +69,15 @@ def _is_there(spark: SparkSession, output: Output) -> bool:
     return spark.catalog.tableExists(output.table) if output.table else exists(spark, output.path)
 
 
-def output_columns(machine: Any) -> list[str]:
+def output_columns(fm: Any) -> list[str]:
     """The columns that a Factorization Machine adds; an empty name is one that is suppressed."""
-    names = [machine.getPredictionCol()]
-    if hasattr(machine, "getProbabilityCol"):
-        names += [machine.getProbabilityCol(), machine.getRawPredictionCol()]
+    names = [fm.getPredictionCol()]
+    if hasattr(fm, "getProbabilityCol"):
+        names += [fm.getProbabilityCol(), fm.getRawPredictionCol()]
     return names
 
 
-def check_size(rows: DataFrame, machine: Any) -> None:
+def check_size(rows: DataFrame, fm: Any) -> None:
     """Check that vectors have the size that the model was trained on, where the schema tells it, as libsvm's does.
 
     Raises
@@ -85,14 +85,14 @@ def check_size(rows: DataFrame, machine: Any) -> None:
     ValueError
         When they have another.
     """
-    name = machine.getFeaturesCol()
+    name = fm.getFeaturesCol()
     if name not in rows.columns:
         return
     found = rows.schema[name].metadata.get("numFeatures")
-    if found is not None and found != machine.numFeatures:
+    if found is not None and found != fm.numFeatures:
         raise ValueError(
-            f"input: the vectors in column {name!r} have {found} features, the model has {machine.numFeatures}; a "
-            f"libsvm file is read with input.options = {{ numFeatures = {machine.numFeatures} }}"
+            f"input: the vectors in column {name!r} have {found} features, the model has {fm.numFeatures}; a "
+            f"libsvm file is read with input.options = {{ numFeatures = {fm.numFeatures} }}"
         )
 
 
@@ -101,8 +101,8 @@ def scored_rows(model: PipelineModel, rows: DataFrame) -> DataFrame:
 
     The column of the prediction, and of a classifier that of the probability, which is P(label = 1) here.
     """
-    machine: Any = model.stages[-1]
-    outputs = [F.col(quoted(machine.getPredictionCol()))]
-    if hasattr(machine, "getProbabilityCol"):
-        outputs.append(positive_probability(machine).alias(machine.getProbabilityCol()))
+    fm: Any = model.stages[-1]
+    outputs = [F.col(quoted(fm.getPredictionCol()))]
+    if hasattr(fm, "getProbabilityCol"):
+        outputs.append(positive_probability(fm).alias(fm.getProbabilityCol()))
     return model.transform(rows).select(*(F.col(quoted(name)) for name in rows.columns), *outputs)

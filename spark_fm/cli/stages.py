@@ -64,7 +64,7 @@ def _selecting(columns: Mapping[str, str]) -> SQLTransformer:
     return SQLTransformer(statement=f"SELECT *, {added} FROM __THIS__")
 
 
-def machine(config: Config) -> FMClassifier | FMRegressor:
+def estimator_of(config: Config) -> FMClassifier | FMRegressor:
     """The estimator with the config's columns and params.
 
     Raises
@@ -91,7 +91,7 @@ def sparks_own(config: Config) -> list[Stage]:
     Raises
     ------
     ValueError, TypeError
-        As of :func:`machine`.
+        As of :func:`estimator_of`.
     """
     if not config.compare.spark:
         return []

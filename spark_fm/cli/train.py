@@ -20,7 +20,7 @@ from spark_fm.cli.read import check_columns, check_new_columns, read
 from spark_fm.cli.report import draw, show, show_rows, write_metrics, write_report
 from spark_fm.cli.score import output_columns, scored_rows
 from spark_fm.cli.split import held_out_rows, not_hashed, row_hash, split_rows
-from spark_fm.cli.stages import Stage, encoders, machine, sparks_own
+from spark_fm.cli.stages import Stage, encoders, estimator_of, sparks_own
 from spark_fm.cli.survey import survey, typed
 from spark_fm.regression import FMRegressor
 
@@ -39,7 +39,7 @@ def train(spark: SparkSession, config: Config) -> None:
     """
     steps = Steps()
     check_settings(config)
-    estimator, others = machine(config), sparks_own(config)
+    estimator, others = estimator_of(config), sparks_own(config)
     path = required(config.model.path, "model.path", "a folder to save the model to")
     check_places(spark, config)
     check_target(spark, path, config.model.overwrite)

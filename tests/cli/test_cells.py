@@ -153,7 +153,7 @@ def test_odd_names_from_training_to_scoring(spark: SparkSession, tmp_path: Path,
     data.write.parquet(str(tmp_path / "rows"))
     config = tmp_path / "job.toml"
     config.write_text(ODD.format(folder=tmp_path, encoder=encoder), "utf-8")
-    # pyspark.ml's own machine fails on hashed columns.
+    # pyspark.ml's own Factorization Machine fails on hashed columns.
     others = ["--set", "compare.spark.maxIter=2"] if encoder == "onehot" else []
     for job in (train_main, evaluate_main, score_main):
         assert job(["--config", str(config), *others]) == 0

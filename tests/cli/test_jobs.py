@@ -310,7 +310,7 @@ def test_a_failed_scoring_says_why_in_one_line(
     assert sentence in last
 
 
-def test_a_pipeline_must_end_in_our_machine(
+def test_a_pipeline_must_end_in_our_estimator(
     spark: SparkSession, trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = str(trained / "encoders")

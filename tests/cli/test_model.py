@@ -25,8 +25,8 @@ def rows(spark: SparkSession) -> DataFrame:
 @pytest.fixture(scope="module")
 def fitted(rows: DataFrame) -> PipelineModel:
     columns = Columns(categorical=("user", "movie"))
-    machine = FMRegressor(featuresCol=FEATURES, maxIter=1)
-    return Pipeline(stages=[*encoders(columns, rows.schema), machine]).fit(rows)
+    fm = FMRegressor(featuresCol=FEATURES, maxIter=1)
+    return Pipeline(stages=[*encoders(columns, rows.schema), fm]).fit(rows)
 
 
 @pytest.fixture(scope="module")

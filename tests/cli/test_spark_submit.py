@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 QUICKSTART = str(ROOT / "conf" / "quickstart.toml")
 # The JVM's second compiler costs a process of half a minute more than it gives.
 FAST = ["--driver-java-options", "-XX:TieredStopAtLevel=1"]
-# pyspark.ml's own machine takes most of the demo's time.
+# pyspark.ml's own Factorization Machine takes most of the demo's time.
 QUICK = ["--set", "compare.spark.maxIter=2"]
 
 

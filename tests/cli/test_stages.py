@@ -9,7 +9,7 @@ from pyspark.sql.types import StructType
 
 from spark_fm.classification import FMClassifier
 from spark_fm.cli.config import Columns, Compare, Config
-from spark_fm.cli.stages import FEATURES, encoders, machine, sparks_own
+from spark_fm.cli.stages import FEATURES, encoders, estimator_of, sparks_own
 from spark_fm.regression import FMRegressor
 
 ROWS = [("a", 1.0, True), ("b", 2.0, False), ("a", 3.0, None)]
@@ -41,12 +41,12 @@ def test_hash_needs_no_dictionary(spark: SparkSession) -> None:
 
 def test_a_ready_column_needs_no_encoder() -> None:
     assert encoders(Columns(features="ids"), StructType()) == []
-    assert machine(Config(task="regression", columns=Columns(features="ids"))).getFeaturesCol() == "ids"
+    assert estimator_of(Config(task="regression", columns=Columns(features="ids"))).getFeaturesCol() == "ids"
 
 
-def test_the_machine_has_the_params_and_the_columns() -> None:
+def test_the_estimator_has_the_params_and_the_columns() -> None:
     columns = Columns(label="click", categorical=("site",), weight="w", validation="v")
-    estimator = machine(
+    estimator = estimator_of(
         Config(task="classification", columns=columns, params={"factorSize": 3, "normalize": True})
     )
     assert isinstance(estimator, FMClassifier)
@@ -55,8 +55,8 @@ def test_the_machine_has_the_params_and_the_columns() -> None:
     assert estimator.getValidationIndicatorCol() == "v"
 
 
-def test_without_params_the_machine_has_its_defaults() -> None:
-    assert isinstance(machine(Config(task="regression")), FMRegressor)
+def test_without_params_the_estimator_has_its_defaults() -> None:
+    assert isinstance(estimator_of(Config(task="regression")), FMRegressor)
     assert sparks_own(Config(task="regression")) == []
 
 
@@ -82,9 +82,9 @@ def test_without_params_the_machine_has_its_defaults() -> None:
         (Config(task="regression", params={"maxIter": "many"}), TypeError, "maxIter"),
     ],
 )
-def test_machine_errors(config: Config, error: type[Exception], sentence: str) -> None:
+def test_estimator_errors(config: Config, error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=sentence):
-        machine(config)
+        estimator_of(config)
 
 
 def test_params_of_sparks_own_are_checked_too(spark: SparkSession) -> None:

@@ -4,8 +4,8 @@ import pytest
 from pyspark.ml.param import Params
 
 from spark_fm import FMClassifier, FMRegressor
-from spark_fm.base.converters import SOLVERS
 from spark_fm.base.params import FMParams
+from spark_fm.engine.training.fit import SOLVERS
 
 ESTIMATORS = [FMRegressor, FMClassifier]
 INF, NAN = float("inf"), float("nan")

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from spark_fm import FMRegressor
 from spark_fm.engine.packing import packed_data
 from spark_fm.engine.packing.packed_data import PackedData
-from spark_fm.engine.training import fit, store
+from spark_fm.engine.training import adagrad, store
 from spark_fm.engine.training.rounds import RoundsRunner
 from tests.ml.frames import assert_same_weights
 
@@ -41,7 +41,7 @@ def estimator(way, monkeypatch):
     if way == "frames":
         monkeypatch.setattr(store, "is_connect", lambda spark: True)
     if way == "executors":
-        monkeypatch.setattr(fit, "most_to_collect", lambda limits: 0)
+        monkeypatch.setattr(adagrad, "most_to_collect", lambda limits: 0)
     return FMRegressor(numPartitions=1 if way == "one task" else 2, roundsPerEpoch=2, **SETTINGS)
 
 

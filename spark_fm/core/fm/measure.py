@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spark_fm.core.fm.losses import Loss, loss_sum
+from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.score import score_rows
 from spark_fm.core.sparse.block import Block
 
@@ -40,7 +40,7 @@ def measure(table: FloatArray, intercept: float, block: Block, rows: IntArray, l
     indices = np.asarray(block.indices, np.int32)
     score_rows(table, intercept, block.indptr, indices, block.values, rows, z)
     weight = block.weight[rows] if block.weight.size else block.weight
-    total = loss_sum(int(loss), z, block.label[rows], weight)
+    total = loss.sum(z, block.label[rows], weight)
     return Totals(total, float(weight.sum(dtype=np.float64)) if weight.size else rows.size, rows.size)
 
 

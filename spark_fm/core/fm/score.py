@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from spark_fm.core.compiled.compile import compiled
 from spark_fm.core.compiled.simd import prefetch
-from spark_fm.core.fm.table import CACHE_LINE, TAIL
+from spark_fm.core.fm.table import CACHE_LINE, layout_of
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
@@ -32,14 +32,15 @@ def score_rows(
 
     Parameters
     ----------
-    table : float32 (features, K' + 8), see the module's docstring
+    table : float32 (features, K' + 8), see :class:`spark_fm.core.fm.table.TableLayout`
     indptr, indices, values : the block; an empty ``values`` counts as ones. A negative index is a feature
         that the model does not know: it contributes nothing.
     rows : int32, which rows to score
     out : float64, filled with z in the order of ``rows``
     """
-    width = table.shape[1] - TAIL
-    sums, pairs = np.zeros(width), np.zeros(width)
+    at = layout_of(table)
+    K = at.factors
+    sums, pairs = np.zeros(K), np.zeros(K)
     has_values = values.size > 0
     for r in range(rows.size):
         row = rows[r]
@@ -56,8 +57,8 @@ def score_rows(
             if i < 0:
                 continue
             x = float(values[j]) if has_values else 1.0
-            linear += float(table[i, width + 4]) * x
-            for f in range(width):
+            linear += float(table[i, at.linear]) * x
+            for f in range(K):
                 t = float(table[i, f]) * x
                 pairs[f] += t * sums[f]
                 sums[f] += t

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spark_fm.core.fm.losses import Loss, best_constant
+from spark_fm.core.fm.losses import Loss
 
 FloatArray = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
@@ -130,23 +130,6 @@ class Scale:
         mean_squared_norm: float = 0.0,
         weighted: bool = False,
     ) -> "Scale":
-        """The scale of data whose (weighted) labels have the given mean and variance.
-
-        Without an intercept the label is not shifted, only divided by its root mean square.
-        """
-        if settings.loss is Loss.LOGISTIC:
-            start = best_constant(settings.loss, label_mean) if settings.fit_intercept else 0.0
-            return cls(
-                weight_mean=weight_mean,
-                intercept=start,
-                mean_squared_norm=mean_squared_norm,
-                weighted=weighted,
-            )
-        if settings.fit_intercept:
-            deviation, shift = label_variance**0.5, label_mean
-        else:
-            deviation, shift = (label_variance + label_mean * label_mean) ** 0.5, 0.0
-        # A constant label leaves only rounding behind: then there is nothing to divide by.
-        if deviation <= 1e-9 * abs(label_mean) or deviation == 0.0:
-            deviation = 1.0
-        return cls(shift, deviation, weight_mean, mean_squared_norm=mean_squared_norm, weighted=weighted)
+        """The scale of data whose (weighted) labels have the given mean and variance."""
+        label = settings.loss.label_scale(label_mean, label_variance, settings.fit_intercept)
+        return cls(label.mean, label.deviation, weight_mean, label.intercept, mean_squared_norm, weighted)

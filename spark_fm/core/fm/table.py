@@ -1,34 +1,70 @@
 """Parameters of a Factorization Machine together with its optimizer state."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from spark_fm.core.compiled.compile import compiled
 from spark_fm.core.compiled.simd import LANES
 
 FloatArray = npt.NDArray[np.float32]
 LongArray = npt.NDArray[np.int64]
 
-
-# What a row of the table has besides the factors: the rests of both accumulators, a pass's information where rows
-# have weights (of w and of v), then the weight, its accumulator, that of the factors, and the own penalty.
-TAIL = 8
+TAIL = 8  # columns besides the factors
 BYTES_A_LINE = 64
 CACHE_LINE = BYTES_A_LINE // 4  # float32 values in a line of the processor's cache
 
 
 def aligned_table(rows: int, factor_size: int) -> FloatArray:
     """An uninitialised table, float32 (rows, K' + 8), that begins with a cache line of the processor."""
-    width = padded(factor_size) + TAIL
-    memory = np.empty(rows * width * 4 + BYTES_A_LINE, np.uint8)
+    columns = columns_of(factor_size)
+    memory = np.empty(rows * columns * 4 + BYTES_A_LINE, np.uint8)
     first = -memory.ctypes.data % BYTES_A_LINE
-    return memory[first : first + rows * width * 4].view(np.float32).reshape(rows, width)
+    return memory[first : first + rows * columns * 4].view(np.float32).reshape(rows, columns)
 
 
 def padded(factor_size: int) -> int:
     """K', the factor size rounded up to whole SIMD vectors, at least one."""
     return -(-max(factor_size, 1) // LANES) * LANES
+
+
+def columns_of(factor_size: int) -> int:
+    """How many columns the table has: K' + 8."""
+    return padded(factor_size) + TAIL
+
+
+class TableLayout(NamedTuple):
+    """The columns of a table: the K' ``factors`` first, then one of each of the others.
+
+    Attributes
+    ----------
+    factors : K'
+    linear_rest, factors_rest : what rounding the accumulators to float32 has left over
+    linear_information, factors_information : where rows have weights, a pass's sum of squared gradients, each divided
+        by its row's weight; else 0
+    linear : the weight w
+    linear_accumulator, factors_accumulator : AdaGrad's sums of squared gradients
+    feature_penalty : the feature's own L2 penalty per visit
+    """
+
+    factors: int
+    linear_rest: int
+    factors_rest: int
+    linear_information: int
+    factors_information: int
+    linear: int
+    linear_accumulator: int
+    factors_accumulator: int
+    feature_penalty: int
+
+
+@compiled
+def layout_of(table: FloatArray) -> TableLayout:
+    """Where what lies in a table, float32 (features, K' + 8)."""
+    K = table.shape[1] - TAIL
+    return TableLayout(K, K, K + 1, K + 2, K + 3, K + 4, K + 5, K + 6, K + 7)
 
 
 @dataclass(frozen=True)
@@ -40,8 +76,7 @@ class Parameters:
     features : int64 (m,), ascending
         The ids of the features that occur; only they have parameters.
     table : float32 (m, K' + 8)
-        Factors, weight, AdaGrad accumulators and own penalty of each feature, see
-        :mod:`spark_fm.core.solver.adagrad.step`.
+        Factors, weight, AdaGrad accumulators and own penalty of each feature, see :class:`TableLayout`.
     intercept : float64 (3,)
         w0, its accumulator and its information.
     factor_size : int
@@ -56,7 +91,18 @@ class Parameters:
     @property
     def linear(self) -> FloatArray:
         """The weights w: float32 (m,)."""
-        return self.table[:, -4]
+        return self.table[:, layout_of(self.table).linear]
+
+    @property
+    def feature_penalties(self) -> FloatArray:
+        """Each feature's own L2 penalty per visit: float32 (m,)."""
+        return self.table[:, layout_of(self.table).feature_penalty]
+
+    @property
+    def accumulators(self) -> FloatArray:
+        """AdaGrad's sums of squared gradients of the weights and of the factors: float32 (m, 2)."""
+        at = layout_of(self.table)
+        return self.table[:, at.linear_accumulator : at.factors_accumulator + 1]
 
     @property
     def factors(self) -> FloatArray:
@@ -80,5 +126,6 @@ def initial_parameters(
     random = np.random.default_rng([seed, 0x5EED])
     table[:, :factor_size] = random.standard_normal((features.size, factor_size), np.float32)
     table[:, :factor_size] *= np.float32(init_std)
-    table[:, -3:-1] = 1.0
-    return Parameters(features, table, np.array([intercept, 1.0, 0.0]), factor_size)
+    made = Parameters(features, table, np.array([intercept, 1.0, 0.0]), factor_size)
+    made.accumulators[:] = 1.0
+    return made

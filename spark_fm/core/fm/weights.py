@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from spark_fm.core.fm.losses import constant_loss
 from spark_fm.core.fm.scaling import FeatureScaling
 from spark_fm.core.fm.settings import Scale, Settings, spread
-from spark_fm.core.fm.table import Parameters, aligned_table, initial_parameters
+from spark_fm.core.fm.table import Parameters, aligned_table, initial_parameters, layout_of
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
@@ -43,7 +42,7 @@ class Weights:
         table = aligned_table(self.features.size, size)
         table[:] = 0.0
         table[:, :size] = self.factors
-        table[:, -4] = self.linear
+        table[:, layout_of(table).linear] = self.linear
         return table
 
     def find(self, ids: LongArray) -> npt.NDArray[np.intp]:
@@ -66,7 +65,7 @@ class ParameterInit:
     @property
     def constant_loss(self) -> float:
         """The loss of the best constant prediction, in the units of training."""
-        return constant_loss(self.settings.loss, self.scale.intercept)
+        return self.settings.loss.constant_loss(self.scale.intercept)
 
     def at(
         self,
@@ -86,7 +85,7 @@ class ParameterInit:
         np.take(made.table, np.searchsorted(ascending, features), axis=0, out=table)
         scaling = scaling or FeatureScaling.identity(features.size)
         if counts is not None:
-            table[:, -1] = spread(counts, self.scale.mean_squared_norm)
+            table[:, layout_of(table).feature_penalty] = spread(counts, self.scale.mean_squared_norm)
         if self.model is None:
             return replace(made, features=features, table=table)
         rows = self.model.find(features)
@@ -94,7 +93,7 @@ class ParameterInit:
         factors, linear = (a.astype(np.float64)[rows[here]] for a in (self.model.factors, self.model.linear))
         centred, constant = to_centred(linear, factors, scaling.mean[here])
         deviation, by = self.scale.label_deviation, 1.0 / scaling.inverse[here]
-        table[here, -4] = centred * by / deviation
+        table[here, layout_of(table).linear] = centred * by / deviation
         table[here, :K] = factors * (by / np.sqrt(deviation))[:, None]
         intercept = made.intercept
         if settings.fit_intercept:
@@ -109,7 +108,7 @@ class ParameterInit:
         settings, scale, K = self.settings, self.scale, trained.factor_size
         begun = None if self.model is None else self.at(trained.features, scaling)
         # A step with a tiny gradient moves the weight but leaves an accumulator of 1.0 as it is in float32.
-        touched = (trained.table[:, -3:-1] > 1.0).any(axis=1)
+        touched = (trained.accumulators > 1.0).any(axis=1)
         touched |= trained.linear != (0.0 if begun is None else begun.linear)
         if begun is not None and self.model is not None and not touched.any():
             moved = float(trained.intercept[0] - begun.intercept[0]) * scale.label_deviation

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.measure import Totals
 from spark_fm.core.fm.settings import Prior, Settings
 from spark_fm.core.solver.early_stopping import Judge
@@ -117,8 +116,8 @@ def train(
                 state, done, visited = good, done - 1, before
             continue
         before, visited = visited, visited + result.train
-        if settings.loss is Loss.SQUARED and result.train.weight > 0:
-            plan = replace(plan, scale=max(2.0 * result.train.mean, 1e-6))
+        if result.train.weight > 0:
+            plan = replace(plan, scale=settings.loss.squared_gradients_for_curvature(result.train.mean))
         state, done = result.state, done + 1
 
     best, best_epoch = (state, len(history)) if judge.loss == math.inf else (judge.best, judge.epoch)

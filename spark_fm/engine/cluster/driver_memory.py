@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from spark_fm.core.fm.table import TAIL, padded
+from spark_fm.core.fm.table import columns_of
 from spark_fm.engine.cluster.broadcast import is_connect
 from spark_fm.engine.cluster.driver_limits import GIB, bytes_of
 
@@ -51,7 +51,7 @@ def check_room(left: dict[str, int], features: int, factor_size: int) -> None:
     ValueError
         Naming what is too small, and what to do.
     """
-    needed = features * (STATISTICS + TABLES * 4 * (padded(factor_size) + TAIL))
+    needed = features * (STATISTICS + TABLES * 4 * columns_of(factor_size))
     for name, most in left.items():
         if needed > most:
             more = "use a larger one"

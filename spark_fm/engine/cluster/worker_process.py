@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from spark_fm.core.fm.table import TAIL, aligned_table, padded
+from spark_fm.core.fm.table import aligned_table, columns_of
 
 Task = Callable[..., Iterator[pa.RecordBatch]]
 
@@ -23,7 +23,7 @@ def table_of(name: str, rows: int, factor_size: int) -> npt.NDArray[np.float32]:
     A round needs as much memory as the one before: memory fresh from the system is slow when it is first written to.
     """
     kept = _tables.get(name)
-    if kept is None or kept.shape[1] != padded(factor_size) + TAIL or not rows <= kept.shape[0] <= 2 * rows:
+    if kept is None or kept.shape[1] != columns_of(factor_size) or not rows <= kept.shape[0] <= 2 * rows:
         kept = _tables[name] = aligned_table(rows, factor_size)
     return kept[:rows]
 

@@ -16,7 +16,7 @@ from pyspark.sql.types import (
     StructField,
 )
 
-from spark_fm.engine.packing.input_columns import Columns, FeaturesKind
+from spark_fm.engine.packing.input_columns import FeaturesKind, InputColumns
 
 
 def field_of(dataset: DataFrame, name: str, param: str) -> StructField:
@@ -69,7 +69,7 @@ def quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def training_columns(dataset: DataFrame, columns: Columns) -> tuple[DataFrame, FeaturesKind]:
+def training_columns(dataset: DataFrame, columns: InputColumns) -> tuple[DataFrame, FeaturesKind]:
     """The DataFrame (source int, features, label double, weight double, validation boolean) that packing reads.
 
     ``source`` is the row's partition, which names it whichever task computes it and however often: a task's own number

@@ -7,7 +7,7 @@ FeaturesKind = Literal["vector", "ids", "dense"]
 
 
 @dataclass(frozen=True)
-class Columns:
+class InputColumns:
     """Names of the input columns; an empty name means that there is none.
 
     ``binary`` asks for labels 0 and 1; ``normalize`` scales every row to unit length.

@@ -16,7 +16,7 @@ from spark_fm.core.sparse.block import Block, concatenate
 from spark_fm.core.sparse.dictionary import Dictionary
 from spark_fm.engine.cluster.worker_process import task
 from spark_fm.engine.packing.arrow import LARGEST, BadInputError, Sparse, read_features, to_numpy, unit_length
-from spark_fm.engine.packing.input_columns import Columns
+from spark_fm.engine.packing.input_columns import InputColumns
 from spark_fm.engine.packing.vocabulary import Counter, counts_row
 
 # The number of a source partition's last row, which has its features instead of a block.
@@ -85,7 +85,7 @@ def _check_binary(label: npt.NDArray[np.float64], name: str) -> None:
     raise BadInputError(f"column {name!r}: row {row} has the label {label[row]:g}, expected 0 or 1{hint}")
 
 
-def _weights(batch: pa.RecordBatch, columns: Columns) -> npt.NDArray[np.float64]:
+def _weights(batch: pa.RecordBatch, columns: InputColumns) -> npt.NDArray[np.float64]:
     weight = _numbers(batch.column("weight"), columns.weight, "weight")
     if (weight < 0.0).any():
         row = int(np.flatnonzero(weight < 0.0)[0])
@@ -96,7 +96,7 @@ def _weights(batch: pa.RecordBatch, columns: Columns) -> npt.NDArray[np.float64]
 
 
 def pack_batch(
-    batch: pa.RecordBatch, columns: Columns, kind: str, dictionary: Dictionary
+    batch: pa.RecordBatch, columns: InputColumns, kind: str, dictionary: Dictionary
 ) -> tuple[Block, Sparse]:
     """Check one batch (features, label, weight > 0, validation) and make it a block, whose indices are positions in
     ``dictionary``, which grows.
@@ -161,7 +161,7 @@ def _statistics(block: Block) -> dict[str, object]:
 class _Source:
     """The rows of a source partition on their way to blocks, whose sizes do not depend on how Spark cuts batches."""
 
-    def __init__(self, number: int, columns: Columns, kind: str) -> None:
+    def __init__(self, number: int, columns: InputColumns, kind: str) -> None:
         self.number, self.counter = number, Counter()
         self._columns, self._kind = columns, kind
         self._waiting: list[Block] = []
@@ -257,7 +257,7 @@ class _Source:
 
 @task
 def pack(
-    batches: Iterator[pa.RecordBatch], columns: Columns, kind: str, run: str
+    batches: Iterator[pa.RecordBatch], columns: InputColumns, kind: str, run: str
 ) -> Iterator[pa.RecordBatch]:
     """The mapInArrow function: one row with statistics and bytes per block; stops at the first error.
 

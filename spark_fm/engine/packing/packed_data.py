@@ -17,7 +17,7 @@ from spark_fm.engine.cluster.broadcast import Shipped, ship
 from spark_fm.engine.cluster.execute import collect, persist, unpersist
 from spark_fm.engine.packing.columns import training_columns
 from spark_fm.engine.packing.dealing import Vocabulary
-from spark_fm.engine.packing.input_columns import Columns, FeaturesKind
+from spark_fm.engine.packing.input_columns import FeaturesKind, InputColumns
 from spark_fm.engine.packing.pack import NOT_STATISTICS, PACKED_DDL, pack
 from spark_fm.engine.packing.statistics import NamelessSourcesError, Statistics, statistics_of
 from spark_fm.engine.packing.vocabulary import occurring_features
@@ -55,7 +55,7 @@ class PackedData:
     _lock: RLock = field(default_factory=RLock)
 
     @classmethod
-    def of(cls, dataset: DataFrame, columns: Columns, shared: bool = False) -> "PackedData":
+    def of(cls, dataset: DataFrame, columns: InputColumns, shared: bool = False) -> "PackedData":
         """Check and pack a DataFrame.
 
         Raises
@@ -73,7 +73,7 @@ class PackedData:
             return cls._packed(dataset.coalesce(1), columns, shared)
 
     @classmethod
-    def _packed(cls, dataset: DataFrame, columns: Columns, shared: bool) -> "PackedData":
+    def _packed(cls, dataset: DataFrame, columns: InputColumns, shared: bool) -> "PackedData":
         selected, kind = training_columns(dataset, columns)
         function = partial(pack, columns=columns, kind=kind, run=uuid.uuid4().hex)
         blocks = persist(selected.mapInArrow(function, PACKED_DDL))

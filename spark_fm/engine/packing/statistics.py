@@ -8,7 +8,7 @@ from typing import Any
 from spark_fm.core.fm.scaling import evenness
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.engine.packing.census import Census
-from spark_fm.engine.packing.input_columns import Columns
+from spark_fm.engine.packing.input_columns import InputColumns
 from spark_fm.engine.packing.pack import COUNTS_ROW
 
 
@@ -60,7 +60,7 @@ class Statistics:
         )
 
 
-def statistics_of(rows: list[dict[str, Any]], columns: Columns) -> Statistics:
+def statistics_of(rows: list[dict[str, Any]], columns: InputColumns) -> Statistics:
     """The sums of what each packed block and source says.
 
     Raises

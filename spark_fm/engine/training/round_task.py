@@ -15,7 +15,7 @@ from spark_fm.core.fm.measure import Totals, measure, measure_typical
 from spark_fm.core.fm.quantized import QuantizedTable
 from spark_fm.core.fm.scaling import scaled
 from spark_fm.core.fm.settings import Scale, Settings
-from spark_fm.core.fm.table import TAIL
+from spark_fm.core.fm.table import layout_of
 from spark_fm.core.solver.adagrad.merge import Coupling, contributions, intercept_contributions
 from spark_fm.core.solver.adagrad.visit import train_pass
 from spark_fm.core.solver.plan import Plan
@@ -49,10 +49,10 @@ PHASES = ("parameters in", "blocks in", "kernel", "updates")
 class StaticBroadcast:
     """What stays the same for a whole run: sent once.
 
-    ``own`` is the table's last column, the features' own penalties.
+    ``feature_penalties`` are float32 (m,), those of the table.
     """
 
-    own: FloatArray
+    feature_penalties: FloatArray
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class ChunkState:
         positions = features.astype(np.int32) if features.size else None
         shape = (orders.features if positions is None else positions.size, orders.settings.factor_size)
         before = table_of("before", *shape)
-        parameters.rounded.restore(static.own, positions, before)
+        parameters.rounded.restore(static.feature_penalties, positions, before)
         after = before
         is_trained = orders.plan.train and part < orders.validation_part
         if is_trained:
@@ -220,7 +220,7 @@ class ChunkState:
     def updates(self, partition: int, orders: Round) -> Iterator[pa.RecordBatch]:
         """The contributions to the merge, a shard of the table at a time, then the totals."""
         weighted = orders.scale.weighted
-        centre = np.zeros(self.before.shape[1] - TAIL + 3)
+        centre = np.zeros(layout_of(self.before).factors + 3)
         if self.train.rows:
             size = orders.shard_size
             rows = self.before.shape[0]

@@ -10,10 +10,9 @@ import numpy.typing as npt
 from pyspark.sql import SparkSession
 
 from spark_fm.core.fm.level import Level
-from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.quantized import QuantizedTable
 from spark_fm.core.fm.settings import Scale, Settings
-from spark_fm.core.fm.table import TAIL, Parameters
+from spark_fm.core.fm.table import Parameters, layout_of
 from spark_fm.core.solver.adagrad.merge import Coupling, apply_intercept_merge
 from spark_fm.core.solver.plan import Plan, Result
 from spark_fm.engine.cluster.broadcast import Shipped, ship
@@ -106,12 +105,11 @@ class RoundsRunner:
         self, state: Parameters, plan: Plan, most_rows: int | None
     ) -> tuple[Shipped[ParameterBroadcast], Round]:
         settings = self._settings
-        scale = plan.scale if settings.loss is Loss.SQUARED else 1.0
         coupling = Coupling.of(
             plan.step_size,
             self._scale.mean_squared_norm,
             settings.factor_size,
-            scale,
+            plan.scale,
             plan.epochs,
             plan.damping,
         )
@@ -136,7 +134,7 @@ class RoundsRunner:
         by_chunk = {number: ChunkTotals.of(numbers) for number, numbers in found.totals.items()}
         if most_rows is None:
             self._count(by_chunk, plan)
-        totals = sum(by_chunk.values(), ChunkTotals.none(state.table.shape[1] - TAIL))
+        totals = sum(by_chunk.values(), ChunkTotals.none(layout_of(state.table).factors))
         table, intercept = state.table, state.intercept
         if plan.train:
             table = merged(

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling
 from spark_fm.core.fm.settings import Prior
-from spark_fm.core.fm.table import TAIL, Parameters, padded
+from spark_fm.core.fm.table import Parameters, columns_of
 from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.in_memory import fit_in_memory
 from spark_fm.core.solver.plan import Epoch, Outcome
@@ -140,7 +140,7 @@ def train_in_one_task(
     table = np.concatenate([np.frombuffer(r["table"], np.float32) for r in rows])
     parameters = Parameters(
         features,
-        table.reshape(features.size, padded(factor_size) + TAIL),
+        table.reshape(features.size, columns_of(factor_size)),
         np.array(summary["intercept"]),
         factor_size,
     )

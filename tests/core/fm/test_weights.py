@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import SQUARED
 from spark_fm.core.fm.scaling import FeatureScaling
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.table import padded
@@ -13,7 +13,7 @@ from tests.core.solver.adagrad.test_step import score
 from tests.oracle import Oracle, block_of, rows_of
 
 K = 5
-SETTINGS = Settings(Loss.SQUARED, factor_size=K)
+SETTINGS = Settings(SQUARED, factor_size=K)
 SCALE = Scale(label_mean=3.0, label_deviation=2.5, weight_mean=1.0)
 NONE = FeatureScaling.identity(3)
 

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import LOGISTIC, SQUARED
 from spark_fm.core.fm.measure import Totals
 from spark_fm.core.fm.settings import Prior, Settings
 from spark_fm.core.solver.early_stopping import PATIENCE_AT_THE_START
 from spark_fm.core.solver.loop import MAX_ROLLBACKS, train
 from spark_fm.core.solver.plan import Plan, Result, parts_of
 
-SETTINGS = Settings(Loss.LOGISTIC, max_epochs=10, patience=3, tol=1e-6, step_size=0.4)
+SETTINGS = Settings(LOGISTIC, max_epochs=10, patience=3, tol=1e-6, step_size=0.4)
 ROWS = 10**6
 
 
@@ -342,7 +342,7 @@ def test_guard_watches_on_after_a_loss_to_begin_with_that_is_not_finite():
 
 def test_squared_losses_scale_follows_the_mean_squared_residual():
     runner = FakeRunner([0.5, 0.3, 0.2])
-    train(runner, 0, replace(SETTINGS, loss=Loss.SQUARED, max_epochs=2))
+    train(runner, 0, replace(SETTINGS, loss=SQUARED, max_epochs=2))
     assert [plan.scale for plan in runner.plans] == pytest.approx([1.0, 1.0, 0.6])
 
 

@@ -15,7 +15,7 @@ from pyspark.sql.types import (
 )
 
 from spark_fm.engine.packing.columns import features_kind, field_of, quoted, training_columns
-from spark_fm.engine.packing.input_columns import Columns
+from spark_fm.engine.packing.input_columns import InputColumns
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_quoted(name, expected):
 
 
 def test_columns_that_packing_reads(frame):
-    selected, kind = training_columns(frame, Columns("vector", "y", "c", "held"))
+    selected, kind = training_columns(frame, InputColumns("vector", "y", "c", "held"))
     assert kind == "vector"
     assert [(f.name, f.dataType.simpleString()) for f in selected.schema if f.name != "features"] == [
         ("source", "int"),
@@ -79,7 +79,7 @@ def test_columns_that_packing_reads(frame):
 
 
 def test_columns_that_are_not_asked_for_are_filled_in(frame):
-    selected, kind = training_columns(frame, Columns("ids", "y"))
+    selected, kind = training_columns(frame, InputColumns("ids", "y"))
     row = selected.first()
     assert kind == "ids"
     assert selected.schema["features"].dataType == frame.schema["ids"].dataType
@@ -88,16 +88,19 @@ def test_columns_that_are_not_asked_for_are_filled_in(frame):
 
 @pytest.mark.parametrize("label", ["y", "held", "c", "a.b"])
 def test_every_number_may_be_a_label(frame, label):
-    assert isinstance(training_columns(frame, Columns("ids", label))[0].first().label, float)
+    assert isinstance(training_columns(frame, InputColumns("ids", label))[0].first().label, float)
 
 
 @pytest.mark.parametrize(
     ("columns", "sentence"),
     [
-        (Columns("ids", "text"), "labelCol: column 'text' has type string, expected a number"),
-        (Columns("ids", "y", weight="text"), "weightCol: column 'text' has type string, expected a number"),
+        (InputColumns("ids", "text"), "labelCol: column 'text' has type string, expected a number"),
         (
-            Columns("ids", "y", validation="y"),
+            InputColumns("ids", "y", weight="text"),
+            "weightCol: column 'text' has type string, expected a number",
+        ),
+        (
+            InputColumns("ids", "y", validation="y"),
             "validationIndicatorCol: column 'y' has type bigint, expected boolean",
         ),
     ],
@@ -109,12 +112,12 @@ def test_wrong_types_are_refused(frame, columns, sentence):
 
 def test_dots_in_names_are_part_of_the_name(frame):
     dotted = frame.withColumn("my.ids", F.col("ids"))
-    assert training_columns(dotted, Columns("my.ids", "a.b"))[0].first().label == 0.5
+    assert training_columns(dotted, InputColumns("my.ids", "a.b"))[0].first().label == 0.5
 
 
 def test_source_is_the_partition_of_the_row_whichever_task_computes_it(spark):
     frame = spark.range(0, 6, 1, 3).select(F.array("id").alias("x"), F.col("id").alias("y"))
-    selected, _ = training_columns(frame, Columns("x", "y"))
+    selected, _ = training_columns(frame, InputColumns("x", "y"))
     expected = [(float(i), i // 2) for i in range(6)]
     for found in (selected, selected.coalesce(1)):
         assert sorted((row.label, row.source) for row in found.collect()) == expected

@@ -9,13 +9,13 @@ from spark_fm.core.sparse.block import Block
 from spark_fm.core.sparse.dictionary import Dictionary
 from spark_fm.engine.packing import pack as packing
 from spark_fm.engine.packing.arrow import BadInputError
-from spark_fm.engine.packing.input_columns import Columns
+from spark_fm.engine.packing.input_columns import InputColumns
 from spark_fm.engine.packing.pack import COUNTS_ROW, PACKED, pack, pack_batch
 from spark_fm.engine.packing.vocabulary import counts_of_row
 from tests.engine.batches import batch, dense, id_lists, sparse, vectors
 from tests.oracle import rows_of
 
-COLUMNS = Columns("x", "y", "c", "held")
+COLUMNS = InputColumns("x", "y", "c", "held")
 BINARY = replace(COLUMNS, binary=True)
 ROWS = vectors(sparse(3, [0, 2], [1.0, 2.0]), sparse(3, [], []), dense(0.0, 0.5, 0.0))
 

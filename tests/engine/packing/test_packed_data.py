@@ -5,15 +5,15 @@ import pytest
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import functions as F
 
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import SQUARED
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.sparse.block import Block
 from spark_fm.engine.cluster.execute import collect
 from spark_fm.engine.packing.census import Census
-from spark_fm.engine.packing.input_columns import Columns
+from spark_fm.engine.packing.input_columns import InputColumns
 from spark_fm.engine.packing.packed_data import PackedData
 
-SETTINGS = Settings(Loss.SQUARED)
+SETTINGS = Settings(SQUARED)
 ROWS = [([i % 4, 4 + i % 3], float(i), 1.0 + i % 2, i % 5 == 0) for i in range(20)]
 
 
@@ -23,7 +23,7 @@ def frame(spark):
 
 
 def test_statistics_are_those_of_the_training_rows(frame):
-    with PackedData.of(frame, Columns("x", "y", "c", "held")) as packed:
+    with PackedData.of(frame, InputColumns("x", "y", "c", "held")) as packed:
         found = packed.statistics
     training = [row for row in ROWS if not row[3]]
     y, c = np.array([row[1] for row in training]), np.array([row[2] for row in training])
@@ -41,19 +41,19 @@ def test_statistics_are_those_of_the_training_rows(frame):
 
 def test_variance_of_labels_far_from_zero_does_not_cancel(spark):
     frame = spark.createDataFrame([([0], 1e9 + i % 2) for i in range(40)], "x array<int>, y double")
-    with PackedData.of(frame.repartition(3), Columns("x", "y")) as packed:
+    with PackedData.of(frame.repartition(3), InputColumns("x", "y")) as packed:
         assert packed.statistics.label_variance == pytest.approx(0.25)
 
 
 def test_size_of_vectors_is_the_number_of_features(spark):
     frame = spark.createDataFrame([(Vectors.sparse(1000, [3], [2.0]), 1.0)], ["x", "y"])
-    with PackedData.of(frame, Columns("x", "y")) as packed:
+    with PackedData.of(frame, InputColumns("x", "y")) as packed:
         assert packed.statistics.num_features == 1000
         assert packed.kind == "vector"
 
 
 def test_scale_is_that_of_the_statistics(frame):
-    with PackedData.of(frame, Columns("x", "y", "c")) as packed:
+    with PackedData.of(frame, InputColumns("x", "y", "c")) as packed:
         statistics = packed.statistics
     assert statistics.scale(SETTINGS, 2.0) == Scale.of(
         SETTINGS, 1.5, statistics.label_mean, statistics.label_variance, 2.0, weighted=True
@@ -64,13 +64,13 @@ def test_scale_is_that_of_the_statistics(frame):
 def test_rows_are_weighted_where_the_weights_of_training_rows_differ(spark, weights, weighted):
     rows = [([0], 1.0, weights[0], False), ([1], 2.0, weights[1], False), ([2], 3.0, 9.0, True)]
     frame = spark.createDataFrame(rows, "x array<int>, y double, c double, held boolean")
-    with PackedData.of(frame, Columns("x", "y", "c", "held")) as packed:
+    with PackedData.of(frame, InputColumns("x", "y", "c", "held")) as packed:
         assert packed.statistics.weighted == weighted
 
 
 def test_census_is_that_of_each_source_partition(spark):
     frame = spark.range(0, 6, 1, 3).select(F.sequence(F.lit(0), "id").alias("x"), F.col("id").alias("y"))
-    with PackedData.of(frame, Columns("x", "y")) as packed:
+    with PackedData.of(frame, InputColumns("x", "y")) as packed:
         sources = packed.statistics.sources
     assert {n: (census.rows, census.nonzeros) for n, census in sources.items()} == {
         0: (2, 3),
@@ -82,7 +82,7 @@ def test_census_is_that_of_each_source_partition(spark):
 
 def test_census_of_a_label_of_minus_zero_is_what_its_block_has(spark):
     frame = spark.createDataFrame([([0], -0.0), ([1], 1.0)], "x array<int>, y double").coalesce(1)
-    with PackedData.of(frame, Columns("x", "y")) as packed:
+    with PackedData.of(frame, InputColumns("x", "y")) as packed:
         (data,) = [row["data"] for row in collect(packed.blocks) if row["data"]]
         assert packed.statistics.census == Census.of(Block.from_buffer(data))
 
@@ -94,7 +94,7 @@ def test_rows_of_weight_zero_are_as_if_absent(spark):
     frame = spark.createDataFrame(rows, ["x", "y", "c", "held"]).coalesce(2)
     found = []
     for some in (frame, frame.where("c > 0")):
-        with PackedData.of(some, Columns("x", "y", "c", "held")) as packed:
+        with PackedData.of(some, InputColumns("x", "y", "c", "held")) as packed:
             found.append(
                 (
                     packed.statistics,
@@ -115,7 +115,7 @@ def test_rows_that_are_all_of_weight_zero_are_refused(spark):
     with pytest.raises(
         ValueError, match=r"^weightCol: column 'c' is 0 in all 3 rows, expected a positive weight$"
     ):
-        PackedData.of(frame, Columns("x", "y", "c"))
+        PackedData.of(frame, InputColumns("x", "y", "c"))
 
 
 @pytest.mark.parametrize("centres", [True, False])
@@ -124,7 +124,7 @@ def test_scaling_is_that_of_the_training_rows(spark, centres):
     frame = spark.createDataFrame(
         [(Vectors.dense(value), 1.0, i == 4) for i, value in enumerate(x)], ["x", "y", "held"]
     )
-    with PackedData.of(frame, Columns("x", "y", validation="held")) as packed:
+    with PackedData.of(frame, InputColumns("x", "y", validation="held")) as packed:
         found = packed.scaling(replace(SETTINGS, fit_intercept=centres))
     training = np.array(x[:4])
     by = training.std() if centres else np.sqrt((training**2).mean())
@@ -140,7 +140,7 @@ class Made:
 
 
 def test_what_is_made_of_the_blocks_is_made_once_for_each_key(frame):
-    with PackedData.of(frame, Columns("x", "y")) as packed:
+    with PackedData.of(frame, InputColumns("x", "y")) as packed:
         with (
             packed.lease("a", Made) as first,
             packed.lease("a", Made) as again,
@@ -154,7 +154,7 @@ def test_what_is_made_of_the_blocks_is_made_once_for_each_key(frame):
 
 
 def test_what_no_fit_uses_goes_when_another_is_made(frame):
-    with PackedData.of(frame, Columns("x", "y")) as packed:
+    with PackedData.of(frame, InputColumns("x", "y")) as packed:
         with packed.lease("a", Made) as idle:
             pass
         with packed.lease("b", Made) as used, packed.lease("c", Made):
@@ -165,7 +165,7 @@ def test_what_no_fit_uses_goes_when_another_is_made(frame):
 
 def test_release_can_be_repeated(frame, persisted_count):
     before = persisted_count()
-    packed = PackedData.of(frame, Columns("x", "y"))
+    packed = PackedData.of(frame, InputColumns("x", "y"))
     with packed.lease("a", Made) as made:
         pass
     assert persisted_count() == before + 1

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import SQUARED
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.table import TAIL
 from spark_fm.core.solver.adagrad.merge import Coupling, apply_centre, apply_merge, contributions, sums_width
@@ -98,7 +98,7 @@ def test_executors_leave_out_rows_that_nobody_touched():
 @pytest.mark.parametrize("weighted", [False, True])
 def test_reduction_as_a_spark_job(spark, weighted):
     orders = Round(
-        None, None, None, Settings(Loss.SQUARED, factor_size=3), Scale(weighted=weighted), None, 8, 4, 1
+        None, None, None, Settings(SQUARED, factor_size=3), Scale(weighted=weighted), None, 8, 4, 1
     )  # fmt: skip
     width = sums_width(8, weighted)
     rows = [np.arange(width) + 10.0 * n for n in range(3)]

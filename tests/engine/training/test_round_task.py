@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from spark_fm.core.fm.level import Level
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import LOGISTIC, SQUARED
 from spark_fm.core.fm.measure import Totals, measure, measure_typical
 from spark_fm.core.fm.quantized import QuantizedTable
 from spark_fm.core.fm.settings import Scale, Settings
@@ -32,7 +32,7 @@ from spark_fm.engine.training.round_task import (
 from tests.core.planted import planted_block
 from tests.engine.packing.test_dealing import chunks_of, dealt, with_all_features
 
-SETTINGS = Settings(Loss.SQUARED, factor_size=3)
+SETTINGS = Settings(SQUARED, factor_size=3)
 PLAN = Plan(number=4, part=0, train=True, step_size=0.1, damping=1.0, scale=1.0)
 BLOCK = replace(planted_block(300, validation=60), features=np.empty(0, np.int64))
 FEATURES = np.arange(45, dtype=np.int64)
@@ -128,7 +128,7 @@ def local_table(state, block):
 def test_round_measures_what_it_starts_from(state, chunks):
     block = whole(chunks, (0, 0))
     totals, _ = run(chunks[0, 0], orders(state))
-    expected = measure_typical(local_table(state, block), 0.0, block, every_row(block), Loss.SQUARED)
+    expected = measure_typical(local_table(state, block), 0.0, block, every_row(block), SQUARED)
     assert astuple(totals.start) == pytest.approx(astuple(expected), rel=1e-6)
     assert totals.validation == Totals()
 
@@ -136,7 +136,7 @@ def test_round_measures_what_it_starts_from(state, chunks):
 def test_validation_rows_are_only_measured(state, chunks):
     block = whole(chunks, VALIDATING)
     totals, sums = run(chunks[VALIDATING], orders(state))
-    expected = measure(local_table(state, block), 0.0, block, every_row(block), Loss.SQUARED)
+    expected = measure(local_table(state, block), 0.0, block, every_row(block), SQUARED)
     assert block.rows == 60
     assert astuple(totals.validation) == pytest.approx(astuple(expected), rel=1e-6)
     assert (totals.start, totals.train) == (Totals(), Totals())
@@ -234,7 +234,7 @@ def test_labels_are_scaled(state, chunks):
     block = whole(chunks, (0, 0))
     table = local_table(state, block)
     scaled = replace(block, label=(block.label - 3.0) / 2.0)
-    expected = measure_typical(table, 0.0, scaled, every_row(block), Loss.SQUARED)
+    expected = measure_typical(table, 0.0, scaled, every_row(block), SQUARED)
     assert astuple(totals.start) == pytest.approx(astuple(expected), rel=1e-6)
 
 
@@ -261,7 +261,7 @@ def test_unweighted_rows_have_no_information_of_their_own(state, chunks):
     assert totals.intercept[1] == totals.intercept[2] > 0.0
 
 
-@pytest.mark.parametrize("loss", Loss)
+@pytest.mark.parametrize("loss", [LOGISTIC, SQUARED])
 def test_level_is_that_of_each_chunk_at_the_given_parameters(state, chunks, loss):
     settings = replace(SETTINGS, loss=loss)
     asked = orders(state, settings=settings, scale=Scale(3.0, 2.0))

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from spark_fm.core.fm.level import Level
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import SQUARED
 from spark_fm.core.fm.scaling import scaled
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.table import padded
@@ -24,7 +24,7 @@ from tests.engine.training.test_round_task import SCALE
 from tests.engine.training.test_round_task import orders as worker_orders
 from tests.engine.training.test_round_task import run as worker_run
 
-SETTINGS = Settings(Loss.SQUARED, factor_size=3)
+SETTINGS = Settings(SQUARED, factor_size=3)
 PLAN = Plan(number=4, part=0, train=True, step_size=0.1, damping=1.0, scale=1.0)
 FEATURES = np.arange(45, dtype=np.int64)
 BLOCK = replace(planted_block(300, validation=60), features=np.empty(0, np.int64))
@@ -192,7 +192,7 @@ def test_level_is_that_of_the_training_rows(spark, chunks, state, with_validatio
         found = rounds_of.level(state, with_validation)
     block = scaled(BLOCK, SCALE)
     rows = np.arange(300 if with_validation else 240, dtype=np.int32)
-    expected = Level.of(state.table, 0.0, block, rows, Loss.SQUARED)
+    expected = Level.of(state.table, 0.0, block, rows, SQUARED)
     assert found.weight == rows.size
     np.testing.assert_allclose(found.numbers(), expected.numbers(), rtol=1e-4, atol=1e-4)
 

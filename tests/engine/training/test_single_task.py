@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import SQUARED
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.table import TAIL, padded
 from spark_fm.core.fm.weights import ParameterInit
@@ -18,7 +18,7 @@ from spark_fm.engine.training.single_task import train_all, train_in_one_task
 from tests.core.planted import planted_block
 from tests.oracle import counts_of
 
-SETTINGS = Settings(Loss.SQUARED, factor_size=3, max_epochs=4)
+SETTINGS = Settings(SQUARED, factor_size=3, max_epochs=4)
 START = ParameterInit(SETTINGS, Scale(3.0, 2.0))
 BLOCK = replace(planted_block(300, validation=60), features=np.empty(0, np.int64))
 VALUED = replace(BLOCK, values=np.where(BLOCK.indices % 2 == 0, 4.0, 0.5).astype(np.float32))

@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import SQUARED
 from spark_fm.core.fm.settings import Settings
 from spark_fm.core.sparse.block import Block
 from spark_fm.engine.cluster.execute import collect
 from spark_fm.engine.cluster.worker_process import task
-from spark_fm.engine.packing.input_columns import Columns
+from spark_fm.engine.packing.input_columns import InputColumns
 from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.training import store
 from spark_fm.engine.training.store import FrameStore, RddStore, dealt_chunks
 
-SETTINGS = Settings(Loss.SQUARED)
+SETTINGS = Settings(SQUARED)
 
 
 @pytest.fixture(scope="module")
 def packed(spark):
     rows = [([i % 4, 4 + i % 3, 7 + i % 11], float(i)) for i in range(200)]
     frame = spark.createDataFrame(rows, "x array<int>, y double").repartition(3)
-    with PackedData.of(frame, Columns("x", "y")) as packed:
+    with PackedData.of(frame, InputColumns("x", "y")) as packed:
         yield packed
 
 
@@ -111,7 +111,7 @@ def check_names(chunks):
 def test_input_that_changes_is_told_in_a_sentence(spark, on_executors):
     changing = F.udf(lambda i: random.SystemRandom().random(), "double").asNondeterministic()
     frame = spark.range(100).select(F.array("id").alias("x"), changing("id").alias("y"))
-    with PackedData.of(frame, Columns("x", "y")) as packed:
+    with PackedData.of(frame, InputColumns("x", "y")) as packed:
         # As where the platform has no caching, or an executor is lost.
         packed.blocks.unpersist()
         sentence = "^the input changed between two computations of it: found other labels or features in as many rows"

@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_fm.core.compiled.compile import compiled, compiled_exactly
-from spark_fm.core.fm.table import TAIL
+from spark_fm.core.fm.table import layout_of
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
@@ -130,35 +130,35 @@ def _contributions(
     bytes_: ByteArray,
     centre: DoubleArray,
 ) -> int:
-    width = before.shape[1] - TAIL
+    at = layout_of(before)
     count = 0
     for i in range(before.shape[0]):
-        added_w = _growth(before, after, i, width + 5, width)
-        added_v = _growth(before, after, i, width + 6, width + 1)
+        added_w = _growth(before, after, i, at.linear_accumulator, at.linear_rest)
+        added_v = _growth(before, after, i, at.factors_accumulator, at.factors_rest)
         info_w, info_v = added_w, added_v
         if head == WEIGHTED_HEAD:
-            info_w = float(after[i, width + 2]) - float(before[i, width + 2])
-            info_v = float(after[i, width + 3]) - float(before[i, width + 3])
+            info_w = float(after[i, at.linear_information]) - float(before[i, at.linear_information])
+            info_v = float(after[i, at.factors_information]) - float(before[i, at.factors_information])
         if info_w <= 0.0 and info_v <= 0.0:
             continue
-        sum_w, sum_v = float(before[i, width + 5]), float(before[i, width + 6])
+        sum_w, sum_v = float(before[i, at.linear_accumulator]), float(before[i, at.factors_accumulator])
         positions[count] = i
-        change_w = float(after[i, width + 4]) - float(before[i, width + 4])
+        change_w = float(after[i, at.linear]) - float(before[i, at.linear])
         packed[count, 1] = _optimum(linear, sum_w, added_w, info_w) * change_w
         packed[count, 2], packed[count, 3] = info_w, info_v
         if head == WEIGHTED_HEAD:
             packed[count, 4], packed[count, 5] = added_w, added_v
-        centre[width] += info_w * change_w
-        centre[width + 1] += info_w
-        centre[width + 2] += info_v
+        centre[at.factors] += info_w * change_w
+        centre[at.factors + 1] += info_w
+        centre[at.factors + 2] += info_v
         largest = 0.0
-        for f in range(width):
+        for f in range(at.factors):
             change = float(after[i, f]) - float(before[i, f])
             centre[f] += info_v * change
             largest = max(largest, abs(change))
         packed[count, 0] = _optimum(factors, sum_v, added_v, info_v) * largest / STEPS
         steps = STEPS / largest if largest > 0.0 else 0.0
-        for f in range(width):
+        for f in range(at.factors):
             step = np.rint((float(after[i, f]) - float(before[i, f])) * steps)
             bytes_[count, 4 * head + f] = np.int8(step)
         count += 1
@@ -167,36 +167,38 @@ def _contributions(
 
 @compiled
 def _apply(table: FloatArray, sums: DoubleArray, linear: float, factors: float, centre: DoubleArray) -> None:
-    width = table.shape[1] - TAIL
+    at = layout_of(table)
     growth = sums.shape[1] - 2  # without weights the information itself
     for i in range(table.shape[0]):
-        info_w, info_v = sums[i, width + 1], sums[i, width + 2]
+        info_w, info_v = sums[i, at.factors + 1], sums[i, at.factors + 2]
         if info_w > 0.0:
             added_w = sums[i, growth]
-            change_w = sums[i, width] * _fraction(linear, table[i, width + 5], added_w, info_w)
-            table[i, width + 4] += change_w
-            _grow(table, i, width + 5, width, added_w)
-            centre[width] += info_w * change_w
-            centre[width + 1] += info_w
+            change_w = sums[i, at.factors] * _fraction(
+                linear, table[i, at.linear_accumulator], added_w, info_w
+            )
+            table[i, at.linear] += change_w
+            _grow(table, i, at.linear_accumulator, at.linear_rest, added_w)
+            centre[at.factors] += info_w * change_w
+            centre[at.factors + 1] += info_w
         if info_v > 0.0:
             added_v = sums[i, growth + 1]
-            share = _fraction(factors, table[i, width + 6], added_v, info_v)
-            for f in range(width):
+            share = _fraction(factors, table[i, at.factors_accumulator], added_v, info_v)
+            for f in range(at.factors):
                 change = sums[i, f] * share
                 table[i, f] += change
                 centre[f] += info_v * change
-            _grow(table, i, width + 6, width + 1, added_v)
-            centre[width + 2] += info_v
+            _grow(table, i, at.factors_accumulator, at.factors_rest, added_v)
+            centre[at.factors + 2] += info_v
 
 
 @compiled
 def _shift(before: FloatArray, after: FloatArray, shift: DoubleArray) -> None:
-    width = before.shape[1] - TAIL
+    at = layout_of(before)
     for i in range(before.shape[0]):
-        if _growth(before, after, i, width + 5, width) > 0.0:
-            after[i, width + 4] += shift[width]
-        if _growth(before, after, i, width + 6, width + 1) > 0.0:
-            for f in range(width):
+        if _growth(before, after, i, at.linear_accumulator, at.linear_rest) > 0.0:
+            after[i, at.linear] += shift[at.factors]
+        if _growth(before, after, i, at.factors_accumulator, at.factors_rest) > 0.0:
+            for f in range(at.factors):
                 after[i, f] += shift[f]
 
 
@@ -216,7 +218,7 @@ def contributions(
     as in the module's docstring;
     float64 (K' + 3,), their centre.
     """
-    rows, width = before.shape[0], before.shape[1] - TAIL
+    rows, width = before.shape[0], layout_of(before).factors
     positions = np.empty(rows, np.int32)
     packed = np.empty((rows, packed_width(width, weighted)), np.float32)
     centre = np.zeros(width + 3)
@@ -296,7 +298,7 @@ def apply_merge(table: FloatArray, sums: DoubleArray, coupling: Coupling) -> Dou
     -------
     float64 (K' + 3,), the centre of what was moved.
     """
-    centre = np.zeros(table.shape[1] - TAIL + 3)
+    centre = np.zeros(layout_of(table).factors + 3)
     _apply(table, sums, coupling.linear, coupling.factors, centre)
     return centre
 

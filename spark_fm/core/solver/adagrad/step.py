@@ -1,20 +1,19 @@
-"""The Factorization Machine kernel: score rows, and take AdaGrad steps row by row.
-
-z(x) = w0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j
-(S. Rendle, Factorization Machines, ICDM 2010), in time linear in the non-zeros.
+"""The AdaGrad step of one row.
 
 All that belongs to a feature lies in one row of a float32 *table*, so that a visit costs one or two
-cache lines: ``[v_0 .. v_{K'-1}, rw, rv, Iw, Iv, w, Gw, Gv, l]`` where K' is the factor size rounded up to a
-multiple of eight (:mod:`spark_fm.core.fm.table`). The extra factors are zero and stay zero: their gradient
+cache lines: its K' factors, K' being the factor size rounded up to a multiple of eight, then what
+:class:`spark_fm.core.fm.table.TableLayout` names. The extra factors are zero and stay zero: their gradient
 g x (s_f - v_f x) + l v_f is zero.
 
-- Gw and Gv are AdaGrad's sums of squared gradients (J. Duchi et al., JMLR 2011): one for the weight and one for the
-  whole factor vector, the mean over its factors. rw and rv are what rounding them to float32 has left over, so that
+- The accumulators are AdaGrad's sums of squared gradients (J. Duchi et al., JMLR 2011): one for the weight and one for
+  the whole factor vector, the mean over its factors. The rests are what rounding them to float32 has left over, so that
   a feature of any number of visits goes on counting.
-- Iw and Iv, where rows have weights, are a pass's sums of squared gradients divided by the weight: a row of weight
-  c has c times the curvature of one of weight 1, but c^2 times its squared gradient. Without weights they stay 0.
-- l is the feature's own L2 penalty per visit, for rare features larger than for popular ones.
+- The information, where rows have weights, is a pass's sums of squared gradients divided by the weight: a row of weight
+  c has c times the curvature of one of weight 1, but c^2 times its squared gradient. Without weights it stays 0.
+- The feature's penalty l is an L2 penalty per visit, for rare features larger than for popular ones.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ import numpy.typing as npt
 from spark_fm.core.compiled.compile import compiled, compiled_exactly
 from spark_fm.core.compiled.simd import add8, load8, mul8, prefetch, splat8, store8, sub8, sum8
 from spark_fm.core.fm.losses import largest_curvature, loss_derivative, loss_value
-from spark_fm.core.fm.table import CACHE_LINE, TAIL
+from spark_fm.core.fm.table import CACHE_LINE, layout_of
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
@@ -31,6 +30,32 @@ IntArray = npt.NDArray[np.int32]
 # A row of so many times the usual weight times squared norm is unusual: its step goes so far of its own way at most.
 UNUSUAL = 2.0
 FARTHEST = 0.2
+
+
+class Steps(NamedTuple):
+    """Step sizes of the intercept, the weights and the factors, float32; 0 keeps a part as it is."""
+
+    intercept: np.float32
+    linear: np.float32
+    factors: np.float32
+
+
+class Penalties(NamedTuple):
+    """L2 penalties per visit, float32.
+
+    Attributes
+    ----------
+    linear, factors : the same for all features
+    prior : what a feature's own penalty is multiplied by
+    largest : what that is at most
+    prior_of_factors : how many times it counts for the factors; for the weight it counts once
+    """
+
+    linear: np.float32
+    factors: np.float32
+    prior: np.float32
+    largest: np.float32
+    prior_of_factors: np.float32
 
 
 @compiled_exactly
@@ -49,14 +74,14 @@ def _own_way(
     start: int,
     stop: int,
     sums: FloatArray,
-    steps: FloatArray,
+    steps: Steps,
     factor_size: int,
 ) -> float:
     """How far a row's step moves its own prediction for each unit of its gradient.
 
     sum over its parameters of step / sqrt(accumulator) * (dz/dparameter)^2.
     """
-    width = table.shape[1] - TAIL
+    at = layout_of(table)
     way = 0.0
     for j in range(start, stop):
         i = indices[j]
@@ -65,8 +90,8 @@ def _own_way(
         for f in range(factor_size):
             d = float(sums[0, f]) - float(table[i, f]) * x
             squares += d * d
-        way += x * x * float(steps[1]) / np.sqrt(float(table[i, width + 5]))
-        way += x * x * float(steps[2]) / np.sqrt(float(table[i, width + 6])) * squares
+        way += x * x * float(steps.linear) / np.sqrt(float(table[i, at.linear_accumulator]))
+        way += x * x * float(steps.factors) / np.sqrt(float(table[i, at.factors_accumulator])) * squares
     return way
 
 
@@ -82,8 +107,8 @@ def train_rows(
     order: IntArray,
     loss: int,
     factor_size: int,
-    steps: FloatArray,
-    penalties: FloatArray,
+    steps: Steps,
+    penalties: Penalties,
     usual: float = np.inf,
 ) -> float:
     """One AdaGrad step per row, in the given order; updates ``table`` and ``intercept`` in place.
@@ -99,26 +124,23 @@ def train_rows(
 
     Parameters
     ----------
-    table : float32 (features, K' + 8), see the module's docstring
+    table : float32 (features, K' + 8), see :class:`spark_fm.core.fm.table.TableLayout`
     intercept : float64 (3,), w0, its accumulator and, where rows have weights, its information
     indptr, indices, values : the CSR block; an empty ``values`` counts as ones
     label : float64; weight : float32, empty counts as ones
     order : int32, the rows to visit
     loss : number of a :class:`spark_fm.core.fm.losses.Loss`
-    steps : float32 (3,), step sizes of the intercept, the weights and the factors; 0 keeps a part as it is
-    penalties : float32 (5,), L2 penalties of the weights and of the factors; what a feature's own penalty is
-        multiplied by, its largest value then, and how many times it counts for the factors (for the weight
-        it counts once)
     usual : mean over the rows of weight times squared norm of a row; without it no row is unusual
 
     Returns
     -------
     The weighted sum of the rows' losses, each taken just before its own step.
     """
-    width = table.shape[1] - TAIL
-    rest_w, rest_v, info_w, info_v = width, width + 1, width + 2, width + 3
-    weights, sum_w, sum_v, own = width + 4, width + 5, width + 6, width + 7
-    sums = np.zeros((1, width), np.float32)
+    at, columns = layout_of(table), table.shape[1]
+    K = at.factors
+    sums = np.zeros((1, K), np.float32)
+    # In memory, or LLVM would fold it into the products that it is used in, and round otherwise than before.
+    factors_step = np.full(1, steps.factors, np.float32)
     zero = splat8(np.float32(0.0))
     has_values = values.size > 0
     has_weight = weight.size > 0
@@ -133,9 +155,9 @@ def train_rows(
         if r + 1 < order.size:
             following = order[r + 1]
             for j in range(indptr[following], indptr[following + 1]):
-                for f in range(0, width + TAIL, CACHE_LINE):
+                for f in range(0, columns, CACHE_LINE):
                     prefetch(table, indices[j], f)
-        for f in range(0, width, 8):
+        for f in range(0, K, 8):
             store8(sums, 0, f, zero)
         linear = np.float32(0.0)
         squared_norm = np.float32(stop - start)
@@ -147,14 +169,14 @@ def train_rows(
             x = values[j] if has_values else np.float32(1.0)
             if has_values:
                 squared_norm += x * x
-            linear += table[i, weights] * x
+            linear += table[i, at.linear] * x
             xs = splat8(x)
-            for f in range(0, width, 8):
+            for f in range(0, K, 8):
                 t = mul8(load8(table, i, f), xs)
                 store8(sums, 0, f, add8(load8(sums, 0, f), t))
                 squares = add8(squares, mul8(t, t))
         pairs = zero
-        for f in range(0, width, 8):
+        for f in range(0, K, 8):
             s = load8(sums, 0, f)
             pairs = add8(pairs, mul8(s, s))
         z = w0 + linear + np.float32(0.5) * sum8(sub8(pairs, squares))
@@ -170,36 +192,36 @@ def train_rows(
         sum_0 += float(g) * float(g)
         if has_weight:
             info_0 += float(g) * float(g) / float(c)
-        w0 -= steps[0] * g / np.sqrt(sum_0)
+        w0 -= steps.intercept * g / np.sqrt(sum_0)
         for j in range(start, stop):
             i = indices[j]
             x = values[j] if has_values else np.float32(1.0)
             gx = g * x
-            extra = min(penalties[2] * table[i, own], penalties[3])
-            gradient = gx + c * (penalties[0] + extra) * table[i, weights]
+            extra = min(penalties.prior * table[i, at.feature_penalty], penalties.largest)
+            gradient = gx + c * (penalties.linear + extra) * table[i, at.linear]
             added_w = gradient * gradient
-            about_w = table[i, sum_w] + added_w
-            new_sum_w, new_rest_w = _add(table[i, sum_w], table[i, rest_w], added_w)
+            about_w = table[i, at.linear_accumulator] + added_w
+            new_sum_w, new_rest_w = _add(table[i, at.linear_accumulator], table[i, at.linear_rest], added_w)
             towards_sum = splat8(gx)
-            towards_zero = splat8(c * (penalties[1] + penalties[4] * extra) - gx * x)
+            towards_zero = splat8(c * (penalties.factors + penalties.prior_of_factors * extra) - gx * x)
             squares = zero
-            for f in range(0, width, 8):
+            for f in range(0, K, 8):
                 d = add8(
                     mul8(towards_sum, load8(sums, 0, f)),
                     mul8(towards_zero, load8(table, i, f)),
                 )
                 squares = add8(squares, mul8(d, d))
             added_v = sum8(squares) * mean
-            about_v = table[i, sum_v] + added_v
-            new_sum_v, new_rest_v = _add(table[i, sum_v], table[i, rest_v], added_v)
+            about_v = table[i, at.factors_accumulator] + added_v
+            new_sum_v, new_rest_v = _add(table[i, at.factors_accumulator], table[i, at.factors_rest], added_v)
             if has_weight:
-                table[i, info_w] += added_w / c
-                table[i, info_v] += added_v / c
-            table[i, sum_w], table[i, rest_w] = new_sum_w, new_rest_w
-            table[i, weights] -= steps[1] * gradient / np.sqrt(about_w)
-            table[i, sum_v], table[i, rest_v] = new_sum_v, new_rest_v
-            step = splat8(steps[2] / np.sqrt(about_v))
-            for f in range(0, width, 8):
+                table[i, at.linear_information] += added_w / c
+                table[i, at.factors_information] += added_v / c
+            table[i, at.linear_accumulator], table[i, at.linear_rest] = new_sum_w, new_rest_w
+            table[i, at.linear] -= steps.linear * gradient / np.sqrt(about_w)
+            table[i, at.factors_accumulator], table[i, at.factors_rest] = new_sum_v, new_rest_v
+            step = splat8(factors_step[0] / np.sqrt(about_v))
+            for f in range(0, K, 8):
                 v = load8(table, i, f)
                 d = add8(mul8(towards_sum, load8(sums, 0, f)), mul8(towards_zero, v))
                 store8(table, i, f, sub8(v, mul8(step, d)))

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from spark_fm.core.fm.measure import Totals
 from spark_fm.core.fm.settings import Settings
-from spark_fm.core.solver.adagrad.step import train_rows
+from spark_fm.core.solver.adagrad.step import Penalties, Steps, train_rows
 from spark_fm.core.solver.plan import Plan
 from spark_fm.core.sparse.block import Block
 
@@ -26,6 +26,24 @@ def shuffled(rows: IntArray, random: np.random.Generator) -> IntArray:
     return np.concatenate([random.permutation(windows[w]) for w in random.permutation(len(windows))])
 
 
+def steps_of(settings: Settings, step_size: float) -> Steps:
+    """The step sizes of the parts of the model that are fitted."""
+    f = np.float32
+    return Steps(f(step_size * settings.fit_intercept), f(step_size * settings.fit_linear), f(step_size))
+
+
+def penalties_of(settings: Settings, plan: Plan) -> Penalties:
+    """The penalties of a round."""
+    f = np.float32
+    return Penalties(
+        linear=f(settings.reg_linear),
+        factors=f(settings.reg_factors),
+        prior=f(plan.prior),
+        largest=f(settings.largest_penalty(plan.step_size)),
+        prior_of_factors=f(settings.prior_of_factors),
+    )
+
+
 def train_pass(
     table: FloatArray,
     intercept: npt.NDArray[np.float64],
@@ -40,19 +58,11 @@ def train_pass(
     order = shuffled(rows, random)
     if settings.mini_batch_fraction < 1.0:
         order = order[: max(1, round(settings.mini_batch_fraction * rows.size))]
-    step = plan.step_size
     loss = train_rows(
         table, intercept, block.indptr, np.asarray(block.indices, np.int32),
         block.values.astype(np.float32, copy=False), block.label, block.weight, order,
-        int(settings.loss), max(settings.factor_size, 1),
-        np.array([step * settings.fit_intercept, step * settings.fit_linear, step], np.float32),
-        np.array(
-            [
-                settings.reg_linear, settings.reg_factors, plan.prior, settings.largest_penalty(step),
-                settings.prior_of_factors,
-            ],
-            np.float32,
-        ),
+        settings.loss.number, max(settings.factor_size, 1),
+        steps_of(settings, plan.step_size), penalties_of(settings, plan),
         usual,
     )  # fmt: skip
     weight = float(block.weight[order].sum(dtype=np.float64)) if block.weight.size else order.size

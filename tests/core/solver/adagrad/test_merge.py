@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import SQUARED
 from spark_fm.core.fm.scaling import scaled
 from spark_fm.core.fm.settings import Scale
 from spark_fm.core.fm.table import TAIL
@@ -205,7 +205,7 @@ def test_single_partition_of_real_training_is_plain_local_training(weighted):
     rows = [(sorted(random.choice(12, 3, replace=False)), [1.0, 2.0, -0.5]) for _ in range(40)]
     weight = random.choice([0.0, 0.1, 1.0, 7.0], 40) if weighted else None
     block = block_of(rows, list(random.standard_normal(40)), weight)
-    after, intercept, _ = train(oracle, block, Loss.SQUARED)
+    after, intercept, _ = train(oracle, block, SQUARED)
     result = merged(oracle.table, [after], COUPLING, weighted)
     # A change is rounded, and so is the centre that all changes have in common.
     rounding = np.abs(after - oracle.table)[:, :K].max() / 125
@@ -228,8 +228,8 @@ def test_weights_that_are_all_alike_change_nothing():
     bare = [partition(), partition()]
     heavy = [replace(block, weight=np.full(30, 2.0, np.float32)) for block in bare]
     twice = Scale(weight_mean=2.0, weighted=True)
-    without, start = [train(oracle, block, Loss.SQUARED) for block in bare], oracle.intercept
-    with_weights = [train(oracle, scaled(block, twice), Loss.SQUARED) for block in heavy]
+    without, start = [train(oracle, block, SQUARED) for block in bare], oracle.intercept
+    with_weights = [train(oracle, scaled(block, twice), SQUARED) for block in heavy]
     expected = merged(oracle.table, [table for table, *_ in without], COUPLING)
     found = merged(oracle.table, [table for table, *_ in with_weights], COUPLING, weighted=True)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)

@@ -3,15 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import LOGISTIC, SQUARED
 from spark_fm.core.fm.score import score_rows
 from spark_fm.core.fm.table import padded
-from spark_fm.core.solver.adagrad.step import train_rows
+from spark_fm.core.solver.adagrad.step import Penalties, Steps, train_rows
 from tests.core.strategies import FEATURES, extreme, ordinary, rows
 from tests.oracle import PENALTY_POWER, Oracle, block_of, value
 
 FACTOR_SIZES = [0, 1, 2, 3, 5, 7, 8, 9, 12, 15, 16, 17, 20]
-LOSSES = [Loss.SQUARED, Loss.LOGISTIC]
+LOSSES = [SQUARED, LOGISTIC]
 NO_PENALTY = (0.0,) * 5
 
 
@@ -30,7 +30,8 @@ def train(
     order = np.arange(block.rows, dtype=np.int32) if order is None else np.array(order, np.int32)
     total = train_rows(
         table, intercept, block.indptr, block.indices, block.values, block.label, block.weight, order,
-        int(loss), max(oracle.v.shape[1], 1), np.array(steps, np.float32), np.array(penalties, np.float32), usual,
+        loss.number, max(oracle.v.shape[1], 1),
+        Steps(*map(np.float32, steps)), Penalties(*map(np.float32, penalties)), usual,
     )  # fmt: skip
     return table, intercept, total
 
@@ -165,9 +166,9 @@ def test_unusual_row_moves_itself_and_others_by_a_bounded_amount(loss, length, x
     oracle = Oracle.random(22, 2000, 4, scale=0.05)
     row = (list(range(length)), [x] * length)
     # So far is the row from its optimum, in units of its loss's largest curvature.
-    z = -newton if loss is Loss.SQUARED else np.log(4.0 / newton - 1.0)
+    z = -newton if loss is SQUARED else np.log(4.0 / newton - 1.0)
     oracle.w0 += z - oracle.score(row[0], np.array(row[1]))
-    unusual = block_of([row], [0.0 if loss is Loss.SQUARED else 1.0], weight)
+    unusual = block_of([row], [0.0 if loss is SQUARED else 1.0], weight)
     others = block_of([(list(range(i, i + 5)), [1.0] * 5) for i in range(0, 2000, 5)])
 
     def moved(block, usual):
@@ -184,9 +185,9 @@ def test_unusual_row_moves_itself_and_others_by_a_bounded_amount(loss, length, x
 def test_row_of_the_usual_energy_is_not_held_back():
     oracle = Oracle.random(23, FEATURES, 4)
     block = block_of([([0, 1, 2, 3], [1.0] * 4)], [50.0])
-    table, _, _ = train(oracle, block, Loss.SQUARED, usual=2.0)
-    np.testing.assert_array_equal(table, train(oracle, block, Loss.SQUARED)[0])
-    assert (table != train(oracle, block, Loss.SQUARED, usual=1.9)[0]).any()
+    table, _, _ = train(oracle, block, SQUARED, usual=2.0)
+    np.testing.assert_array_equal(table, train(oracle, block, SQUARED)[0])
+    assert (table != train(oracle, block, SQUARED, usual=1.9)[0]).any()
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -202,7 +203,7 @@ def test_accumulators_go_on_counting(accumulated, size, weighted):
     weight = random.choice(np.float32([0.5, 4.0]), rows) if weighted else np.ones(rows, np.float32)
     # The gradient of each factor of feature 0 is an eighth of that of its weight.
     block = block_of([([0, 1], [1.0, 0.125])] * rows, label, weight if weighted else None)
-    after, intercept, _ = train(oracle, block, Loss.SQUARED, (0.0, 0.0, 0.0), table=table)
+    after, intercept, _ = train(oracle, block, SQUARED, (0.0, 0.0, 0.0), table=table)
     gradient = (weight * np.float32(1.0 - label)).astype(np.float64)
     K = 8
     for accumulator, rest, information, by in [(-3, K, K + 2, 1.0), (-2, K + 1, K + 3, 0.125)]:
@@ -216,8 +217,8 @@ def test_accumulators_go_on_counting(accumulated, size, weighted):
 
 def test_information_of_a_row_is_as_many_times_as_large_as_its_weight():
     oracle, data = Oracle.random(25, FEATURES, 4), [([0, 3], [1.0, 2.0])]
-    once, first, _ = train(oracle, block_of(data, [0.5], [1.0]), Loss.SQUARED)
-    thrice, third, _ = train(oracle, block_of(data, [0.5], [3.0]), Loss.SQUARED)
+    once, first, _ = train(oracle, block_of(data, [0.5], [1.0]), SQUARED)
+    thrice, third, _ = train(oracle, block_of(data, [0.5], [3.0]), SQUARED)
     np.testing.assert_allclose(thrice[[0, 3], 10:12], 3 * once[[0, 3], 10:12], rtol=1e-5)
     assert (once[[0, 3], 10:12] > 0.0).all()
     assert third[2] == pytest.approx(3 * first[2])
@@ -231,7 +232,7 @@ def test_penalty_depends_on_the_value_as_the_oracle_says(loss):
         oracle = Oracle.random(26, 1, 4)
         # At its optimum the row has no gradient of its own.
         oracle.w0 = -oracle.w[0] * x
-        label = [0.0 if loss is Loss.SQUARED else 0.5]
+        label = [0.0 if loss is SQUARED else 0.5]
         table, _, _ = train(oracle, block_of([([0], [x])], label), loss, penalties=penalties)
         return np.sqrt(table[0, -3:-1] - 1.0)
 
@@ -302,7 +303,7 @@ def test_step_of_zero_keeps_a_part(loss, steps, kept):
 def test_features_that_no_row_has_stay_as_they_are():
     oracle = Oracle.random(5, FEATURES, 6)
     table, _, _ = train(
-        oracle, block_of([([2, 9], [1.0, -1.0])], [3.0]), Loss.SQUARED, penalties=(0.1, 0.1, 0.0, 0.0, 0.0)
+        oracle, block_of([([2, 9], [1.0, -1.0])], [3.0]), SQUARED, penalties=(0.1, 0.1, 0.0, 0.0, 0.0)
     )
     others = [i for i in range(FEATURES) if i not in (2, 9)]
     np.testing.assert_array_equal(table[others], oracle.table[others])
@@ -313,14 +314,14 @@ def test_features_that_no_row_has_stay_as_they_are():
 def test_padding_beyond_the_factor_size_stays_zero(factor_size):
     oracle = Oracle.random(6, FEATURES, factor_size)
     block = block_of([([0, 4, 7], [1.0, -2.0, 0.5])] * 5, [1.0, 0.0, 2.0, 1.0, -1.0])
-    table, _, _ = train(oracle, block, Loss.SQUARED, penalties=(0.1, 0.2, 0.0, 0.0, 0.0))
+    table, _, _ = train(oracle, block, SQUARED, penalties=(0.1, 0.2, 0.0, 0.0, 0.0))
     assert (table[:, factor_size : padded(factor_size)] == 0.0).all()
 
 
 def test_row_of_weight_zero_changes_nothing_and_costs_nothing():
     oracle = Oracle.random(7, FEATURES, 3)
     block = block_of([([0, 1], [1.0, 2.0])], [5.0], [0.0])
-    table, intercept, total = train(oracle, block, Loss.SQUARED, penalties=(0.1, 0.1, 0.0, 0.0, 0.0))
+    table, intercept, total = train(oracle, block, SQUARED, penalties=(0.1, 0.1, 0.0, 0.0, 0.0))
     np.testing.assert_array_equal(table, oracle.table)
     np.testing.assert_array_equal(intercept, [oracle.w0, 1.0, 0.0])
     assert total == 0.0
@@ -329,8 +330,8 @@ def test_row_of_weight_zero_changes_nothing_and_costs_nothing():
 def test_row_of_weight_two_has_twice_the_gradient_penalty_included():
     data, penalties = [([0, 3], [1.0, 2.0])], (0.3, 0.2, 0.0, 0.0, 0.0)
     oracle = Oracle.random(8, FEATURES, 4)
-    once, _, loss_once = train(oracle, block_of(data, [0.5]), Loss.SQUARED, penalties=penalties)
-    twice, _, loss_twice = train(oracle, block_of(data, [0.5], [2.0]), Loss.SQUARED, penalties=penalties)
+    once, _, loss_once = train(oracle, block_of(data, [0.5]), SQUARED, penalties=penalties)
+    twice, _, loss_twice = train(oracle, block_of(data, [0.5], [2.0]), SQUARED, penalties=penalties)
     assert loss_twice == pytest.approx(2 * loss_once)
     # The accumulators have grown by the squared gradient.
     np.testing.assert_allclose((twice[[0, 3], -3] - 1), 4 * (once[[0, 3], -3] - 1), rtol=1e-4)
@@ -339,7 +340,7 @@ def test_row_of_weight_two_has_twice_the_gradient_penalty_included():
 
 def test_empty_row_trains_the_intercept_only():
     oracle = Oracle.random(9, FEATURES, 8)
-    table, intercept, _ = train(oracle, block_of([([], [])], [2.0]), Loss.SQUARED)
+    table, intercept, _ = train(oracle, block_of([([], [])], [2.0]), SQUARED)
     np.testing.assert_array_equal(table, oracle.table)
     g = oracle.w0 - 2.0
     assert intercept == pytest.approx([oracle.w0 - 0.1 * g / np.sqrt(1 + g * g), 1 + g * g, 0.0], rel=1e-6)
@@ -348,8 +349,8 @@ def test_empty_row_trains_the_intercept_only():
 def test_rows_are_visited_in_the_given_order():
     data, label = [([0, 1], [1.0, 1.0]), ([1, 2], [1.0, 1.0])], [3.0, -3.0]
     oracle = Oracle.random(11, FEATURES, 2)
-    table, intercept, _ = train(oracle, block_of(data, label), Loss.SQUARED, order=[1, 0])
-    train_by_hand(oracle, data[::-1], label[::-1], [1.0, 1.0], Loss.SQUARED)
+    table, intercept, _ = train(oracle, block_of(data, label), SQUARED, order=[1, 0])
+    train_by_hand(oracle, data[::-1], label[::-1], [1.0, 1.0], SQUARED)
     assert_same_parameters(table, intercept, oracle)
 
 
@@ -369,5 +370,5 @@ def test_returned_loss_is_that_before_each_rows_own_step(loss):
 def test_repeated_training_on_one_row_learns_it():
     oracle = Oracle.random(13, FEATURES, 4, scale=0.1)
     block = block_of([([1, 2, 3], [1.0, 2.0, -1.0])] * 500, [7.0] * 500)
-    table, intercept, _ = train(oracle, block, Loss.SQUARED)
+    table, intercept, _ = train(oracle, block, SQUARED)
     assert score(table, intercept[0], block, [0]) == pytest.approx([7.0], abs=1e-3)

@@ -1,0 +1,74 @@
+"""The seam at which solvers plug in: what each is given, and what it returns."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from spark_fm.core.fm.weights import ParameterInit, Weights
+from spark_fm.engine.packing.packed_data import PackedData
+
+Report = Callable[["FitEpoch"], None]
+
+
+@dataclass(frozen=True)
+class FitEpoch:
+    """One epoch in the units of the data: mean squared error or log-loss, and seconds by phase."""
+
+    number: int
+    training_loss: float
+    validation_loss: float
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Parallelism:
+    """How the work is divided: partitions, rounds per epoch, part of the rows held out to choose epochs."""
+
+    partitions: int
+    rounds_per_epoch: int
+    validation_fraction: float
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A trained model in the units of the data, and the story of its training.
+
+    Attributes
+    ----------
+    weights : the model
+    history : one line for each epoch
+    best_epoch : after which epoch the model was taken, 0 for the parameters to begin with
+    stop_reason : patience, tol, maxIter, noImprovement or diverged
+    rollbacks : how many rounds were taken back
+    judged_rows : how many rows decided when to stop
+    partitions, rounds_per_epoch : how the work was divided
+    """
+
+    weights: Weights
+    history: list[FitEpoch]
+    best_epoch: int
+    stop_reason: str
+    rollbacks: int
+    judged_rows: int
+    partitions: int
+    rounds_per_epoch: int
+
+
+class Solver(Protocol):
+    """Finds the weights of a Factorization Machine on packed data."""
+
+    def fit(
+        self, packed: PackedData, init: ParameterInit, parallelism: Parallelism, report: Report
+    ) -> Solved:
+        """Train from ``init``, which has the settings too.
+
+        Parameters
+        ----------
+        parallelism : 0 partitions or rounds per epoch means: decide by the work
+        report : to be called after each epoch; after the job when all epochs run in one
+
+        Raises
+        ------
+        ValueError
+            When the driver has no room for a model of this size, or the data are not what the solver is for.
+        """
