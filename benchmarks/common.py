@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from datetime import date
@@ -86,7 +87,7 @@ def command() -> str:
             words += [word, FOLDERS[word]] if FOLDERS[word] else []
         else:
             words.append(word)
-    return " ".join(words)
+    return shlex.join(words)
 
 
 def processor() -> str:

@@ -83,7 +83,11 @@ def provenance(found: list[Row]) -> str:
 def best(made: Row, beginning: str) -> Row | None:
     """Of the models whose names begin so, the one that is best by the deciding metric."""
     metric = made["tables"]["set"][0]["metric"]
-    found = [row for row in made["tables"]["models"] if row["model"].startswith(beginning) and metric in row]
+    found = [
+        row
+        for row in made["tables"]["models"]
+        if row["model"].startswith(beginning) and "from vectors" not in row["model"] and metric in row
+    ]
     return min(found, key=lambda row: row[metric]) if found else None
 
 
