@@ -1,5 +1,8 @@
 """Parameters of a Factorization Machine together with its optimizer state."""
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +17,7 @@ LongArray = npt.NDArray[np.int64]
 
 TAIL = 8  # columns besides the factors
 BYTES_A_LINE = 64
+ROWS_AT_A_TIME = 2**18
 CACHE_LINE = BYTES_A_LINE // 4  # float32 values in a line of the processor's cache
 
 
@@ -114,18 +118,45 @@ class Parameters:
         return bool(np.isfinite(self.intercept).all() and np.isfinite(self.table).all())
 
 
+def over_rows(rows: int, function: Callable[[slice], None]) -> None:
+    """Call a function for some rows at a time, in as many threads as the machine has cores."""
+    slices = [slice(first, min(first + ROWS_AT_A_TIME, rows)) for first in range(0, rows, ROWS_AT_A_TIME)]
+    if len(slices) < 2:
+        for some in slices:
+            function(some)
+        return
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(function, slices))
+
+
 def initial_parameters(
     features: LongArray, factor_size: int, intercept: float, init_std: float, seed: int
 ) -> Parameters:
     """Parameters to start from: weights 0, factors N(0, init_std^2), accumulators 1, no penalties of their own.
 
-    The factors depend on the seed and the sorted ids only, so on no partitioning.
+    The rows follow the ``features``, which may be in any order. The factors depend on the seed and the sorted ids only,
+    so on no partitioning.
     """
     table = aligned_table(features.size, factor_size)
-    table[:] = 0.0
-    random = np.random.default_rng([seed, 0x5EED])
-    table[:, :factor_size] = random.standard_normal((features.size, factor_size), np.float32)
-    table[:, :factor_size] *= np.float32(init_std)
     made = Parameters(features, table, np.array([intercept, 1.0, 0.0]), factor_size)
-    made.accumulators[:] = 1.0
+
+    def fill(some: slice) -> None:
+        table[some] = 0.0
+        made.accumulators[some] = 1.0
+
+    over_rows(features.size, fill)
+    order, random, drawn = np.argsort(features), np.random.default_rng([seed, 0x5EED]), []
+
+    def draw(factors: FloatArray, rows: npt.NDArray[np.intp]) -> None:
+        table[rows, :factor_size] = factors * np.float32(init_std)
+
+    # One thread draws, since there is one stream of random numbers; another puts them where they belong.
+    with ThreadPoolExecutor(1) as pool:
+        for first in range(0, features.size, ROWS_AT_A_TIME):
+            rows = order[first : first + ROWS_AT_A_TIME]
+            drawn.append(
+                pool.submit(draw, random.standard_normal((rows.size, factor_size), np.float32), rows)
+            )
+        for done in drawn:
+            done.result()
     return made

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from spark_fm.core.fm.scaling import FeatureScaling
 from spark_fm.core.fm.settings import Scale, Settings, spread
-from spark_fm.core.fm.table import Parameters, aligned_table, initial_parameters, layout_of
+from spark_fm.core.fm.table import Parameters, aligned_table, initial_parameters, layout_of, over_rows
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
@@ -55,6 +55,16 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class _Known:
+    """Of the features that are ``here``: float32 (h,) weights and (h, K) factors; and w0: in the units of training."""
+
+    here: npt.NDArray[np.bool_]
+    linear: FloatArray
+    factors: FloatArray
+    intercept: float
+
+
+@dataclass(frozen=True)
 class ParameterInit:
     """Where training starts from: fresh parameters, and an earlier model's where there is one."""
 
@@ -78,27 +88,37 @@ class ParameterInit:
         Without a ``scaling`` the values are as the user gave them. ``counts`` says how often each feature occurs;
         without it there is no prior.
         """
-        settings, K = self.settings, self.settings.factor_size
-        ascending = np.sort(features)
-        made = initial_parameters(ascending, K, self.scale.intercept, settings.init_std, settings.seed)
-        table = aligned_table(features.size, K)
-        np.take(made.table, np.searchsorted(ascending, features), axis=0, out=table)
-        scaling = scaling or FeatureScaling.identity(features.size)
+        settings = self.settings
+        made = initial_parameters(
+            features, settings.factor_size, self.scale.intercept, settings.init_std, settings.seed
+        )
         if counts is not None:
-            table[:, layout_of(table).feature_penalty] = spread(counts, self.scale.mean_squared_norm)
+            made.feature_penalties[:] = spread(counts, self.scale.mean_squared_norm)
         if self.model is None:
-            return replace(made, features=features, table=table)
+            return made
+        known = self._known(features, scaling or FeatureScaling.identity(features.size))
+        made.linear[known.here] = known.linear
+        made.factors[known.here] = known.factors
+        made.intercept[0] = known.intercept
+        return made
+
+    def _known(self, features: LongArray, scaling: FeatureScaling) -> "_Known":
+        """What the earlier model says of the features, in the units of training."""
+        assert self.model is not None
         rows = self.model.find(features)
         here = rows >= 0
         factors, linear = (a.astype(np.float64)[rows[here]] for a in (self.model.factors, self.model.linear))
         centred, constant = to_centred(linear, factors, scaling.mean[here])
         deviation, by = self.scale.label_deviation, 1.0 / scaling.inverse[here]
-        table[here, layout_of(table).linear] = centred * by / deviation
-        table[here, :K] = factors * (by / np.sqrt(deviation))[:, None]
-        intercept = made.intercept
-        if settings.fit_intercept:
-            intercept[0] = (self.model.intercept + constant - self.scale.label_mean) / deviation
-        return replace(made, features=features, table=table, intercept=intercept)
+        intercept = self.scale.intercept
+        if self.settings.fit_intercept:
+            intercept = (self.model.intercept + constant - self.scale.label_mean) / deviation
+        return _Known(
+            here,
+            (centred * by / deviation).astype(np.float32),
+            (factors * (by / np.sqrt(deviation))[:, None]).astype(np.float32),
+            intercept,
+        )
 
     def finish(self, trained: Parameters, scaling: FeatureScaling) -> Weights:
         """The trained parameters in the units of the data.
@@ -106,19 +126,29 @@ class ParameterInit:
         Features that no step has touched are left out; those of an earlier model stay as they were.
         """
         settings, scale, K = self.settings, self.scale, trained.factor_size
-        begun = None if self.model is None else self.at(trained.features, scaling)
         # A step with a tiny gradient moves the weight but leaves an accumulator of 1.0 as it is in float32.
         touched = (trained.accumulators > 1.0).any(axis=1)
-        touched |= trained.linear != (0.0 if begun is None else begun.linear)
-        if begun is not None and self.model is not None and not touched.any():
-            moved = float(trained.intercept[0] - begun.intercept[0]) * scale.label_deviation
-            return replace(self.model, intercept=self.model.intercept + moved)
+        if self.model is None:
+            touched |= trained.linear != 0.0
+        else:
+            known = self._known(trained.features, scaling)
+            begun = np.zeros(trained.features.size, np.float32)
+            begun[known.here] = known.linear
+            touched |= trained.linear != begun
+            if not touched.any():
+                moved = float(trained.intercept[0] - known.intercept) * scale.label_deviation
+                return replace(self.model, intercept=self.model.intercept + moved)
         # The intercept that comes back counts on all dense features.
         touched |= scaling.mean != 0.0
         order = np.flatnonzero(touched)[np.argsort(trained.features[touched])]
         features, mean = trained.features[order], scaling.mean[order]
         by, deviation = scaling.inverse[order], scale.label_deviation
-        factors = (trained.factors[order] * (by * np.sqrt(deviation))[:, None]).astype(np.float32)
+        factors = np.empty((order.size, K), np.float32)
+
+        def fill(some: slice) -> None:
+            factors[some] = trained.factors[order[some]] * (by[some] * np.sqrt(deviation))[:, None]
+
+        over_rows(order.size, fill)
         centred = trained.linear[order] * by * deviation
         if not settings.fit_linear:
             centred = np.zeros_like(centred)

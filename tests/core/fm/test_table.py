@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from spark_fm.core.fm import table as table_module
 from spark_fm.core.fm.table import TAIL, aligned_table, initial_parameters, padded
 
 
@@ -61,3 +62,37 @@ def test_table_begins_with_a_cache_line(factor_size, rows):
         assert table.dtype == np.float32
         assert table.ctypes.data % 64 == 0 or not rows
         table[:] = 1.0
+
+
+def test_factors_are_drawn_in_the_order_of_the_ids_whatever_the_order_of_the_features(monkeypatch):
+    monkeypatch.setattr(table_module, "ROWS_AT_A_TIME", 64)
+    ascending = np.arange(0, 3000, 3, dtype=np.int64)
+    mixed = np.random.default_rng(1).permutation(ascending)
+    expected = np.random.default_rng([7, 0x5EED]).standard_normal((1000, 5), np.float32) * np.float32(0.1)
+    for features in (ascending, mixed):
+        made = initial_parameters(features, 5, 0.25, 0.1, 7)
+        np.testing.assert_array_equal(made.factors, expected[features // 3])
+        assert (made.accumulators == 1.0).all()
+        assert (made.linear == 0.0).all()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 63, 64, 65, 1000])
+def test_every_row_is_visited_once(rows, monkeypatch):
+    monkeypatch.setattr(table_module, "ROWS_AT_A_TIME", 64)
+    seen = np.zeros(rows, int)
+
+    def visit(some):
+        seen[some] += 1
+
+    table_module.over_rows(rows, visit)
+    assert (seen == 1).all()
+
+
+def test_what_fails_in_a_thread_fails(monkeypatch):
+    monkeypatch.setattr(table_module, "ROWS_AT_A_TIME", 10)
+
+    def fail(some):
+        raise ValueError(str(some))
+
+    with pytest.raises(ValueError, match="slice"):
+        table_module.over_rows(100, fail)
