@@ -55,8 +55,10 @@ $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
-# The tables and charts of README.md and docs/, from benchmarks/results and the params; then the README's example.
+# What is written from other files: getters, setters and constructors from base/params.py, the tables and charts of
+# README.md and docs/ from benchmarks/results and the params; then the README's example.
 docs: check-java
+	$(BIN)/python -m benchmarks.params
 	$(BIN)/python -m benchmarks.readme --example
 
 # spark_fm for spark-submit --py-files, which takes no wheel: a zip with the package at its root.

@@ -184,6 +184,7 @@ class FMClassifier(_ClassifierParams, FMEstimator[FMClassificationModel]):
     def __init__(
         self,
         *,
+        # Written by `python -m benchmarks.params` from params.py.
         featuresCol: str = "features",
         labelCol: str = "label",
         predictionCol: str = "prediction",
@@ -193,9 +194,6 @@ class FMClassifier(_ClassifierParams, FMEstimator[FMClassificationModel]):
         fitIntercept: bool = True,
         fitLinear: bool = True,
         regParam: float = 0.0,
-        regParamLinear: float = 0.003,
-        regParamFactors: float = 0.01,
-        regParamPrior: float = 0.3,
         miniBatchFraction: float = 1.0,
         initStd: float = 0.01,
         maxIter: int = 100,
@@ -203,17 +201,20 @@ class FMClassifier(_ClassifierParams, FMEstimator[FMClassificationModel]):
         tol: float = 1e-6,
         solver: str = "adagrad",
         thresholds: list[float] | None = None,
-        seed: int | None = None,
+        seed: int = 0,
         weightCol: str | None = None,
-        validationIndicatorCol: str | None = None,
+        initialModel: FMClassificationModel | None = None,
+        normalize: bool = False,
+        handleInvalid: str = "error",
+        regParamLinear: float = 0.003,
+        regParamFactors: float = 0.01,
+        regParamPrior: float = 0.3,
         patience: int = 7,
         validationFraction: float = 0.1,
         numPartitions: int = 0,
         roundsPerEpoch: int = 0,
-        initialModel: FMClassificationModel | None = None,
-        normalize: bool = False,
-        handleInvalid: str = "error",
         verbose: bool = False,
+        validationIndicatorCol: str | None = None,
     ) -> None:
         super().__init__()
         self._set(**self._input_kwargs)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.param import TypeConverters
 
 from spark_fm.engine.training.fit import SOLVERS
 
@@ -71,11 +71,6 @@ def solver_of(value: Any) -> str:
         )
         return DEFAULT_SOLVER
     return one_of("solver", list(SOLVERS))(value)
-
-
-def param_of(name: str, doc: str, convert: Callable[[Any], T]) -> "Param[T]":
-    """A param with its documentation and converter."""
-    return Param(Params._dummy(), name, doc, typeConverter=convert)
 
 
 def model_of(value: Any) -> Any:

@@ -1,8 +1,9 @@
 """Params of the Factorization Machine estimators and models, with their checks."""
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from pyspark.ml.param import Param, TypeConverters
+from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import (
     HasFeaturesCol,
     HasFitIntercept,
@@ -24,17 +25,30 @@ from spark_fm.base.converters import (
     model_of,
     not_negative,
     one_of,
-    param_of,
     solver_of,
     whole,
 )
+from spark_fm.base.getters import FMGetters
 from spark_fm.engine.training.fit import SOLVERS
 
 INVALID = ("error", "skip", "keep")
+DEFAULTS: dict[str, Any] = {}
 P = TypeVar("P", bound="FMParams")
+T = TypeVar("T")
+
+
+def param_of(name: str, default: T | None, doc: str, convert: Callable[[Any], T]) -> "Param[T]":
+    """A param with its default (None: it has none), its documentation and its converter.
+
+    All else that knows the params is written from these: ``python -m benchmarks.params``.
+    """
+    if default is not None:
+        DEFAULTS[name] = default
+    return Param(Params._dummy(), name, doc, typeConverter=convert)
 
 
 class FMParams(
+    FMGetters,
     HasFeaturesCol,
     HasLabelCol,
     HasPredictionCol,
@@ -54,26 +68,30 @@ class FMParams(
 
     factorSize: Param[int] = param_of(
         "factorSize",
+        8,
         "K, the length of the factor vectors, which are used to get pairwise interactions between "
         "features; >= 0, where 0 is a linear model",
         whole("factorSize", 0),
     )
     normalize: Param[bool] = param_of(
         "normalize",
+        False,
         "whether to divide each row's feature values by their Euclidean length, in training and in scoring",
         TypeConverters.toBoolean,
     )
     handleInvalid: Param[str] = param_of(
         "handleInvalid",
+        "error",
         "what becomes of a row that can't be scored (null, of another size, not finite): error (its sentence), "
         "skip (the row is left out) or keep (its prediction is NaN); training takes valid rows only",
         one_of("handleInvalid", INVALID),
     )
     maxIter: Param[int] = param_of(
-        "maxIter", "number of epochs (passes over the data) at most; >= 0", whole("maxIter", 0)
+        "maxIter", 100, "number of epochs (passes over the data) at most; >= 0", whole("maxIter", 0)
     )
     stepSize: Param[float] = param_of(
         "stepSize",
+        0.1,
         "AdaGrad step size; > 0",
         checked(
             "stepSize",
@@ -84,32 +102,38 @@ class FMParams(
     )
     tol: Param[float] = param_of(
         "tol",
+        1e-6,
         "relative improvement of the loss below which an epoch counts as no improvement; >= 0",
         not_negative("tol"),
     )
     solver: Param[str] = param_of(
         "solver",
+        DEFAULT_SOLVER,
         f"optimization algorithm, one of: {', '.join(SOLVERS)}; pyspark.ml's gd and adamW stand for adagrad",
         solver_of,
     )
     regParam: Param[float] = param_of(
         "regParam",
+        0.0,
         "L2 penalty on the weights and factors that a row touches; where set, it takes the place of the "
         "defaults of regParamLinear and regParamFactors; >= 0",
         not_negative("regParam"),
     )
     regParamLinear: Param[float] = param_of(
         "regParamLinear",
+        0.003,
         "L2 penalty on the weights of the features of a row; overrides regParam; >= 0",
         not_negative("regParamLinear"),
     )
     regParamFactors: Param[float] = param_of(
         "regParamFactors",
+        0.01,
         "L2 penalty on the factors of the features of a row; overrides regParam; >= 0",
         not_negative("regParamFactors"),
     )
     regParamPrior: Param[float] = param_of(
         "regParamPrior",
+        0.3,
         "strength of a Gaussian prior on weights and factors, which shrinks a feature the more the rarer it "
         "is; unless set, training begins with a thirtieth of the default, goes over to the default when the "
         "validation loss gets no better, and back when that made it worse; where regParam is set, 0 unless "
@@ -118,11 +142,13 @@ class FMParams(
     )
     fitLinear: Param[bool] = param_of(
         "fitLinear",
+        True,
         "whether to fit the linear term (aka 1-way term)",
         TypeConverters.toBoolean,
     )
     miniBatchFraction: Param[float] = param_of(
         "miniBatchFraction",
+        1.0,
         "fraction of the rows, drawn anew each time, that an epoch visits; in (0, 1]",
         checked(
             "miniBatchFraction",
@@ -133,16 +159,19 @@ class FMParams(
     )
     initStd: Param[float] = param_of(
         "initStd",
+        0.01,
         "standard deviation of the initial factors; >= 0",
         not_negative("initStd"),
     )
     patience: Param[int] = param_of(
         "patience",
+        7,
         "epochs without improvement of the validation loss after which training stops; >= 1",
         whole("patience", 1),
     )
     validationFraction: Param[float] = param_of(
         "validationFraction",
+        0.1,
         "without validationIndicatorCol, part of the rows (at most; less on large data) held out to choose "
         "the number of epochs; 0 trains until maxIter or tol; in [0, 0.5]",
         checked(
@@ -154,43 +183,23 @@ class FMParams(
     )
     numPartitions: Param[int] = param_of(
         "numPartitions",
+        0,
         "partitions to train on; 0 decides by the work",
         whole("numPartitions", 0),
     )
     roundsPerEpoch: Param[int] = param_of(
         "roundsPerEpoch",
+        0,
         "merges of the partitions' updates per epoch; 0 decides by rows and partitions",
         whole("roundsPerEpoch", 0),
     )
     verbose: Param[bool] = param_of(
-        "verbose", "whether to show a progress bar with the losses", TypeConverters.toBoolean
+        "verbose", False, "whether to show a progress bar with the losses", TypeConverters.toBoolean
     )
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._setDefault(
-            fitIntercept=True,
-            fitLinear=True,
-            regParam=0.0,
-            regParamLinear=0.003,
-            regParamFactors=0.01,
-            regParamPrior=0.3,
-            miniBatchFraction=1.0,
-            initStd=0.01,
-            maxIter=100,
-            stepSize=0.1,
-            tol=1e-6,
-            solver=DEFAULT_SOLVER,
-            factorSize=8,
-            normalize=False,
-            handleInvalid="error",
-            seed=0,
-            patience=7,
-            validationFraction=0.1,
-            numPartitions=0,
-            roundsPerEpoch=0,
-            verbose=False,
-        )
+        self._setDefault(**DEFAULTS, fitIntercept=True, seed=0)
 
     def _set(self: P, **kwargs: Any) -> P:
         for name in [name for name, value in kwargs.items() if value is None]:
@@ -223,26 +232,6 @@ class FMParams(
             return self.getOrDefault(self.regParam)
         return self.getOrDefault(own)
 
-    def getFactorSize(self) -> int:
-        """Gets the value of factorSize or its default value."""
-        return self.getOrDefault(self.factorSize)
-
-    def getNormalize(self) -> bool:
-        """Gets the value of normalize or its default value."""
-        return self.getOrDefault(self.normalize)
-
-    def getHandleInvalid(self) -> str:
-        """Gets the value of handleInvalid or its default value."""
-        return self.getOrDefault(self.handleInvalid)
-
-    def getSolver(self) -> str:
-        """Gets the value of solver or its default value."""
-        return self.getOrDefault(self.solver)
-
-    def getFitLinear(self) -> bool:
-        """Gets the value of fitLinear or its default value."""
-        return self.getOrDefault(self.fitLinear)
-
     def getRegParamLinear(self) -> float:
         """Gets the L2 penalty in force on the weights (see regParam)."""
         return self._penalty(self.regParamLinear)
@@ -257,40 +246,13 @@ class FMParams(
             return 0.0
         return self.getOrDefault(self.regParamPrior)
 
-    def getMiniBatchFraction(self) -> float:
-        """Gets the value of miniBatchFraction or its default value."""
-        return self.getOrDefault(self.miniBatchFraction)
-
-    def getInitStd(self) -> float:
-        """Gets the value of initStd or its default value."""
-        return self.getOrDefault(self.initStd)
-
-    def getPatience(self) -> int:
-        """Gets the value of patience or its default value."""
-        return self.getOrDefault(self.patience)
-
-    def getValidationFraction(self) -> float:
-        """Gets the value of validationFraction or its default value."""
-        return self.getOrDefault(self.validationFraction)
-
-    def getNumPartitions(self) -> int:
-        """Gets the value of numPartitions or its default value."""
-        return self.getOrDefault(self.numPartitions)
-
-    def getRoundsPerEpoch(self) -> int:
-        """Gets the value of roundsPerEpoch or its default value."""
-        return self.getOrDefault(self.roundsPerEpoch)
-
-    def getVerbose(self) -> bool:
-        """Gets the value of verbose or its default value."""
-        return self.getOrDefault(self.verbose)
-
 
 class FMEstimatorParams(FMParams):
     """What an estimator has and its models have not."""
 
     initialModel: Param[Any] = param_of(
         "initialModel",
+        None,
         "model to start from; features that it does not know get fresh parameters",
         model_of,
     )

@@ -1,5 +1,7 @@
 """The setters of the estimators' params, as pyspark.ml spells them."""
 
+# Written by `python -m benchmarks.params` from params.py.
+
 from typing import Any, TypeVar
 
 from spark_fm.base.params import FMEstimatorParams
@@ -22,14 +24,6 @@ class FMSetters(FMEstimatorParams):
         """Sets the value of predictionCol."""
         return self._set(predictionCol=value)
 
-    def setWeightCol(self: S, value: str) -> S:
-        """Sets the value of weightCol."""
-        return self._set(weightCol=value)
-
-    def setValidationIndicatorCol(self: S, value: str) -> S:
-        """Sets the value of validationIndicatorCol."""
-        return self._set(validationIndicatorCol=value)
-
     def setFactorSize(self: S, value: int) -> S:
         """Sets the value of factorSize."""
         return self._set(factorSize=value)
@@ -45,18 +39,6 @@ class FMSetters(FMEstimatorParams):
     def setRegParam(self: S, value: float) -> S:
         """Sets the value of regParam."""
         return self._set(regParam=value)
-
-    def setRegParamLinear(self: S, value: float) -> S:
-        """Sets the value of regParamLinear."""
-        return self._set(regParamLinear=value)
-
-    def setRegParamFactors(self: S, value: float) -> S:
-        """Sets the value of regParamFactors."""
-        return self._set(regParamFactors=value)
-
-    def setRegParamPrior(self: S, value: float) -> S:
-        """Sets the value of regParamPrior."""
-        return self._set(regParamPrior=value)
 
     def setMiniBatchFraction(self: S, value: float) -> S:
         """Sets the value of miniBatchFraction."""
@@ -86,6 +68,34 @@ class FMSetters(FMEstimatorParams):
         """Sets the value of seed."""
         return self._set(seed=value)
 
+    def setWeightCol(self: S, value: str) -> S:
+        """Sets the value of weightCol."""
+        return self._set(weightCol=value)
+
+    def setInitialModel(self: S, value: Any) -> S:
+        """Sets the value of initialModel."""
+        return self._set(initialModel=value)
+
+    def setNormalize(self: S, value: bool) -> S:
+        """Sets the value of normalize."""
+        return self._set(normalize=value)
+
+    def setHandleInvalid(self: S, value: str) -> S:
+        """Sets the value of handleInvalid."""
+        return self._set(handleInvalid=value)
+
+    def setRegParamLinear(self: S, value: float) -> S:
+        """Sets the value of regParamLinear."""
+        return self._set(regParamLinear=value)
+
+    def setRegParamFactors(self: S, value: float) -> S:
+        """Sets the value of regParamFactors."""
+        return self._set(regParamFactors=value)
+
+    def setRegParamPrior(self: S, value: float) -> S:
+        """Sets the value of regParamPrior."""
+        return self._set(regParamPrior=value)
+
     def setPatience(self: S, value: int) -> S:
         """Sets the value of patience."""
         return self._set(patience=value)
@@ -102,18 +112,10 @@ class FMSetters(FMEstimatorParams):
         """Sets the value of roundsPerEpoch."""
         return self._set(roundsPerEpoch=value)
 
-    def setInitialModel(self: S, value: Any) -> S:
-        """Sets the value of initialModel."""
-        return self._set(initialModel=value)
-
-    def setNormalize(self: S, value: bool) -> S:
-        """Sets the value of normalize."""
-        return self._set(normalize=value)
-
-    def setHandleInvalid(self: S, value: str) -> S:
-        """Sets the value of handleInvalid."""
-        return self._set(handleInvalid=value)
-
     def setVerbose(self: S, value: bool) -> S:
         """Sets the value of verbose."""
         return self._set(verbose=value)
+
+    def setValidationIndicatorCol(self: S, value: str) -> S:
+        """Sets the value of validationIndicatorCol."""
+        return self._set(validationIndicatorCol=value)
