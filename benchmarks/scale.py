@@ -8,6 +8,10 @@ Beside it the kernel alone passes over the same rows in as many processes as cor
 the same random order; its seconds too are a median, of passes before and after the fit: a machine's speed drifts.
 
 --model-size fits and scores one model of 2^24 hashed features instead, and reports the memory of all processes.
+
+--dealing 1000 deals the rows of the first set to so many partitions instead, and trains epochs over them, however few
+cores there are: what a large cluster would do, in tasks of few rows, so what each task and each row that is shuffled
+costs is most of it.
 """
 
 import multiprocessing
@@ -20,9 +24,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import parser, publish, shortened, show, spark_session, timed
+from benchmarks.jobs import Work
 from benchmarks.kernel import one_pass
 from benchmarks.memory import PeakMemory
 from benchmarks.sets import DataSet, open_set
+from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.settings import Settings
 from spark_fm.core.fm.table import initial_parameters
 from spark_fm.core.solver.adagrad.visit import shuffled
 from spark_fm.core.sparse.dictionary import Dictionary
@@ -130,6 +137,50 @@ def model_size(spark: Any, data: DataSet) -> dict[str, object]:
     }
 
 
+def dealing(spark: Any, data: DataSet, sources: int, partitions: int, rounds: int) -> dict[str, object]:
+    """Dealing the rows of so many sources to so many chunks, and an epoch over them (with a warm-up and a last round
+    that only measures).
+    """
+    from spark_fm.engine.packing.input_columns import Columns
+    from spark_fm.engine.packing.packed_data import PackedData
+    from spark_fm.engine.training.fit import Parallelism, fit_packed
+    from spark_fm.engine.training.store import dealt_chunks
+
+    settings = Settings(Loss.LOGISTIC, factor_size=16, max_epochs=1, tol=0.0)
+    frame = data.frame(spark, "train", "ids").repartition(sources)
+    epochs: list[dict[str, float]] = []
+    with PackedData.of(frame, Columns("features", "label", binary=True), shared=True) as packed:
+        packed.vocabulary(settings)
+        with (
+            PeakMemory() as memory,
+            Work(spark) as work,
+            dealt_chunks(packed, partitions, rounds, 0, settings) as chunks,
+        ):
+            chunks.run(read_all, None, chunks.places.all())
+        with Work(spark) as training:
+            fit_packed(
+                packed, settings, Parallelism(partitions, rounds, 0.0), None,
+                lambda epoch: epochs.append(epoch.seconds),
+            )  # fmt: skip
+    return {
+        "rows": data.rows,
+        "sources": sources,
+        "partitions": partitions,
+        "rounds an epoch": rounds,
+        **work.columns("dealing"),
+        **training.columns("epoch"),
+        **{f"{phase} s": seconds for phase, seconds in epochs[0].items()},
+        **memory.columns(),
+    }
+
+
+def read_all(batches: Any, orders: None) -> Any:
+    """Read some chunks and say nothing of them."""
+    for _ in batches:
+        pass
+    yield from ()
+
+
 def cases(args: Any) -> list[tuple[str, int, int]]:
     """The base, and what differs from it in one value: (name of the set, factors, partitions)."""
     lists = (args.rows, args.features, args.factors, args.partitions)
@@ -158,6 +209,9 @@ def main() -> None:
         metavar="SET",
         help=f"measure the memory of models of 2^24 hashed features; default sets: {' '.join(MODEL_SIZE_SETS)}",
     )
+    options.add_argument("--dealing", type=int, nargs="*", metavar="PARTITIONS", help="default: 1000")
+    options.add_argument("--rounds", type=int, default=8, help="of --dealing")
+    options.add_argument("--sources", type=int, nargs="+", default=[32], help="of --dealing")
     options.add_argument(
         "--cache", type=Path, default=Path("benchmarks/data-cache"), help="folder for Parquet"
     )
@@ -180,7 +234,13 @@ def main() -> None:
         show(f"{name}: {row}")
 
     try:
-        if args.model_size is None:
+        if args.dealing is not None:
+            data = open_set(cases(args)[0][0], None, args.cache)
+            dealing(spark, data, 4, 8, 2)  # warms the session up
+            for sources, partitions in product(args.sources, args.dealing or [1000]):
+                rows.append(dealing(spark, data, sources, partitions, args.rounds))
+                show(str(rows[-1]))
+        elif args.model_size is None:
             base = open_set(cases(args)[0][0], None, args.cache)
             fit(base.frame(spark, "train", "ids"), args.factors[0], 0, EPOCHS)  # warms the session up
             for name, factors, partitions in cases(args):
@@ -190,7 +250,9 @@ def main() -> None:
                 add(name)
     finally:
         spark.stop()
-    if args.model_size is None:
+    if args.dealing is not None:
+        publish("dealing", [("Dealing rows to many partitions", rows)], args.output)
+    elif args.model_size is None:
         publish("scale", [("An epoch: seconds and memory", rows)], args.output)
     else:
         publish("model-size", [("2^24 hashed features, 16 factors, 64 partitions", rows)], args.output)

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spark_fm.core.sparse.csr import lengthen, shorten, take_rows
+from spark_fm.core.sparse.csr import ESCAPE, lengthen, shorten, take_rows
 
 _MAGIC = 0x314B434F4C424D46  # "FMBLOCK1", little-endian
 _HAS_VALUES, _HAS_WEIGHT, _HAS_VALIDATION, _SHORT_INDICES, _SHORT_LABELS, _SHORT_ROWS = 1, 2, 4, 8, 16, 32
 _LONG_VALUES = 64
 
 LARGEST_BYTE = 255
+_PADDING = [bytes(n) for n in range(8)]
 NO_FLOATS: npt.NDArray[np.float32] = np.empty(0, np.float32)
 NO_FLAGS: npt.NDArray[np.bool_] = np.empty(0, np.bool_)
 _NO_ESCAPES = np.empty(0, np.int32)
@@ -102,15 +103,17 @@ class Block:
 
         Labels that are small integers take a byte, and so does the length of a row, where all rows are short.
         """
-        label, rows = self.label, self.indptr
+        return self.runs_to_bytes(np.array([self.rows]))[0]
+
+    def runs_to_bytes(self, ends: npt.NDArray[np.int64]) -> list[bytes]:
+        """Runs of rows that follow each other as the bytes of a block each, in one pass over all; ``ends`` has where
+        each ends. What the block adds to the dictionary goes with the first.
+        """
+        label, lengths = self.label, np.diff(self.indptr)
         has_short_labels = bool(((label >= 0) & (label <= LARGEST_BYTE) & (label == np.floor(label))).all())
-        has_short_rows = np.diff(rows).max(initial=0) <= LARGEST_BYTE
-        if has_short_labels:
-            label = label.astype(np.uint8)
-        if has_short_rows:
-            rows = np.diff(rows).astype(np.uint8)
+        has_short_rows = lengths.max(initial=0) <= LARGEST_BYTE
         short = shorten(self.indices)
-        indices = (self.indices, _NO_ESCAPES) if short is None else short
+        indices, escapes = (self.indices, _NO_ESCAPES) if short is None else short
         flags = (
             _HAS_VALUES * (self.values.size > 0)
             + _HAS_WEIGHT * (self.weight.size > 0)
@@ -120,15 +123,38 @@ class Block:
             + _SHORT_ROWS * has_short_rows
             + _LONG_VALUES * (self.values.dtype == np.float64)
         )
-        header = [_MAGIC, flags, self.rows, self.nonzeros, self.features.size, indices[1].size, 0, 0]
-        arrays = (
-            np.array(header, np.int64), label, self.features, rows, *indices,
-            self.values, self.weight, self.validation,
-        )  # fmt: skip
-        parts = []
-        for array in arrays:
-            parts += [array.tobytes(), bytes(-array.nbytes % 8)]
-        return b"".join(parts)
+        rows = np.concatenate([[0], ends]).astype(np.int64)
+        nonzeros = self.indptr[rows].astype(np.int64)
+        features = np.full(rows.size, self.features.size)
+        features[0] = 0
+        escaped = np.zeros(rows.size, np.int64)
+        if escapes.size:
+            escaped = np.searchsorted(np.flatnonzero(indices == ESCAPE), nonzeros)
+        header = np.zeros((ends.size, 8), np.int64)
+        header[:, :2] = _MAGIC, flags
+        for column, at in enumerate((rows, nonzeros, features, escaped), 2):
+            header[:, column] = np.diff(at)
+        row_ends = rows
+        if has_short_rows:
+            lengths = lengths.astype(np.uint8)
+        else:
+            # Each run's own indptr, one after the other.
+            firsts = np.repeat(nonzeros[:-1], np.diff(rows) + 1)
+            at = np.arange(firsts.size) - np.repeat(np.arange(ends.size), np.diff(rows) + 1)
+            lengths = (self.indptr[at] - firsts).astype(np.int32)
+            row_ends = rows + np.arange(rows.size)
+        columns = [
+            (header, np.arange(rows.size)),
+            (label.astype(np.uint8) if has_short_labels else label, rows),
+            (self.features, features),
+            (lengths, row_ends),
+            (indices, nonzeros),
+            (escapes, escaped),
+            (self.values, nonzeros),
+            (self.weight, rows),
+            (self.validation, rows),
+        ]
+        return _joined_runs([(array, at) for array, at in columns if array.size])
 
     @classmethod
     def from_buffer(cls, buffer: bytes | memoryview) -> "Block":
@@ -174,6 +200,22 @@ class Block:
             weight=read(np.float32, rows if flags & _HAS_WEIGHT else 0),
             validation=read(np.bool_, rows if flags & _HAS_VALIDATION else 0),
         )
+
+
+def _joined_runs(columns: list[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]]) -> list[bytes]:
+    """Of each run its part of every array, between two places, padded to eight bytes."""
+    views = []
+    for array, at in columns:
+        size = array.nbytes // array.shape[0]
+        views.append((np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, (at * size).tolist()))
+    found = []
+    for run in range(columns[0][0].shape[0]):
+        parts: list[bytes | memoryview] = []
+        for view, at in views:
+            first, last = at[run], at[run + 1]
+            parts += (view[first:last], _PADDING[(first - last) % 8])
+        found.append(b"".join(parts))
+    return found
 
 
 def _unless(array: npt.NDArray[Any], all_are: object) -> npt.NDArray[Any]:

@@ -1,8 +1,9 @@
-"""Packed blocks to training partitions: deal the rows, and give each chunk a dictionary of its own.
+"""Packed blocks to training partitions: deal the rows, a random share to each chunk.
 
-A row of the result is one block of a *chunk*, the part of a partition's rows that one round visits, so a
-round reads its own blocks only. Indices are positions in the chunk's dictionary, which its first block carries:
-positions in the vocabulary of all features, ascending. A chunk without a dictionary uses the vocabulary itself.
+A *chunk* is the part of a partition's rows that one round visits. A row of the result has those rows of one source that
+are for one bundle of chunks (:mod:`spark_fm.engine.packing.places`), each chunk's together: dealing to a thousand
+partitions in eight rounds shuffles a thousand rows, not eight thousand. Indices are positions in the vocabulary of all
+features. What becomes of them where they arrive is in :mod:`spark_fm.engine.packing.joining`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,11 +26,11 @@ from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.cluster.execute import collect
 from spark_fm.engine.cluster.worker_process import task
 from spark_fm.engine.packing.census import Census, InputChangedError
+from spark_fm.engine.packing.places import Places
 
 ROWS_TO_DEAL = 65_536
-ROWS_A_BLOCK = 16_384
 
-DEALT_DDL = "key bigint, partition int, part int, source int, number int, data binary"
+DEALT_DDL = "key bigint, partition int, part int, source int, number int, sizes binary, data binary"
 DEALT = pa.schema(
     [
         ("key", pa.int64()),
@@ -37,45 +38,10 @@ DEALT = pa.schema(
         ("part", pa.int32()),
         ("source", pa.int32()),
         ("number", pa.int32()),
+        ("sizes", pa.binary()),
         ("data", pa.binary()),
     ]
 )
-PIECES = pa.schema([("partition", pa.int32()), ("part", pa.int32()), ("data", pa.binary())])
-CHUNKS_DDL = "partition int, part int, number int, data binary"
-CHUNKS = pa.schema(
-    [
-        ("partition", pa.int32()),
-        ("part", pa.int32()),
-        ("number", pa.int32()),
-        ("data", pa.binary()),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class Places:
-    """The chunks of a run, by (partition, part).
-
-    A partition has ``parts`` chunks, of which a round visits one. Validation rows lie in units of their own, which the
-    first round of every epoch measures: they count as further partitions, of the one part after all others.
-    """
-
-    partitions: int
-    parts: int
-    validation: int
-
-    def training(self, part: int) -> list[tuple[int, int]]:
-        """The chunks that a round trains."""
-        return [(partition, part) for partition in range(self.partitions)]
-
-    def validating(self) -> list[tuple[int, int]]:
-        """The chunks of validation rows."""
-        return [(self.partitions + chunk, self.parts) for chunk in range(self.validation)]
-
-    def all(self) -> list[tuple[int, int]]:
-        """All chunks, in the order of their numbers."""
-        chunks = [(partition, part) for partition in range(self.partitions) for part in range(self.parts)]
-        return chunks + self.validating()
 
 
 @dataclass(frozen=True)
@@ -93,7 +59,7 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Deal:
-    """How rows are dealt to chunks; ``keys`` has each chunk's shuffle key, in the order of the chunks' numbers.
+    """How rows are dealt to chunks; ``keys`` has each bundle's shuffle key, in the order of the bundles' numbers.
 
     So many rows of all are ``held_out``; 0 where the rows say themselves which are for validation. ``rows_before`` is
     how many lie before each source.
@@ -148,11 +114,16 @@ def partition_keys(spark: SparkSession, partitions: int) -> list[int]:
     return [keys[p] for p in range(partitions)]
 
 
-def _blocks(batches: Iterator[pa.RecordBatch], names: tuple[str, str]) -> Iterator[tuple[int, int, Block]]:
+def pieces_of(sources: dict[int, Census]) -> int:
+    """In how many pieces the rows of all sources are dealt."""
+    return sum(-(-counted.rows // ROWS_TO_DEAL) for counted in sources.values())
+
+
+def _blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, Block]]:
     for batch in batches:
-        first, second, data = (batch.column(name) for name in (*names, "data"))
+        sources, data = batch.column("source"), batch.column("data")
         for i in range(batch.num_rows):
-            yield first[i].as_py(), second[i].as_py(), Block.from_buffer(data[i].as_buffer())
+            yield sources[i].as_py(), Block.from_buffer(data[i].as_buffer())
 
 
 @task
@@ -164,8 +135,8 @@ def deal(batches: Iterator[pa.RecordBatch], orders: Deal) -> Iterator[pa.RecordB
     InputChangedError
         When a source has not what was counted of it.
     """
-    for source, blocks in groupby(_blocks(batches, ("source", "number")), key=itemgetter(0)):
-        yield from _Dealer(source, orders).deal(block for _, _, block in blocks)
+    for source, blocks in groupby(_blocks(batches), key=itemgetter(0)):
+        yield from _Dealer(source, orders).deal(block for _, block in blocks)
 
 
 class _Dealer:
@@ -213,75 +184,47 @@ class _Dealer:
             flags = np.zeros(block.rows, np.bool_)
             flags[order[: after - before]] = True
         block = self._vocabulary.scaling.apply(replace(block, validation=NO_FLAGS))
-        rows_of: dict[tuple[int, int], npt.NDArray[np.intp]] = {}
-        training = places.all()[: places.partitions * places.parts]
-        for chunks, chosen in ((training, order[~flags[order]]), (places.validating(), order[flags[order]])):
-            # Which chunk gets the odd row must not be the same for every block.
-            odd = int(random.integers(len(chunks))) if chunks else 0
-            shares = np.array_split(chosen, max(1, len(chunks)))
-            rows_of |= {chunk: shares[(i + odd) % len(chunks)] for i, chunk in enumerate(chunks)}
-        found: list[dict[str, object]] = [
-            {
-                "key": key,
-                "partition": chunk[0],
-                "part": chunk[1],
-                "source": self._source,
-                "number": number,
-                "data": block.take(rows_of[chunk]).to_bytes(),
-            }
-            for key, chunk in zip(orders.keys, places.all(), strict=True)
-            if rows_of[chunk].size
-        ]
-        return pa.RecordBatch.from_pylist(found, schema=DEALT)
+        held = flags[order]
+        chosen, sizes = list[npt.NDArray[np.intp]](), list[npt.NDArray[np.int32]]()
+        for rows, chunks in (
+            (order[~held], places.partitions * places.parts),
+            (order[held], places.validation),
+        ):
+            if chunks:
+                # Which chunk gets the odd row must not be the same for every block.
+                odd = int(random.integers(chunks))
+                share, more = divmod(rows.size, chunks)
+                shares = np.full(chunks, share, np.int32)
+                shares[:more] += 1
+                chosen.append(np.roll(rows, -int(shares[:odd].sum())))
+                sizes.append(np.roll(shares, -odd))
+        return self._batch(block.take(np.concatenate(chosen)), np.concatenate(sizes), number)
 
-
-@task
-def join(batches: Iterator[pa.RecordBatch], own_dictionaries: bool) -> Iterator[pa.RecordBatch]:
-    """Join the pieces of each chunk to larger blocks.
-
-    With ``own_dictionaries`` a chunk's blocks wait until all are known; without, they stream.
-    """
-    chunk, waiting, number = (-1, -1), list[Block](), 0
-    for partition, part, block in _blocks(batches, ("partition", "part")):
-        if (partition, part) != chunk:
-            yield from _chunk(waiting, chunk, number, own_dictionaries)
-            chunk, waiting, number = (partition, part), [], 0
-        waiting.append(block)
-        if not own_dictionaries and sum(b.rows for b in waiting) >= ROWS_A_BLOCK:
-            yield from _chunk(waiting, chunk, number, own_dictionaries)
-            waiting, number = [], number + 1
-    yield from _chunk(waiting, chunk, number, own_dictionaries)
-
-
-def _chunk(
-    pieces: list[Block], chunk: tuple[int, int], number: int, own_dictionaries: bool
-) -> Iterator[pa.RecordBatch]:
-    if not pieces:
-        return
-    whole = concatenate(pieces)
-    if own_dictionaries:
-        dictionary = Dictionary()
-        indices = dictionary.encode(whole.indices)
-        features = dictionary.features()
-        order = np.argsort(features)
-        ranks = np.empty(order.size, np.int32)
-        ranks[order] = np.arange(order.size, dtype=np.int32)
-        whole = replace(whole, indices=ranks[indices], features=features[order])
-    size = ROWS_A_BLOCK if own_dictionaries else whole.rows
-    for first in range(0, whole.rows, size):
-        block = whole if size >= whole.rows else whole.take(np.arange(first, min(first + size, whole.rows)))
-        if first:
-            block = replace(block, features=NO_FEATURES)
-        row = {"partition": chunk[0], "part": chunk[1], "number": number, "data": block.to_bytes()}
-        yield pa.RecordBatch.from_pylist([row], schema=CHUNKS)
-        number += 1
+    def _batch(self, dealt: Block, sizes: npt.NDArray[np.int32], number: int) -> pa.RecordBatch:
+        """A row for each bundle; ``dealt`` has the rows of all chunks in their order, of each so many."""
+        bundles = self._orders.places.bundles()
+        ends = np.cumsum([len(bundle) for bundle in bundles])
+        parts = np.split(sizes, ends[:-1])
+        row_ends = np.cumsum(sizes, dtype=np.int64)[ends - 1]
+        runs = dealt.runs_to_bytes(row_ends)
+        some = np.flatnonzero(np.diff(row_ends, prepend=0)).tolist()
+        columns = {
+            "key": [self._orders.keys[i] for i in some],
+            "partition": [bundles[i][0][0] for i in some],
+            "part": [bundles[i][0][1] for i in some],
+            "source": [self._source] * len(some),
+            "number": [number] * len(some),
+            "sizes": [parts[i].tobytes() if parts[i].size > 1 else b"" for i in some],
+            "data": [runs[i] for i in some],
+        }
+        return pa.RecordBatch.from_pydict(columns, schema=DEALT)
 
 
 def dealt_rows(packed: DataFrame, orders: Deal) -> DataFrame:
-    """The pieces of all chunks (partition, part, data), hash-partitioned by their keys and in a fixed order."""
+    """The pieces of all bundles (partition, part, sizes, data), hash-partitioned by their keys and in a fixed order."""
     blocks = packed.where(F.col("data").isNotNull()).select("source", "number", "data")
     dealt = blocks.mapInArrow(partial(deal, orders=orders), DEALT_DDL)
     ordered = dealt.repartition(len(set(orders.keys)), "key").sortWithinPartitions(
         "partition", "part", "source", "number"
     )
-    return ordered.select("partition", "part", "data")
+    return ordered.select("partition", "part", "sizes", "data")

@@ -5,9 +5,9 @@ From a persisted DataFrame it takes about nine, through rows and Arrow: a fifth 
 Spark Connect has DataFrames only, and reducing on the executors needs their shuffle.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,8 +26,10 @@ from spark_fm.engine.cluster.execute import (
     stoppable,
     unpersist,
 )
-from spark_fm.engine.packing.dealing import CHUNKS_DDL, PIECES, Deal, Places, dealt_rows, join, partition_keys
+from spark_fm.engine.packing.dealing import Deal, dealt_rows, partition_keys, pieces_of
+from spark_fm.engine.packing.joining import CHUNKS_DDL, Piece, join, join_pieces
 from spark_fm.engine.packing.packed_data import PackedData
+from spark_fm.engine.packing.places import Chunk, Places, parts_together
 from spark_fm.engine.training.aggregate import reduce_on_executors
 from spark_fm.engine.training.round_task import UPDATES_DDL, Round, run_round
 
@@ -49,7 +51,7 @@ class ChunkStore(Protocol):
         """Which chunks there are."""
         ...
 
-    def run(self, function: ChunkTask, orders: Round, chosen: list[tuple[int, int]]) -> list[pa.RecordBatch]:
+    def run(self, function: ChunkTask, orders: Round, chosen: list[Chunk]) -> list[pa.RecordBatch]:
         """What a function of :mod:`spark_fm.engine.training.round_task` says of the ``chosen`` chunks.
 
         Where the executors sum a round's updates, it is their sums.
@@ -63,35 +65,75 @@ class ChunkStore(Protocol):
 
 @dataclass(frozen=True)
 class RddStore:
-    """ChunkStore as partitions of an RDD, of record batches, in the order of the chunks' numbers."""
+    """ChunkStore as the partitions of an RDD of record batches.
+
+    Where bundles have several chunks, ``bundles`` has each bundle in a partition, until all chunks have been visited
+    once. Then come, in ``rdd``, all bundles' first chunks, all their second, and so on, each in a partition.
+    """
 
     rdd: "RDD[pa.RecordBatch]"
     places: Places
+    persisted: "Sequence[RDD[pa.RecordBatch]]" = ()
+    bundles: "RDD[pa.RecordBatch] | None" = None
+    unmet: set[int] = field(default_factory=set)
 
     @classmethod
     def of(cls, dealt: DataFrame, places: Places, own_dictionaries: bool) -> "RddStore":
-        """From dealt rows, each chunk in a Spark partition of its own."""
+        """From dealt rows, each bundle in a Spark partition of its own."""
         with plain_errors():
             rows = dealt.rdd
         joined = rows.mapPartitions(partial(_joined, own_dictionaries=own_dictionaries))
-        return cls(joined.persist(StorageLevel.MEMORY_AND_DISK_DESER), places)
-
-    def run(self, function: ChunkTask, orders: Round, chosen: list[tuple[int, int]]) -> list[pa.RecordBatch]:
-        """See :class:`ChunkStore`."""
-        numbers = {chunk: number for number, chunk in enumerate(self.places.all())}
-        with plain_errors(), stoppable(self.rdd.context):
-            return self.rdd.context.runJob(
-                self.rdd, partial(function, orders=orders), [numbers[chunk] for chunk in chosen]
+        joined.persist(StorageLevel.MEMORY_AND_DISK_DESER)
+        if places.together == 1:
+            return cls(joined, places, [joined])
+        chunks = [
+            joined.mapPartitions(partial(_nth_of_bundle, places=places, nth=nth)).persist(
+                StorageLevel.MEMORY_AND_DISK_DESER
             )
+            for nth in range(places.together)
+        ]
+        together = joined.context.union(chunks)
+        return cls(together, places, [joined, *chunks], joined, set(_numbers(places).values()))
+
+    def run(self, function: ChunkTask, orders: Round, chosen: list[Chunk]) -> list[pa.RecordBatch]:
+        """See :class:`ChunkStore`."""
+        numbers = _numbers(self.places)
+        visited = [numbers[chunk] for chunk in chosen]
+        with plain_errors(), stoppable(self.rdd.context):
+            found = self.rdd.context.runJob(self.rdd, partial(function, orders=orders), visited)
+        if self.bundles is not None and self.unmet:
+            self.unmet.difference_update(visited)
+            if not self.unmet:
+                # A chunk that is lost from now on is made of what was shuffled, as it is.
+                self.bundles.unpersist()
+        return found
 
     def release(self) -> None:
         """See :class:`ChunkStore`."""
-        self.rdd.unpersist()
+        for rdd in self.persisted:
+            rdd.unpersist()
+
+
+def _numbers(places: Places) -> dict[Chunk, int]:
+    """Each chunk's partition of the RDD."""
+    bundles = places.bundles()
+    return {
+        chunk: nth * len(bundles) + number
+        for number, bundle in enumerate(bundles)
+        for nth, chunk in enumerate(bundle)
+    }
 
 
 def _joined(rows: Iterable[Row], own_dictionaries: bool) -> Iterator[pa.RecordBatch]:
-    batches = (pa.RecordBatch.from_pylist([row.asDict()], schema=PIECES) for row in rows)
-    return join(batches, own_dictionaries)
+    pieces = (Piece.of(*row) for row in rows)
+    return join_pieces(pieces, own_dictionaries)
+
+
+def _nth_of_bundle(batches: Iterable[pa.RecordBatch], places: Places, nth: int) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        chunk = (batch.column("partition")[0].as_py(), batch.column("part")[0].as_py())
+        if places.within_bundle(chunk) == nth:
+            yield batch
 
 
 @dataclass(frozen=True)
@@ -108,7 +150,7 @@ class FrameStore:
         joined = dealt.mapInArrow(partial(join, own_dictionaries=own_dictionaries), CHUNKS_DDL)
         return cls(persist(joined), places, on_executors)
 
-    def run(self, function: ChunkTask, orders: Round, chosen: list[tuple[int, int]]) -> list[pa.RecordBatch]:
+    def run(self, function: ChunkTask, orders: Round, chosen: list[Chunk]) -> list[pa.RecordBatch]:
         """See :class:`ChunkStore`."""
         rows = self.frame
         if len(chosen) < len(self.places.all()):
@@ -155,13 +197,19 @@ def _deal(
 ) -> ChunkStore:
     statistics = packed.statistics
     validation = held_out or statistics.validation_rows
-    places = Places(partitions, parts, min(partitions, -(-validation // ROWS_OF_A_VALIDATION_CHUNK)))
+    together = parts_together(
+        partitions, parts, statistics.rows, statistics.nonzeros, pieces_of(statistics.sources)
+    )
+    places = Places(
+        partitions, parts, min(partitions, -(-validation // ROWS_OF_A_VALIDATION_CHUNK)), together
+    )
     as_frame = on_executors or is_connect(packed.spark)
+    bundles = places.bundles()
     if as_frame:
         of_partitions = partition_keys(packed.spark, partitions)
-        keys = [of_partitions[partition % partitions] for partition, _ in places.all()]
+        keys = [of_partitions[bundle[0][0] % partitions] for bundle in bundles]
     else:
-        keys = partition_keys(packed.spark, len(places.all()))
+        keys = partition_keys(packed.spark, len(bundles))
     orders = Deal.of(keys, places, held_out, settings.seed, statistics.sources, packed.vocabulary(settings))
     dealt = dealt_rows(packed.blocks, orders)
     each = statistics.nonzeros / (partitions * parts)

@@ -11,18 +11,11 @@ from pyspark.sql import functions as F
 from spark_fm.core.fm.scaling import FeatureScaling
 from spark_fm.core.sparse.block import NO_FEATURES, Block
 from spark_fm.engine.cluster.broadcast import Shipped
-from spark_fm.engine.packing import dealing as partition
+from spark_fm.engine.packing import dealing, joining
 from spark_fm.engine.packing.census import Census, InputChangedError
-from spark_fm.engine.packing.dealing import (
-    CHUNKS,
-    DEALT,
-    Deal,
-    Places,
-    Vocabulary,
-    deal,
-    join,
-    partition_keys,
-)
+from spark_fm.engine.packing.dealing import DEALT, Deal, Vocabulary, deal, partition_keys
+from spark_fm.engine.packing.joining import CHUNKS, join
+from spark_fm.engine.packing.places import Places
 from tests.oracle import block_of, rows_of
 
 
@@ -85,7 +78,7 @@ def counted(*sources):
 
 def orders_of(sources, places, held_out=0, seed=0, features=None, scaling=None):
     features = np.arange(50) if features is None else features
-    keys = list(range(100, 100 + len(places.all())))
+    keys = list(range(100, 100 + len(places.bundles())))
     scaling = scaling or FeatureScaling.identity(features.size)
     vocabulary = Vocabulary(f"test run {features.tobytes()}", features, scaling, sources)
     return Deal.of(keys, places, held_out, seed, sources, Shipped(None, vocabulary))
@@ -94,13 +87,13 @@ def orders_of(sources, places, held_out=0, seed=0, features=None, scaling=None):
 def dealt_sources(sources, orders):
     batches = [batch for n, blocks in enumerate(sources) for batch in packed(*blocks, source=n)]
     rows = [row for batch in deal(iter(batches), orders) for row in batch.to_pylist()]
-    key_of = dict(zip(orders.places.all(), orders.keys, strict=True))
+    key_of = dict(zip((bundle[0] for bundle in orders.places.bundles()), orders.keys, strict=True))
     assert all(row["key"] == key_of[row["partition"], row["part"]] for row in rows)
     return rows
 
 
-def dealt(blocks, partitions, parts, held_out=0, seed=0, validation=1):
-    places = Places(partitions, parts, validation)
+def dealt(blocks, partitions, parts, held_out=0, seed=0, validation=1, together=1):
+    places = Places(partitions, parts, validation, together)
     return dealt_sources([blocks], orders_of(counted(blocks), places, held_out, seed))
 
 
@@ -140,6 +133,33 @@ def test_every_row_is_in_one_chunk_exactly_once(blocks, partitions, parts, seed,
     assert Counter(found) == Counter(expected)
 
 
+@given(
+    many_blocks(), st.integers(1, 4), st.integers(2, 5), st.integers(0, 9), st.integers(0, 20), st.booleans()
+)
+def test_chunks_are_the_same_whatever_travels_together(blocks, partitions, parts, seed, size, own):
+    """Down to the order of the rows and where blocks end: what a model is must not depend on it."""
+    held_out = sum(block.rows for block in blocks) // 3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dealing, "ROWS_TO_DEAL", 10 + size)
+        patch.setattr(joining, "ROWS_A_BLOCK", 7)
+        alone, *others = [
+            chunks_of(dealt(blocks, partitions, parts, held_out, seed, 2, together), own)
+            for together in range(1, parts + 1)
+        ]
+    for found in others:
+        assert found.keys() == alone.keys()
+        for chunk, expected in alone.items():
+            assert [rows_of(block) for block in found[chunk]] == [rows_of(block) for block in expected]
+            assert [b.features.tolist() for b in found[chunk]] == [b.features.tolist() for b in expected]
+
+
+def test_what_travels_together_is_one_row_for_each_partition():
+    blocks = [with_all_features(block_of([([0], [1.0])] * 600, list(range(600))))]
+    assert len(dealt(blocks, 5, 8, held_out=60)) == 5 * 8 + 1
+    assert len(dealt(blocks, 5, 8, held_out=60, together=8)) == 5 + 1
+    assert len(dealt(blocks, 5, 8, held_out=60, together=3)) == 5 * 3 + 1
+
+
 @given(many_blocks(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 4))
 def test_validation_rows_lie_in_chunks_of_their_own(blocks, partitions, parts, validation):
     held = Counter(row[2] for block in blocks for row in rows_of(block) if row[-1])
@@ -150,13 +170,6 @@ def test_validation_rows_lie_in_chunks_of_their_own(blocks, partitions, parts, v
         row[2] for chunk in chunks.keys() & set(places.validating()) for row in global_rows(chunks[chunk])
     )
     assert found == held
-
-
-def test_places_of_validation_come_after_all_others():
-    places = Places(2, 3, 2)
-    assert places.training(1) == [(0, 1), (1, 1)]
-    assert places.validating() == [(2, 3), (3, 3)]
-    assert places.all() == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 3), (3, 3)]
 
 
 @given(many_blocks(), st.integers(1, 4), st.integers(1, 3))
@@ -190,7 +203,7 @@ def test_held_out_rows_are_as_many_as_asked_for_however_rows_are_cut(sources, he
 
 
 def test_held_out_rows_are_as_many_as_asked_for_piece_by_piece(monkeypatch):
-    monkeypatch.setattr(partition, "ROWS_TO_DEAL", 50)
+    monkeypatch.setattr(dealing, "ROWS_TO_DEAL", 50)
     blocks = [with_all_features(block_of([([0], [1.0])] * 17, [float(n)] * 17)) for n in range(20)]
     places = Places(2, 1, 1)
     assert held_out_of(dealt(blocks, 2, 1, held_out=33), places) == 33
@@ -224,7 +237,7 @@ def test_dealing_is_random_and_repeats_itself():
 
 
 def test_large_sources_are_dealt_piece_by_piece(monkeypatch):
-    monkeypatch.setattr(partition, "ROWS_TO_DEAL", 50)
+    monkeypatch.setattr(dealing, "ROWS_TO_DEAL", 50)
     blocks = [
         with_all_features(block_of([([i], [1.0])] * 20, list(range(20 * i, 20 * i + 20)))) for i in range(7)
     ]
@@ -236,8 +249,8 @@ def test_large_sources_are_dealt_piece_by_piece(monkeypatch):
 
 @pytest.mark.parametrize("own", [True, False])
 def test_large_chunks_are_several_blocks_with_one_dictionary(monkeypatch, own):
-    monkeypatch.setattr(partition, "ROWS_TO_DEAL", 50)
-    monkeypatch.setattr(partition, "ROWS_A_BLOCK", 40)
+    monkeypatch.setattr(dealing, "ROWS_TO_DEAL", 50)
+    monkeypatch.setattr(joining, "ROWS_A_BLOCK", 40)
     blocks = [
         with_all_features(block_of([([i, i + 1], [1.0, 1.0])] * 20, [float(i)] * 20)) for i in range(10)
     ]

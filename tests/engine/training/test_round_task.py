@@ -17,7 +17,7 @@ from spark_fm.core.solver.plan import Plan
 from spark_fm.core.sparse.block import Block
 from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.packing.census import Census
-from spark_fm.engine.packing.dealing import CHUNKS
+from spark_fm.engine.packing.joining import CHUNKS
 from spark_fm.engine.training.aggregate import Updates, sum_shard
 from spark_fm.engine.training.round_task import (
     PHASES,
@@ -210,7 +210,7 @@ def test_warm_up_takes_the_first_rows_only(state, chunks):
 
 def test_chunk_of_several_blocks_is_one_chunk(state, chunks, monkeypatch):
     monkeypatch.setattr("spark_fm.engine.packing.dealing.ROWS_TO_DEAL", 1)
-    monkeypatch.setattr("spark_fm.engine.packing.dealing.ROWS_A_BLOCK", 10)
+    monkeypatch.setattr("spark_fm.engine.packing.joining.ROWS_A_BLOCK", 10)
     pieces = [BLOCK.take(part) for part in np.array_split(np.arange(BLOCK.rows), 6)]
     blocks = chunks_of(dealt([with_all_features(p) for p in pieces], 1, 1))[0, 0]
     assert len(blocks) > 2
@@ -279,7 +279,7 @@ def test_level_is_that_of_each_chunk_at_the_given_parameters(state, chunks, loss
 
 def test_level_of_several_blocks_is_that_of_all(state, monkeypatch):
     whole_chunk = chunks_of(dealt([with_all_features(BLOCK)], 1, 1))[0, 0]
-    monkeypatch.setattr("spark_fm.engine.packing.dealing.ROWS_A_BLOCK", 100)
+    monkeypatch.setattr("spark_fm.engine.packing.joining.ROWS_A_BLOCK", 100)
     blocks = chunks_of(dealt([with_all_features(BLOCK)], 1, 1))[0, 0]
     assert (len(whole_chunk), len(blocks)) == (1, 3)
     found = []

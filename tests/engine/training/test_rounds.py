@@ -13,7 +13,8 @@ from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.adagrad.merge import Coupling, apply_centre, apply_intercept_merge, apply_merge
 from spark_fm.core.solver.plan import Plan
 from spark_fm.engine.packing.census import Census, InputChangedError
-from spark_fm.engine.packing.dealing import CHUNKS, CHUNKS_DDL, Places
+from spark_fm.engine.packing.joining import CHUNKS, CHUNKS_DDL
+from spark_fm.engine.packing.places import Places
 from spark_fm.engine.training import rounds
 from spark_fm.engine.training.round_task import PHASES, ChunkTotals, StaticBroadcast
 from spark_fm.engine.training.rounds import RoundsRunner

@@ -32,9 +32,10 @@ def packed(spark):
 def blocks_of_rdd(chunks):
     """{(partition, part): blocks}, and that each chunk is alone in the Spark partition of its number."""
     found = {}
+    chunk_of = {number: chunk for chunk, number in store._numbers(chunks.places).items()}
     for number, batches in enumerate(chunks.rdd.glom().collect()):
         for row in (row for batch in batches for row in batch.to_pylist()):
-            assert chunks.places.all()[number] == (row["partition"], row["part"])
+            assert chunk_of[number] == (row["partition"], row["part"])
             found.setdefault((row["partition"], row["part"]), []).append(row["data"])
     return found
 
@@ -63,6 +64,47 @@ def test_chunks_are_the_same_blocks_wherever_they_lie(
         check_same_blocks(rdd, frame, partitions)
 
 
+@pytest.mark.parametrize("on_executors", [False, True])
+def test_bundles_are_cut_into_the_same_chunks(packed, on_executors, monkeypatch):
+    monkeypatch.setattr(store, "ROWS_OF_A_VALIDATION_CHUNK", 10)
+    found = []
+    for together in (1, 2, 3):
+        monkeypatch.setattr(store, "parts_together", lambda *_, together=together: together)
+        chunks = store._deal(packed, 2, 3, 20, SETTINGS, on_executors)
+        assert chunks.places.together == together
+        found.append(blocks_of_frame(chunks) if on_executors else blocks_of_rdd(chunks))
+        chunks.release()
+    assert found[0] == found[1] == found[2]
+
+
+def test_bundles_are_given_back_when_all_chunks_are_made(packed, monkeypatch):
+    monkeypatch.setattr(store, "parts_together", lambda *_: 2)
+    chunks = store._deal(packed, 2, 2, 20, SETTINGS, on_executors=False)
+
+    def persisted():
+        return [rdd.is_cached for rdd in chunks.persisted]
+
+    def names(chosen):
+        found = [
+            (row["partition"], row["shard"])
+            for batch in chunks.run(name_chunks, None, chosen)
+            for row in batch.to_pylist()
+        ]
+        assert sorted(found) == sorted(chosen)
+
+    places = chunks.places
+    names(places.training(0)[:1])
+    names(places.training(1) + places.validating())
+    assert persisted() == [True, True, True]
+    names(places.training(0))
+    assert persisted() == [False, True, True]
+    # A chunk that is lost is made again.
+    chunks.persisted[1].unpersist()
+    names(places.all())
+    chunks.release()
+    assert persisted() == [False, False, False]
+
+
 def check_same_blocks(rdd, frame, partitions):
     assert (type(rdd), type(frame)) == (RddStore, FrameStore)
     assert rdd.places == frame.places
@@ -85,9 +127,11 @@ def name_chunks(batches, orders):
         yield batch.from_arrays(arrays, ["partition", "shard", "positions", "sums", "totals"])
 
 
+@pytest.mark.parametrize("together", [1, 2])
 @pytest.mark.parametrize("on_executors", [False, True])
-def test_function_runs_over_the_chosen_chunks(packed, on_executors):
-    with dealt_chunks(packed, 3, 2, 20, SETTINGS, on_executors) as chunks:
+def test_function_runs_over_the_chosen_chunks(packed, on_executors, together, monkeypatch):
+    monkeypatch.setattr(store, "parts_together", lambda *_: together)
+    with dealt_chunks(packed, 3, 2, 20, replace(SETTINGS, seed=together), on_executors) as chunks:
         check_names(chunks)
 
 
