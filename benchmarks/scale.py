@@ -28,7 +28,7 @@ from benchmarks.jobs import Work
 from benchmarks.kernel import one_pass
 from benchmarks.memory import PeakMemory
 from benchmarks.sets import DataSet, open_set
-from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.losses import LOGISTIC
 from spark_fm.core.fm.settings import Settings
 from spark_fm.core.fm.table import initial_parameters
 from spark_fm.core.solver.adagrad.visit import shuffled
@@ -141,15 +141,16 @@ def dealing(spark: Any, data: DataSet, sources: int, partitions: int, rounds: in
     """Dealing the rows of so many sources to so many chunks, and an epoch over them (with a warm-up and a last round
     that only measures).
     """
-    from spark_fm.engine.packing.input_columns import Columns
+    from spark_fm.engine.packing.input_columns import InputColumns
     from spark_fm.engine.packing.packed_data import PackedData
-    from spark_fm.engine.training.fit import Parallelism, fit_packed
+    from spark_fm.engine.training.fit import fit_packed
+    from spark_fm.engine.training.solver import Parallelism
     from spark_fm.engine.training.store import dealt_chunks
 
-    settings = Settings(Loss.LOGISTIC, factor_size=16, max_epochs=1, tol=0.0)
+    settings = Settings(LOGISTIC, factor_size=16, max_epochs=1, tol=0.0)
     frame = data.frame(spark, "train", "ids").repartition(sources)
     epochs: list[dict[str, float]] = []
-    with PackedData.of(frame, Columns("features", "label", binary=True), shared=True) as packed:
+    with PackedData.of(frame, InputColumns("features", "label", binary=True), shared=True) as packed:
         packed.vocabulary(settings)
         with (
             PeakMemory() as memory,
