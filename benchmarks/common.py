@@ -13,7 +13,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
+from benchmarks.load import OthersLoad
+
 T = TypeVar("T")
+OTHERS = OthersLoad()
 
 
 def spark_session(cores: int = 2, memory: str = "6g") -> Any:
@@ -126,6 +129,7 @@ def publish(name: str, tables: Iterable[tuple[str, list[dict[str, object]]]], fo
         "date": date.today().isoformat(),
         "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}",
         "versions": versions(),
+        "others' part of the processors": round(OTHERS.share(), 3),
     }
     path = Path(folder) / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -35,6 +35,8 @@ TITLES = {
 }
 PARTITIONS = (1, 4, 16, 64)
 SECONDS = "times the first row's seconds"
+OTHERS = "others' part of the processors"
+MOST_OF_OTHERS = 0.05
 
 # How a column of the table is found among the models of a result file: those whose name begins so.
 COLUMNS = {
@@ -76,7 +78,12 @@ def provenance(found: list[Row]) -> str:
     said = []
     for made in found:
         versions = ", ".join(f"{name} {number}" for name, number in made["versions"].items())
-        said.append(f"`{made['command']}` on {made['date']}: {made['machine']}; {versions}.")
+        line = f"`{made['command']}` on {made['date']}: {made['machine']}; {versions}."
+        if made.get(OTHERS, 0.0) > MOST_OF_OTHERS:
+            line += f" **Other work took {100 * made[OTHERS]:.0f} % of the processors: times say little.**"
+        if "note" in made:
+            line += f" **{made['note']}**"
+        said.append(line)
     return "\n".join(f"<sub>{line}</sub><br>" for line in dict.fromkeys(said))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import benchmarks
-from benchmarks import common, defaults, kernel, simulation
+from benchmarks import common, defaults, kernel, load, simulation
 from benchmarks.sets import open_set
 
 MODULES = sorted(found.name for found in pkgutil.iter_modules(benchmarks.__path__))
@@ -64,3 +64,15 @@ def test_results_name_no_folder_of_this_machine(tmp_path, monkeypatch, capsys):
     assert str(tmp_path) not in text
     assert '"none"' not in text
     assert "| ours | 0.5 |" in capsys.readouterr().out
+
+
+def test_the_work_of_others_is_told_from_our_own(monkeypatch):
+    monkeypatch.setattr(load, "busy_seconds", iter([100.0, 130.0]).__next__)
+    monkeypatch.setattr(load, "own_seconds", iter([0.0, 10.0]).__next__)
+    monkeypatch.setattr(load, "perf_counter", iter([0.0, 20.0]).__next__)
+    monkeypatch.setattr(load.os, "cpu_count", lambda: 2)
+    assert load.OthersLoad().share() == pytest.approx(0.5)
+
+
+def test_our_own_seconds_are_some_of_all():
+    assert 0.0 < load.own_seconds() < load.busy_seconds()

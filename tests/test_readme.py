@@ -113,6 +113,13 @@ def test_quality_has_the_best_of_each_tool(measured):
     assert "on 2026-01-01: a machine, 2 cores; Python 3.11." in lines[6]
 
 
+def test_a_busy_machine_is_told(measured):
+    made = readme.result("quality-a9a") | {readme.OTHERS: 0.31}
+    assert "Other work took 31 % of the processors" in readme.provenance([made])
+    assert "Other work" not in readme.provenance([made | {readme.OTHERS: 0.01}])
+    assert "**Once only.**" in readme.provenance([made | {"note": "Once only."}])
+
+
 def test_times_say_how_soon_it_was_as_good(measured):
     assert "| a9a | pyspark FM | log-loss 0.3249 | 1.16 | 3 | 0.033 x |" in readme.times_table()
 
