@@ -1,0 +1,126 @@
+"""Fields: which features belong together, and what a person calls them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+LongArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Field:
+    """The features ``first`` to ``first + size - 1``, which describe one thing of a row.
+
+    Attributes
+    ----------
+    name : what people call it, such as "user"
+    first : its first feature id
+    size : how many ids it has
+    kind : what made it, such as "categorical", "set" or "numeric"
+    columns : the columns of the table that it was made of
+    one_per_row : whether a row has at most one of its features
+    """
+
+    name: str
+    first: int
+    size: int
+    kind: str = "categorical"
+    columns: tuple[str, ...] = ()
+    one_per_row: bool = True
+
+
+@dataclass(frozen=True)
+class FieldLayout:
+    """The fields of a features column, in ascending order of their ids, without overlap.
+
+    Attributes
+    ----------
+    fields : all fields
+    names : from feature id to the value that it stands for, as text; ids may be missing. The feature of a
+        field of one number is named "".
+
+    Raises
+    ------
+    ValueError
+        When fields overlap, are not in order, are empty, or two have one name.
+
+    Examples
+    --------
+    >>> layout = FieldLayout((Field("user", 0, 2), Field("age", 2, 1, "numeric")), {0: "ann", 2: ""})
+    >>> [layout.label(i) for i in range(4)]
+    ['user=ann', 'user=#1', 'age', '#3']
+    """
+
+    fields: tuple[Field, ...]
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        after = 0
+        for one in self.fields:
+            if one.size < 1 or one.first < after:
+                raise ValueError(
+                    f"field {one.name!r}: {one.size} ids from {one.first} on, expected at least one, from {after} on"
+                )
+            after = one.first + one.size
+        if len({one.name for one in self.fields}) < len(self.fields):
+            raise ValueError(
+                f"fields: found the names {[one.name for one in self.fields]}, expected no name twice"
+            )
+
+    @cached_property
+    def _firsts(self) -> LongArray:
+        return np.array([one.first for one in self.fields], np.int64)
+
+    @cached_property
+    def _ends(self) -> LongArray:
+        return np.array([one.first + one.size for one in self.fields], np.int64)
+
+    def field_numbers(self, ids: npt.ArrayLike) -> LongArray:
+        """The number of each feature's field, int64 like ``ids``; -1 for a feature of none."""
+        features = np.asarray(ids, np.int64)
+        if not self.fields:
+            return np.full(features.shape, -1, np.int64)
+        numbers = np.searchsorted(self._firsts, features, side="right") - 1
+        known = (numbers >= 0) & (features < self._ends[np.maximum(numbers, 0)])
+        return np.where(known, numbers, -1)
+
+    def label(self, feature: int) -> str:
+        """What a person calls a feature: "user=ann", the field's name alone where it is a number, "user=#7" without a
+        name, "#7" without a field.
+        """
+        number = int(self.field_numbers([feature])[0])
+        if number < 0:
+            return f"#{feature}"
+        one, value = self.fields[number], self.names.get(feature)
+        if value is None:
+            return f"{one.name}=#{feature - one.first}"
+        return f"{one.name}={value}" if value else one.name
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The fields (not the names) as plain data."""
+        return [asdict(one) for one in self.fields]
+
+    @classmethod
+    def of_json(cls, fields: Sequence[Mapping[str, Any]], names: Mapping[int, str]) -> "FieldLayout":
+        """The inverse of :meth:`to_json`.
+
+        Raises
+        ------
+        ValueError
+            When it is anything else.
+        """
+        try:
+            made = tuple(
+                Field(
+                    str(one["name"]), int(one["first"]), int(one["size"]), str(one["kind"]),
+                    tuple(map(str, one["columns"])), bool(one["one_per_row"]),
+                )
+                for one in fields
+            )  # fmt: skip
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"fields: found {fields!r}, expected what to_json makes") from error
+        return cls(made, dict(names))
