@@ -80,9 +80,7 @@ def test_arrays_of_a_file_are_views_into_it(written):
 def test_spark_can_encrypt_them():
     """Its stream asks for the length of what a pickle writes; that of a large array has none."""
     value, sent = np.arange(100_000), io.BytesIO()
-    stream = ChunkedStream(sent, 8192)
-    pickle.dump(to_bytes(value), stream, protocol=5)
-    stream.close()
+    pickle.dump(to_bytes(value), ChunkedStream(sent, 1024), protocol=5)
     assert len(sent.getvalue()) > value.nbytes
 
 
