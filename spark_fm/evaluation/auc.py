@@ -61,7 +61,7 @@ def area_under_roc(rows: DataFrame) -> float:
 
 
 def group_auc(rows: DataFrame) -> float | None:
-    """The mean of the groups' AUC, weighted by their rows, of rows (g, p, y, w); None where no group has both labels."""
+    """The mean of the groups' AUC, weighted by their rows, of rows (g, p, y, w); None where none has both labels."""
     both = (F.col("pos") > 0.0) & (F.col("neg") > 0.0)
     auc = F.when(both, F.col("concordant") / (F.col("pos") * F.col("neg")))
     weight = F.when(both, F.col("pos") + F.col("neg"))

@@ -11,7 +11,6 @@ from spark_fm.engine.cluster.execute import collect
 from spark_fm.evaluation.auc import place
 
 PRECISION = 1e-4
-COLUMNS = ["meanProbability", "meanLabel", "rows", "weight", "smallest", "largest"]
 
 
 def calibration_curve(rows: DataFrame, bins: int) -> pd.DataFrame:
@@ -33,10 +32,12 @@ def calibration_curve(rows: DataFrame, bins: int) -> pd.DataFrame:
             F.max(p).alias("largest"),
         )
     )
-    curve: pd.DataFrame = pd.DataFrame(found).sort_values("bin", ignore_index=True)
-    curve["meanProbability"] = curve["p"] / curve["weight"]
-    curve["meanLabel"] = curve["y"] / curve["weight"]
-    return curve.filter(COLUMNS)
+    found.sort(key=lambda row: int(row["bin"]))
+    means = {"meanProbability": "p", "meanLabel": "y"}
+    columns = {name: [row[of] / row["weight"] for row in found] for name, of in means.items()}
+    columns |= {name: [row[name] for row in found] for name in ("rows", "weight", "smallest", "largest")}
+    curve: pd.DataFrame = pd.DataFrame(columns)
+    return curve
 
 
 def expected_calibration_error(curve: pd.DataFrame) -> float:
