@@ -184,7 +184,7 @@ def test_what_can_not_be_measured_is_told(scored, params, change, sentence):
 
 
 def test_wrong_types_and_no_rows(scored):
-    with pytest.raises(TypeError, match="labelCol: column 'probability' has type .*, expected a number"):
+    with pytest.raises(TypeError, match=r"labelCol: column 'probability' has type .*, expected a number"):
         FMClassificationEvaluator(labelCol="probability").evaluate(scored)
     named = scored.withColumn("p", F.lit("a"))
     with pytest.raises(

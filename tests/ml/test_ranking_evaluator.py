@@ -1,6 +1,6 @@
 """RankingEvaluator and recommendationMetrics beside definitions spelled out in numpy, and pyspark.ml's."""
 
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -92,7 +92,7 @@ def test_ties_count_as_the_worst_of_their_orders(spark):
     orders = [
         [gains[i] for i in order]
         for order in permutations(range(6))
-        if all(scores[a] >= scores[b] for a, b in zip(order, order[1:], strict=False))
+        if all(scores[a] >= scores[b] for a, b in pairwise(order))
     ]
     assert len(orders) == 12
     for k in (2, 3, 5):

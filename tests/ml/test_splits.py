@@ -2,6 +2,7 @@
 
 import datetime
 from collections import Counter, defaultdict
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_cuts_in_time_come_nearest_to_the_shares(events, arrays, weights):
     parts = timeSplit(events, "t", weights)
     assert_parts(events, parts)
     ends = [(p.agg(F.min("t"), F.max("t")).collect()[0]) for p in parts]
-    assert all(before[1] < after[0] for before, after in zip(ends, ends[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in pairwise(ends))
     shares = np.cumsum(weights)[:-1] / sum(weights)
     for share, (first, _) in zip(shares, ends[1:], strict=True):
         off = {cut: abs((time < cut).sum() - share * 1000) for cut in np.unique(time)[1:]}
