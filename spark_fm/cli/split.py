@@ -39,8 +39,8 @@ def marked(data: DataFrame, split: Split, apart: Collection[str]) -> Marked:
 
     A fraction is drawn by a hash of the seed and of every column but those ``apart`` (and maps), so that the same rows
     are held out whatever the number of executors and files, rows that differ in nothing but label, weight or validation
-    are on one side, and the label has no part in it. By time, ties of a user are broken by a hash of the same columns. A
-    null in ``split.column`` counts as false.
+    are on one side, and the label has no part in it. By time, ties of a user are broken by a hash of the same columns.
+    A null in ``split.column`` counts as false.
 
     Raises
     ------

@@ -89,7 +89,7 @@ def test_a_column_says_which_rows_are_held_out_and_null_is_false(sample: DataFra
 def timed(spark: SparkSession) -> DataFrame:
     """100 rows of 10 users at times 0 to 99, in no order, with a label that a split must not look at."""
     return spark.range(100, numPartitions=3).selectExpr(
-        "id % 10 AS user", "(id * 37) % 100 AS at", "rand(id % 7) AS rating"
+        "id % 10 AS user", "(id * 37) % 100 AS at", "double(hash(id)) AS rating"
     )
 
 

@@ -37,14 +37,11 @@ def folder(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("by-time")
     n = F.col("id")
     at = F.timestamp_seconds(F.when(n % 2 == 0, n % 40 * 1000).otherwise(n * 60))
-    rows = spark.range(600, numPartitions=3).select(
-        (n % 12).alias("user"),
-        (n % 17).alias("movie"),
-        at.alias("at"),
-        (n % 12 % 3 + n % 17 % 2).alias("rating"),
-    )
-    rows.write.parquet(str(folder / "rows"))
-    rows.withColumn("at", F.when(n > 0, F.col("at"))).write.parquet(str(folder / "gaps"))
+    rating = (n % 12 % 3 + n % 17 % 2).alias("rating")
+    for name, time in (("rows", at), ("gaps", F.when(n > 0, at))):
+        rows = spark.range(600, numPartitions=3)
+        rows = rows.select((n % 12).alias("user"), (n % 17).alias("movie"), time.alias("at"), rating)
+        rows.write.parquet(str(folder / name))
     (folder / "job.toml").write_text(JOB.format(folder=folder), "utf-8")
     return folder
 
