@@ -167,6 +167,8 @@ def hash_of(df: DataFrame, apart: Collection[str], seed: int | None = None) -> C
 
 def _order(df: DataFrame, time: Column, apart: Collection[str]) -> list[Column]:
     """By what a user's rows are ordered: the time, then a hash."""
+    for name in apart:
+        field_of(df, name, "apart")
     found = hash_of(df, apart)
     return [time] if found is None else [time, found]
 
@@ -210,7 +212,7 @@ def _cut(times: DataFrame, share: float) -> float | None:
     )
     found = collect(counts)[0]
     rows, wanted = found["rows"], share * found["rows"]
-    place = (math.ceil(wanted - 1e-6) - found["below"] - 0.5) / found["near"]
+    place = (max(1, math.ceil(wanted - 1e-6)) - found["below"] - 0.5) / found["near"]
     at_place = F.expr(f"percentile_disc({place!r}D) WITHIN GROUP (ORDER BY t)")
     middle = collect(times.where(near.isNotNull()).agg(at_place.alias("t")))[0]["t"]
     ends = times.agg(

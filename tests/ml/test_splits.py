@@ -75,6 +75,13 @@ def test_rows_of_one_time_stay_together(spark, times, before):
     assert (train.count(), test.count()) == (before, len(times) - before)
 
 
+@pytest.mark.parametrize(("share", "before"), [(1e-9, 1), (1 - 1e-9, 4)])
+def test_the_smallest_part_has_the_rows_of_one_time(spark, share, before):
+    rows = spark.createDataFrame([(t,) for t in (3, 5, 6, 6, 7)], ["t"])
+    train, test = timeSplit(rows, "t", [share, 1 - share])
+    assert (train.count(), test.count()) == (before, 5 - before)
+
+
 @pytest.mark.parametrize("share", [0.8, 0.55, 0.5])
 def test_each_users_first_rows_train(events, arrays, share):
     parts = timeSplit(events, "t", [share, 1 - share], userCol="user")
@@ -186,6 +193,8 @@ def test_what_has_no_time_or_user_is_told(spark):
         timeSplit(nobody, "t", [1.0])
     with pytest.raises(ValueError, match="n: found 0, expected an integer >= 1"):
         leaveLastOut(nobody, "user", "t", 0)
+    with pytest.raises(ValueError, match="apart: there is no column 'rating'; the columns are: user, t"):
+        leaveLastOut(frame([("a", 1.0)]), "user", "t", apart=["rating"])
     with pytest.raises(ValueError, match="there are no rows to split"):
         timeSplit(frame([]), "t")
 
