@@ -129,6 +129,7 @@ class FMRegressor(FMEstimator[FMRegressionModel]):
         regParamPrior: float = 0.3,
         patience: int = 7,
         validationFraction: float = 0.1,
+        validationMetric: str = "loss",
         numPartitions: int = 0,
         roundsPerEpoch: int = 0,
         verbose: bool = False,

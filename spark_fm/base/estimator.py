@@ -19,6 +19,7 @@ from spark_fm.base.setters import FMSetters
 from spark_fm.base.summary import FMTrainingSummary, Progress
 from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.settings import Settings
+from spark_fm.core.fm.validation import metric_of
 from spark_fm.engine.packing.input_columns import InputColumns
 from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.training.fit import Fitted, fit_packed, is_still_falling
@@ -130,7 +131,13 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             mini_batch_fraction=self.getMiniBatchFraction(),
             # Any integer is a seed for pyspark.ml; numpy wants none below 0.
             seed=self.getSeed() % 2**63,
+            validation_metric=metric_of(self.getValidationMetric(), self._loss),
         )
+
+    def _check(self, dataset: DataFrame) -> None:
+        """Refuse before the data are packed what can be refused by then."""
+        self._check_scoring(dataset)
+        self._settings()
 
     def _initial(self, num_features: int, vectors: bool) -> FMModel | None:
         model: FMModel | None = self.getInitialModel()
@@ -153,7 +160,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         return model
 
     def _fit(self, dataset: DataFrame) -> M:
-        self._check_scoring(dataset)
+        self._check(dataset)
         begun = time.perf_counter()
         with PackedData.of(dataset, self._columns()) as packed:
             return self._fit_packed(packed, time.perf_counter() - begun)
@@ -167,7 +174,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         """
         estimators = [self.copy(extra) for extra in paramMaps]
         for estimator in estimators:
-            estimator._check_scoring(dataset)
+            estimator._check(dataset)
         return _FitIterator(estimators, dataset)
 
     def _fit_packed(self, packed: PackedData, seconds: float) -> M:
@@ -216,5 +223,5 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         model._resetUid(self.uid)
         self._copyValues(model)
         model._weights, model._num_features = fitted.solved.weights, num_features
-        model._summary = FMTrainingSummary.of(fitted, self._loss.metric)
+        model._summary = FMTrainingSummary.of(fitted, self._loss.metric, self.getValidationMetric())
         return model

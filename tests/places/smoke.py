@@ -21,6 +21,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_fm import FMClassificationModel, FMClassifier, FMRegressionModel, FMRegressor
+from spark_fm.evaluation import (
+    FMClassificationEvaluator,
+    RankingEvaluator,
+    leaveLastOut,
+    recommendationMetrics,
+    timeSplit,
+)
 
 USERS, ITEMS, ROWS = 30, 20, 600
 
@@ -118,6 +125,41 @@ def check_cross_validator(spark: SparkSession, folder: str) -> None:
     assert predictions(loaded.transform(data)) == predictions(model.transform(data))
 
 
+def check_evaluators(spark: SparkSession, folder: str) -> None:
+    data = ratings(spark).drop("label").withColumnRenamed("is_liked", "label")
+    estimator = FMClassifier(maxIter=15, factorSize=4, validationMetric="areaUnderROC")
+    evaluator = FMClassificationEvaluator(metricName="groupAUC", groupCol="user")
+    grid = ParamGridBuilder().addGrid(estimator.maxIter, [0, 15]).build()
+    tuned = CrossValidator(estimator=estimator, estimatorParamMaps=grid, evaluator=evaluator, numFolds=2)
+    model = tuned.fit(data)
+    assert model.avgMetrics[1] > model.avgMetrics[0]
+    model.save(f"{folder}/tuned-by-group")
+    assert CrossValidatorModel.load(f"{folder}/tuned-by-group").getEvaluator().getGroupCol() == "user"
+    evaluator.write().overwrite().save(f"{folder}/evaluator")
+    evaluator.write().overwrite().save(f"{folder}/evaluator")
+    assert FMClassificationEvaluator.load(f"{folder}/evaluator").getMetricName() == "groupAUC"
+    scored = model.transform(data)
+    for name in ("logLoss", "areaUnderROC", "expectedCalibrationError"):
+        assert 0.0 < evaluator.setMetricName(name).evaluate(scored) < 1.0
+    assert evaluator.calibrationCurve(scored)["rows"].sum() == ROWS
+    ranking = RankingEvaluator(predictionCol="probability", k=3)
+    assert 0.5 < ranking.evaluate(scored) <= 1.0
+    lists = data.groupBy("user").agg(F.collect_list("item").alias("recommendations"))
+    metrics = recommendationMetrics(lists, data, labelCol="label", k=ROWS, catalogue=data.select("item"))
+    assert (metrics.recallAtK, metrics.coverage) == (1.0, 1.0)
+
+
+def check_splits(spark: SparkSession, folder: str) -> None:
+    data = ratings(spark).withColumn("at", F.timestamp_seconds(F.pmod(F.hash("label", "user"), F.lit(9999))))
+    for train, test in (
+        timeSplit(data, "at"),
+        timeSplit(data, "at", userCol="user", apart=["label"]),
+        leaveLastOut(data, "user", "at", apart=["label"]),
+    ):
+        assert train.columns == data.columns
+        assert 0 < test.count() == ROWS - train.count() < 0.3 * ROWS
+
+
 def check_streaming(spark: SparkSession, folder: str) -> None:
     data = ratings(spark)
     model = FMRegressor(maxIter=2).fit(data)
@@ -138,6 +180,8 @@ CHECKS: list[Callable[[SparkSession, str], None]] = [
     check_classifier,
     check_pipeline,
     check_cross_validator,
+    check_evaluators,
+    check_splits,
     check_streaming,
 ]
 

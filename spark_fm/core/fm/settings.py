@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.validation import LOSS, ValidationMetric
 
 FloatArray = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
@@ -31,6 +32,7 @@ class Settings:
     patience : epochs without improvement of the validation loss before training stops
     mini_batch_fraction : part of the rows that an epoch visits, drawn anew each epoch
     seed : every random choice derives from it
+    validation_metric : by what validation rows judge
     """
 
     loss: Loss
@@ -48,6 +50,7 @@ class Settings:
     patience: int = 7
     mini_batch_fraction: float = 1.0
     seed: int = 0
+    validation_metric: ValidationMetric = LOSS
 
     @property
     def centres(self) -> bool:
