@@ -89,9 +89,8 @@ class Recommender:
 
         Parameters
         ----------
-        dataset : keys of users (``userCol``), which may repeat; those that are not among the recommender's users are
-            left out, as ALSModel does it. Rows that have all columns of ``users`` are taken as they are: so users that
-            nobody has met before get what their other features say.
+        dataset : has keys of users (``userCol``), which may repeat; those that are not among the recommender's users
+            are left out, as ALSModel does it
         exclude : see :meth:`recommendForAllUsers`
         """
         rows = _some(dataset, self._users, self._user_col, "userCol")
@@ -112,8 +111,6 @@ class Recommender:
 
 
 def _some(dataset: DataFrame, all_rows: DataFrame, key: str, param: str) -> DataFrame:
-    """The rows of a subset: its own where it has all columns, else those of its keys."""
+    """The rows whose keys are in a dataset."""
     field_of(dataset, key, param)
-    if set(all_rows.columns) <= set(dataset.columns):
-        return dataset
     return all_rows.join(dataset.select(quoted(key)).distinct(), key, "left_semi")
