@@ -26,7 +26,9 @@ def run(frame: Any) -> None:
 def sides(spark: Any, args: argparse.Namespace) -> tuple[Any, Any, Any]:
     """Users and items with their features, and random ratings in which all of them occur; cached."""
     users = spark.range(args.users).selectExpr("int(id) AS user", "array(int(id)) AS features")
-    items = spark.range(args.items).selectExpr("int(id) AS item", f"array(int({args.users} + id)) AS features")
+    items = spark.range(args.items).selectExpr(
+        "int(id) AS item", f"array(int({args.users} + id)) AS features"
+    )
     rows = max(args.users * RATINGS_A_USER, args.items * RATINGS_A_USER)
     ratings = spark.range(rows).selectExpr(
         f"int(id % {args.users}) AS user",
@@ -46,6 +48,7 @@ def sides(spark: Any, args: argparse.Namespace) -> tuple[Any, Any, Any]:
 def models(ratings: Any, args: argparse.Namespace) -> tuple[Any, Any]:
     """An FM and an ALS model of the same rank."""
     from pyspark.ml.recommendation import ALS
+
     from spark_fm import FMRegressor
 
     fm = FMRegressor(labelCol="rating", factorSize=args.factors, maxIter=2, seed=1, initStd=0.3).fit(ratings)
@@ -77,7 +80,9 @@ def measure(args: argparse.Namespace) -> list[dict[str, object]]:
             seconds[name].append(spent)
             memory.setdefault(name, peak.columns())
             show(f"{name}: {spent:.1f} s")
-    pairs = users.withColumnRenamed("features", "of_user").crossJoin(items.withColumnRenamed("features", "of_item"))
+    pairs = users.withColumnRenamed("features", "of_user").crossJoin(
+        items.withColumnRenamed("features", "of_item")
+    )
     scored = fm.transform(
         pairs.where(f"user % {args.users // args.sample} = 0").selectExpr(
             "user", "item", "concat(of_user, of_item) AS features"

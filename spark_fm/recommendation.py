@@ -19,8 +19,8 @@ class Recommender:
     Parameters
     ----------
     model : a fitted model
-    users, items : their rows: the keys, and the features of their side (the model's ``featuresCol``). Every user and item
-        that is to be ranked is there, also those that training has not met: they get what their other features say.
+    users, items : their rows: the keys, and the features of their side (the model's ``featuresCol``). All that are to
+        be ranked are there, also those that training has not met: they get what their other features say.
     userCol, itemCol : the columns of the keys, which are integers, strings, decimals or dates
     encode : what adds the features to rows of either side; without it they are there
 
@@ -84,7 +84,9 @@ class Recommender:
         """The k users with the highest predictions for each item; see :meth:`recommendForAllUsers`."""
         return self._recommend(self._items, self._users, k, exclude, self._item_col, self._user_col)
 
-    def recommendForUserSubset(self, dataset: DataFrame, k: int, exclude: DataFrame | None = None) -> DataFrame:
+    def recommendForUserSubset(
+        self, dataset: DataFrame, k: int, exclude: DataFrame | None = None
+    ) -> DataFrame:
         """The k best items of the users in ``dataset``.
 
         Parameters
@@ -96,13 +98,21 @@ class Recommender:
         rows = _some(dataset, self._users, self._user_col, "userCol")
         return self._recommend(rows, self._items, k, exclude, self._user_col, self._item_col)
 
-    def recommendForItemSubset(self, dataset: DataFrame, k: int, exclude: DataFrame | None = None) -> DataFrame:
+    def recommendForItemSubset(
+        self, dataset: DataFrame, k: int, exclude: DataFrame | None = None
+    ) -> DataFrame:
         """The k users with the highest predictions for the items in ``dataset``; see :meth:`recommendForUserSubset`."""
         rows = _some(dataset, self._items, self._item_col, "itemCol")
         return self._recommend(rows, self._users, k, exclude, self._item_col, self._user_col)
 
     def _recommend(
-        self, contexts: DataFrame, items: DataFrame, k: int, exclude: DataFrame | None, context: str, item: str
+        self,
+        contexts: DataFrame,
+        items: DataFrame,
+        k: int,
+        exclude: DataFrame | None,
+        context: str,
+        item: str,
     ) -> DataFrame:
         found = self._model.recommend(self._encode(contexts), self._encode(items), k, exclude, context, item)
         kind = items.schema[item].dataType.simpleString()

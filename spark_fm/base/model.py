@@ -10,7 +10,6 @@ from pyspark.ml.param import Param
 from pyspark.sql import DataFrame
 
 from spark_fm.base.explain import Explanation, Row, explain, raw_prediction, sparse_of
-from spark_fm.base.params import FMParams
 from spark_fm.base.persistence import FMPersistable
 from spark_fm.base.recommend import Recommending
 from spark_fm.base.summary import FMTrainingSummary

@@ -95,7 +95,7 @@ class Recommending(FMParams):
             _check_same_keys(exclude, items, itemCol)
         spark = contexts.sparkSession
         tasks = numTasks or TASKS_A_SLOT * task_slots(spark, SLOTS_OF_CONNECT)
-        splitter = ship(spark, Splitter(self.weights, self.numFeatures))
+        splitter = ship(spark, Splitter(self.weights, self.numFeatures), mentions=2)
         return recommendations(contexts, items, splitter, asked, tasks, exclude)
 
     def contextVectors(self, contexts: DataFrame, contextCol: str = "user") -> DataFrame:

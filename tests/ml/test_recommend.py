@@ -43,9 +43,7 @@ def users(spark):
 @pytest.fixture(scope="module")
 def items(spark):
     """Items with a genre, those from 30 on alike, so that they tie."""
-    rows = [
-        (f"film {i}", [USERS + min(i, 30), USERS + ITEMS + min(i, 30) % GENRES]) for i in range(ITEMS)
-    ]
+    rows = [(f"film {i}", [USERS + min(i, 30), USERS + ITEMS + min(i, 30) % GENRES]) for i in range(ITEMS)]
     return spark.createDataFrame(rows, "item string, features array<int>").persist()
 
 
@@ -54,7 +52,9 @@ def scored(model, contexts, items, context="user", item="item"):
     one, other = contexts.withColumnRenamed("features", "f"), items.withColumnRenamed("features", "g")
     pairs = one.crossJoin(other).select(context, item, F.concat("f", "g").alias("features"))
     found = model.transform(pairs).collect()
-    rating = (lambda r: r.prediction) if isinstance(model, FMRegressionModel) else (lambda r: r.probability[1])
+    rating = (
+        (lambda r: r.prediction) if isinstance(model, FMRegressionModel) else (lambda r: r.probability[1])
+    )
     return [(row[context], row[item], rating(row)) for row in found]
 
 
@@ -142,9 +142,12 @@ def test_classifiers_give_probabilities(users, items):
 def test_vectors_and_keys_of_other_types(spark, model):
     """The names of columns are any, and the sides may have features of either form."""
     users = spark.createDataFrame(
-        [(f"u{u}", Vectors.sparse(FEATURES, [u, 54], [1.0, 0.5 * u])) for u in range(5)], ["the user", "features"]
+        [(f"u{u}", Vectors.sparse(FEATURES, [u, 54], [1.0, 0.5 * u])) for u in range(5)],
+        ["the user", "features"],
     )
-    items = spark.createDataFrame([(10**12 + i, [USERS + i]) for i in range(9)], "`i.d` bigint, features array<bigint>")
+    items = spark.createDataFrame(
+        [(10**12 + i, [USERS + i]) for i in range(9)], "`i.d` bigint, features array<bigint>"
+    )
     rows = model.recommend(users, items, 2, contextCol="the user", itemCol="i.d").collect()
     assert len(rows) == 5
     for row in rows:
@@ -192,9 +195,17 @@ def test_nothing_runs_before_an_action(model, users, items):
 
 
 ERRORS = [
-    ("user int, features array<int>", [(1, [1]), (None, [2])], "user': found null as the key of one of the contexts"),
+    (
+        "user int, features array<int>",
+        [(1, [1]), (None, [2])],
+        "user': found null as the key of one of the contexts",
+    ),
     ("user int, features array<int>", [(1, [1]), (2, None)], "contexts: column 'features': row 1 is null"),
-    ("user int, features array<int>", [(1, [1, USERS + 3])], f"feature {USERS + 3} is among those of the contexts and"),
+    (
+        "user int, features array<int>",
+        [(1, [1, USERS + 3])],
+        f"feature {USERS + 3} is among those of the contexts and",
+    ),
 ]
 
 
@@ -225,7 +236,9 @@ def test_bad_items_are_told(spark, model, users, rows, sentence):
 
 def test_vectors_of_another_size_are_told(spark, model, items):
     users = spark.createDataFrame([(1, Vectors.dense([1.0]))], ["user", "features"])
-    with pytest.raises(PySparkException, match=f"contexts: column 'features': vectors of size 1, expected {FEATURES}"):
+    with pytest.raises(
+        PySparkException, match=f"contexts: column 'features': vectors of size 1, expected {FEATURES}"
+    ):
         model.recommend(users, items, 3).collect()
 
 
@@ -240,14 +253,18 @@ def test_what_the_schema_tells_is_refused_at_once(spark, model, users, items):
             model.recommend(users, items, k)
     with pytest.raises(ValueError, match="numTasks: found -1, expected"):
         model.recommend(users, items, 1, numTasks=-1)
-    with pytest.raises(ValueError, match="contextCol: there is no column 'userId'; the columns are: user, features"):
+    with pytest.raises(
+        ValueError, match="contextCol: there is no column 'userId'; the columns are: user, features"
+    ):
         model.recommend(users, items, 3, contextCol="userId")
     with pytest.raises(ValueError, match="found 'user' for both, expected two names"):
         model.recommend(users, users, 3, itemCol="user")
     with pytest.raises(ValueError, match="featuresCol of the items: there is no column 'features'"):
         model.recommend(users, items.drop("features"), 3)
     doubles = users.withColumn("user", F.col("user").cast("double"))
-    with pytest.raises(TypeError, match="contextCol: column 'user' has type double, expected integers, strings"):
+    with pytest.raises(
+        TypeError, match="contextCol: column 'user' has type double, expected integers, strings"
+    ):
         model.recommend(doubles, items, 3)
     pairs = spark.createDataFrame([(1, 2)], "user int, item int")
     with pytest.raises(TypeError, match="exclude: column 'item' has type int, expected string"):

@@ -68,7 +68,9 @@ def test_subsets_are_looked_up_once_each(spark, rated, model, recommender):
     found = recommender.recommendForUserSubset(some, 2).collect()
     wanted = best(rated, model, "user", "item", 2)
     assert sorted(row.user for row in found) == [3, 7]
-    assert {row.user: [one.item for one in row.recommendations] for row in found} == {u: wanted[u] for u in (3, 7)}
+    assert {row.user: [one.item for one in row.recommendations] for row in found} == {
+        u: wanted[u] for u in (3, 7)
+    }
     films = keys(recommender.recommendForItemSubset(rated.where("item = 5"), 2), "item", "user")
     assert films == {5: best(rated, model, "item", "user", 2)[5]}
 

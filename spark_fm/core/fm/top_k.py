@@ -63,7 +63,7 @@ def _are_below(products: FloatArray, limit: np.float32) -> bool:
     others = np.int32(0)
     for product in products:
         others += np.int32(0) if product < limit else np.int32(1)
-    return others == 0
+    return bool(others == 0)
 
 
 @compiled_exactly

@@ -54,8 +54,8 @@ class Shipped(Generic[T]):
         return self.__dict__
 
 
-def ship(spark: SparkSession, value: T) -> Shipped[T]:
-    """Make an object readable on the workers.
+def ship(spark: SparkSession, value: T, mentions: int = 1) -> Shipped[T]:
+    """Make an object readable on the workers, of so many functions within one query.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def ship(spark: SparkSession, value: T) -> Shipped[T]:
         When it does not fit into a message of Spark Connect.
     """
     if is_connect(spark):
-        _check_message(pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL))
+        _check_message(pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL) * mentions)
         return Shipped(None, value)
     return Shipped(spark.sparkContext.broadcast(value), None)
 

@@ -51,7 +51,11 @@ class Catalogue:
         self._size += len(keys)
 
     def _check_distinct(self, keys: pa.Array) -> None:
-        before = keys if not self._keys else pa.concat_arrays([self._keys[-1].slice(-1 + len(self._keys[-1])), keys])
+        before = (
+            keys
+            if not self._keys
+            else pa.concat_arrays([self._keys[-1].slice(-1 + len(self._keys[-1])), keys])
+        )
         same = to_numpy(pc.equal(before.slice(1), before.slice(0, len(before) - 1)))
         if same.any():
             key = before[int(np.flatnonzero(same)[0])].as_py()

@@ -24,15 +24,7 @@ from spark_fm.engine.cluster.worker_process import task
 from spark_fm.engine.packing.arrow import BadInputError
 from spark_fm.engine.packing.columns import quoted
 from spark_fm.engine.ranking.catalogue import Catalogue, told_features
-from spark_fm.engine.ranking.vectors import (
-    Side,
-    Splitter,
-    is_right,
-    matrix_of,
-    packets,
-    row_type,
-    row_vectors,
-)
+from spark_fm.engine.ranking.vectors import Side, Splitter, is_right, matrix_of, side_vectors
 
 RECOMMENDATIONS, RATING = "recommendations", "rating"
 # A task receives all items: for fewer contexts that would be most of its work.
@@ -130,7 +122,8 @@ def _error_row(
 def _left_out(exclude: DataFrame, asked: Ranking) -> DataFrame:
     """The DataFrame (left_out_of, excluded): the keys of all items that a context leaves out."""
     pairs = exclude.select(
-        exclude[quoted(asked.contexts.key)].alias("left_out_of"), exclude[quoted(asked.items.key)].alias("one")
+        exclude[quoted(asked.contexts.key)].alias("left_out_of"),
+        exclude[quoted(asked.items.key)].alias("one"),
     )
     return pairs.groupBy("left_out_of").agg(F.collect_set("one").alias("excluded"))
 
@@ -161,14 +154,14 @@ def recommendations(
     item_key, context_key = (
         rows.schema[side.key].dataType for rows, side in ((items, asked.items), (contexts, asked.contexts))
     )
-    ranked = row_vectors(contexts, splitter, asked.contexts).withColumnRenamed("key", "context")
+    ranked = side_vectors(contexts, splitter, asked.contexts, "rows").withColumnRenamed("keys", "context")
+    excluded_type = ArrayType(item_key if exclude is None else exclude.schema[asked.items.key].dataType)
     if exclude is None:
-        ranked = ranked.withColumn("excluded", F.lit(None).cast(ArrayType(item_key)))
+        ranked = ranked.withColumn("excluded", F.lit(None).cast(excluded_type))
     else:
         left_out = _left_out(exclude, asked)
         ranked = ranked.join(left_out, ranked["context"] == left_out["left_out_of"], "left")
-    excluded_type = ranked.schema["excluded"].dataType
-    of_items = packets(items, splitter, asked.items).select(
+    of_items = side_vectors(items, splitter, asked.items, "packets").select(
         F.lit(ITEM).alias("side"),
         "keys",
         F.lit(None).cast(context_key).alias("context"),
@@ -199,7 +192,13 @@ def recommendations(
         "place", F.explode(F.when(F.col("side") == ITEM, F.col("places")).otherwise(F.array(own)))
     )
     pair = StructType([StructField(asked.items.key, item_key), StructField(RATING, DoubleType())])
-    made = row_type(context=context_key, **{RECOMMENDATIONS: ArrayType(pair)}, error=StringType())
+    made = StructType(
+        [
+            StructField("context", context_key),
+            StructField(RECOMMENDATIONS, ArrayType(pair)),
+            StructField("error", StringType()),
+        ]
+    )
     return (
         dealt.repartition(tasks, "place")
         .sortWithinPartitions("side", F.col("keys")[0])

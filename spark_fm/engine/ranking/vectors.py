@@ -17,7 +17,7 @@ from spark_fm.core.fm.weights import Weights
 from spark_fm.core.sparse.dictionary import DenseDictionary, Dictionary, dictionary_of
 from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.cluster.worker_process import task
-from spark_fm.engine.packing.arrow import BadInputError, read_features
+from spark_fm.engine.packing.arrow import BadInputError, read_features, to_numpy
 from spark_fm.engine.packing.columns import quoted
 from spark_fm.engine.packing.input_columns import FeaturesKind
 from spark_fm.engine.scoring.udf import as_rows
@@ -27,6 +27,8 @@ DoubleArray = npt.NDArray[np.float64]
 
 # Rows reach a worker up to 10,000 at a time: of so many bytes each, that is 80 MB.
 BYTES_A_PACKET = 8192
+COLUMNS = ("keys", "vectors", "features", "error")
+Form = Literal["rows", "arrays", "packets"]
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,9 @@ def _split_batch(
 
 def binary_rows(matrix: DoubleArray, rows_a_value: int = 1) -> pa.Array:
     """A binary array, each value of which has so many rows of a float64 matrix; nothing is copied."""
-    rows = matrix.shape[0]
-    starts = np.append(np.arange(0, rows, rows_a_value), rows).astype(np.int32)
-    offsets = starts * np.int32(8 * matrix.shape[1])
+    offsets = to_numpy(_offsets(matrix.shape[0], rows_a_value)) * np.int32(8 * matrix.shape[1])
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(matrix))]
-    return pa.Array.from_buffers(pa.binary(), starts.size - 1, buffers)
+    return pa.Array.from_buffers(pa.binary(), offsets.size - 1, buffers)
 
 
 def matrix_of(values: pa.Array, width: int) -> DoubleArray:
@@ -117,101 +117,65 @@ def matrix_of(values: pa.Array, width: int) -> DoubleArray:
     return flat.reshape(-1, width)
 
 
-def _with_first(value: bytes, rows: int) -> pa.Array:
-    """A value, and null for the other rows."""
-    return pa.array([value] + [None] * (rows - 1), pa.binary())
+def _offsets(rows: int, step: int) -> pa.Array:
+    """Where lists begin that have so many of some rows each."""
+    return pa.array(np.append(np.arange(0, rows, step), rows).astype(np.int32))
 
 
-def _failed(error: BadInputError, schema: pa.Schema) -> pa.RecordBatch:
-    row = {name: None for name in schema.names} | {"error": str(error)}
-    return pa.RecordBatch.from_pylist([row], schema=schema)
+def _vectors_of(keys: pa.Array, vectors: DoubleArray, form: Form) -> tuple[pa.Array, pa.Array]:
+    """The columns of keys and of vectors."""
+    rows, width = vectors.shape
+    if form == "arrays":
+        return keys, pa.ListArray.from_arrays(_offsets(rows * width, width), pa.array(vectors.ravel()))
+    if form == "rows":
+        return keys, binary_rows(vectors)
+    step = max(1, BYTES_A_PACKET // (8 * width))
+    return pa.ListArray.from_arrays(_offsets(rows, step), keys), binary_rows(vectors, step)
 
 
 @task
-def _row_vectors(
-    batches: Iterator[pa.RecordBatch], splitter: Shipped[Splitter], side: Side
+def _vectors(
+    batches: Iterator[pa.RecordBatch], splitter: Shipped[Splitter], side: Side, form: Form
 ) -> Iterator[pa.RecordBatch]:
+    """The mapInArrow function: stops at the first bad batch."""
     for batch in (b for b in batches if b.num_rows):
-        keys = batch.column("key")
-        names = ["key", "vectors", "features", "error"]
         try:
             vectors, features = _split_batch(batch, splitter, side)
         except BadInputError as error:
-            types = [keys.type, pa.binary(), pa.binary(), pa.string()]
-            yield _failed(error, pa.schema(zip(names, types, strict=True)))
+            nothing = _vectors_of(batch.column("key").slice(0, 0), np.empty((0, 1)), form)
+            nulls = [pa.nulls(1, column.type) for column in nothing]
+            yield pa.RecordBatch.from_arrays(
+                [*nulls, pa.nulls(1, pa.binary()), pa.array([str(error)])], list(COLUMNS)
+            )
             return
-        # One row tells for all of the batch which features there are: a task that meets it knows all items.
-        told = _with_first(features.tobytes(), len(keys))
-        columns = [keys, binary_rows(vectors), told, pa.nulls(len(keys), pa.string())]
-        yield pa.RecordBatch.from_arrays(columns, names)
+        columns = _vectors_of(batch.column("key"), vectors, form)
+        rows = len(columns[0])
+        # One row tells which features there are in all of the batch: whoever meets it knows those of all items.
+        told = pa.array([features.tobytes()] + [None] * (rows - 1), pa.binary())
+        yield pa.RecordBatch.from_arrays([*columns, told, pa.nulls(rows, pa.string())], list(COLUMNS))
 
 
-@task
-def _packets(
-    batches: Iterator[pa.RecordBatch], splitter: Shipped[Splitter], side: Side
-) -> Iterator[pa.RecordBatch]:
-    names = ["keys", "vectors", "features", "error"]
-    for batch in (b for b in batches if b.num_rows):
-        keys = batch.column("key")
-        try:
-            vectors, features = _split_batch(batch, splitter, side)
-        except BadInputError as error:
-            types = [pa.list_(keys.type), pa.binary(), pa.binary(), pa.string()]
-            yield _failed(error, pa.schema(zip(names, types, strict=True)))
-            return
-        rows = max(1, BYTES_A_PACKET // (8 * vectors.shape[1]))
-        data = binary_rows(vectors, rows)
-        offsets = np.append(np.arange(0, len(keys), rows), len(keys)).astype(np.int32)
-        lists = pa.ListArray.from_arrays(pa.array(offsets), keys)
-        told = _with_first(features.tobytes(), len(data))
-        yield pa.RecordBatch.from_arrays([lists, data, told, pa.nulls(len(data), pa.string())], names)
+def side_vectors(rows: DataFrame, splitter: Shipped[Splitter], side: Side, form: Form) -> DataFrame:
+    """The DataFrame (keys, vectors, features, error), lazily.
 
+    Parameters
+    ----------
+    form : "rows" for a key, and its vector as bytes; "arrays" for a key, and its vector as array<double>; "packets" for
+        arrays of keys, and the bytes of as many vectors, ascending by key within a packet and from packet to packet
 
-@task
-def _arrays(
-    batches: Iterator[pa.RecordBatch], splitter: Shipped[Splitter], side: Side
-) -> Iterator[pa.RecordBatch]:
-    names = ["key", "vector", "error"]
-    for batch in (b for b in batches if b.num_rows):
-        keys = batch.column("key")
-        try:
-            vectors, _ = _split_batch(batch, splitter, side)
-        except BadInputError as error:
-            types = [keys.type, pa.list_(pa.float64()), pa.string()]
-            yield _failed(error, pa.schema(zip(names, types, strict=True)))
-            return
-        offsets = np.arange(len(keys) + 1, dtype=np.int32) * np.int32(vectors.shape[1])
-        made = pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel()))
-        yield pa.RecordBatch.from_arrays([keys, made, pa.nulls(len(keys), pa.string())], names)
-
-
-def row_type(**columns: DataType) -> StructType:
-    """The schema of nullable columns."""
-    return StructType([StructField(name, kind) for name, kind in columns.items()])
-
-
-def row_vectors(rows: DataFrame, splitter: Shipped[Splitter], side: Side) -> DataFrame:
-    """The DataFrame (key, vectors, features, error): phi or psi of each row as bytes, and in some rows the ids of the
-    features of many. A row with an error has nothing else.
+    In some rows ``features`` has the ids of the features of many, as bytes. A row with an ``error`` has nothing else.
     """
-    found = row_type(
-        key=rows.schema[side.key].dataType, vectors=BinaryType(), features=BinaryType(), error=StringType()
-    )
-    return side.columns(rows).mapInArrow(partial(_row_vectors, splitter=splitter, side=side), found)
-
-
-def packets(rows: DataFrame, splitter: Shipped[Splitter], side: Side) -> DataFrame:
-    """The DataFrame (keys, vectors, features, error): as :func:`row_vectors`, with many rows in each, ascending by key
-    within a row and from row to row.
-    """
-    found = row_type(
-        keys=ArrayType(rows.schema[side.key].dataType),
-        vectors=BinaryType(),
-        features=BinaryType(),
-        error=StringType(),
-    )
-    ordered = side.columns(rows).orderBy("key")
-    return ordered.mapInArrow(partial(_packets, splitter=splitter, side=side), found)
+    key_type = rows.schema[side.key].dataType
+    chosen = side.columns(rows)
+    kinds: list[DataType] = [
+        ArrayType(key_type) if form == "packets" else key_type,
+        ArrayType(DoubleType()) if form == "arrays" else BinaryType(),
+        BinaryType(),
+        StringType(),
+    ]
+    made = StructType([StructField(name, kind) for name, kind in zip(COLUMNS, kinds, strict=True)])
+    ordered = chosen.orderBy("key") if form == "packets" else chosen
+    return ordered.mapInArrow(partial(_vectors, splitter=splitter, side=side, form=form), made)
 
 
 def is_right(error: Column) -> Column:
@@ -221,10 +185,5 @@ def is_right(error: Column) -> Column:
 
 def vector_column(rows: DataFrame, splitter: Shipped[Splitter], side: Side, output: str) -> DataFrame:
     """The keys, and a lazy column array<double> of phi or psi."""
-    found = row_type(
-        key=rows.schema[side.key].dataType, vector=ArrayType(DoubleType()), error=StringType()
-    )
-    made = side.columns(rows).mapInArrow(partial(_arrays, splitter=splitter, side=side), found)
-    return made.where(is_right(F.col("error"))).select(
-        F.col("key").alias(side.key), F.col("vector").alias(output)
-    )
+    made = side_vectors(rows, splitter, side, "arrays").where(is_right(F.col("error")))
+    return made.select(F.col("keys").alias(side.key), F.col("vectors").alias(output))

@@ -1,5 +1,7 @@
 """The best items by their inner products: exactly those of all pairs, whatever the tiles are."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -29,9 +31,7 @@ def ranked(contexts, items, k, left_out=(), order=None, step=7):
         best.visit(items[first : first + step], first)
     counts, positions, scores = best.result()
     ends = np.cumsum([0, *counts])
-    return [
-        (positions[a:b].tolist(), scores[a:b].tolist()) for a, b in zip(ends[:-1], ends[1:], strict=True)
-    ]
+    return [(positions[a:b].tolist(), scores[a:b].tolist()) for a, b in pairwise(ends)]
 
 
 # Few different numbers, so that many scores are equal.

@@ -44,17 +44,27 @@ def stream(rows, left_out=None, keys=None):
     """What a task receives: packets of items, then contexts, in batches of so many rows."""
     shipped = Shipped(None, splitter())
     keys = [f"{i:03}" for i in range(ITEMS)] if keys is None else keys
-    of_items = list(vectors._packets(iter(batches_of(keys, CONTEXTS, rows)), shipped, ITEM))
-    of_contexts = list(vectors._row_vectors(iter(batches_of(list(range(CONTEXTS)), 0, rows)), shipped, CONTEXT))
+    of_items = list(vectors._vectors(iter(batches_of(keys, CONTEXTS, rows)), shipped, ITEM, "packets"))
+    of_contexts = list(
+        vectors._vectors(iter(batches_of(list(range(CONTEXTS)), 0, rows)), shipped, CONTEXT, "rows")
+    )
     excluded_type = pa.list_(pa.string())
     for batch in of_items:
         n = batch.num_rows
-        columns = [pa.nulls(n, pa.int64()), pa.nulls(n, excluded_type), pa.array([top_k.ITEM] * n, pa.int32())]
+        columns = [
+            pa.nulls(n, pa.int64()),
+            pa.nulls(n, excluded_type),
+            pa.array([top_k.ITEM] * n, pa.int32()),
+        ]
         yield with_columns(batch, columns)
     for batch in of_contexts:
         n = batch.num_rows
-        lists = [(left_out or {}).get(key) for key in batch.column("key").to_pylist()]
-        arrays = [pa.nulls(n, pa.list_(pa.string())), *(batch.column(i) for i in (1, 2, 3)), batch.column("key")]
+        lists = [(left_out or {}).get(key) for key in batch.column("keys").to_pylist()]
+        arrays = [
+            pa.nulls(n, pa.list_(pa.string())),
+            *(batch.column(i) for i in (1, 2, 3)),
+            batch.column("keys"),
+        ]
         made = pa.RecordBatch.from_arrays(arrays, ["keys", "vectors", "features", "error", "context"])
         columns = [pa.array(lists, excluded_type), pa.array([top_k.CONTEXT] * n, pa.int32())]
         yield with_columns(made, columns, ["excluded", "side"])
@@ -77,7 +87,10 @@ def brute_force(k=5, left_out=None):
     v = weights.factors.astype(np.float64)
     for c in range(CONTEXTS):
         z = {
-            f"{i:03}": 0.5 + float(weights.linear[c]) + float(weights.linear[CONTEXTS + i]) + v[c] @ v[CONTEXTS + i]
+            f"{i:03}": 0.5
+            + float(weights.linear[c])
+            + float(weights.linear[CONTEXTS + i])
+            + v[c] @ v[CONTEXTS + i]
             for i in range(ITEMS)
         }
         kept = [key for key in z if key not in ((left_out or {}).get(c) or [])]
@@ -102,7 +115,9 @@ def test_items_in_a_file_change_nothing(monkeypatch, tmp_path):
     monkeypatch.setenv("SPARK_LOCAL_DIRS", f"{tmp_path},/nowhere")
     made = []
     before = catalogue.TemporaryFile
-    monkeypatch.setattr(catalogue, "TemporaryFile", lambda **options: made.append(options) or before(**options))
+    monkeypatch.setattr(
+        catalogue, "TemporaryFile", lambda **options: made.append(options) or before(**options)
+    )
     assert ranked(stream(20)) == brute_force()
     assert len(made) == 9
     assert made[0] == {"dir": str(tmp_path)}
@@ -121,13 +136,19 @@ def test_an_item_that_is_there_twice_is_told_also_across_batches(rows, at):
     keys = [f"{i:03}" for i in range(ITEMS)]
     keys[at + 1] = keys[at]
     found = [row for batch in top_k._rank(stream(rows, keys=keys), asked()) for row in batch.to_pylist()]
-    assert [row["error"] for row in found] == [f"items: found the key '{at:03}' twice, expected each item once"]
+    assert [row["error"] for row in found] == [
+        f"items: found the key '{at:03}' twice, expected each item once"
+    ]
 
 
 def test_integers_are_found_among_larger_ones():
     made = Catalogue(2, pa.int32())
     packets = pa.RecordBatch.from_arrays(
-        [pa.array([[3, 5], [9]], pa.list_(pa.int32())), binary_rows(np.zeros((3, 2)), 2), pa.nulls(2, pa.binary())],
+        [
+            pa.array([[3, 5], [9]], pa.list_(pa.int32())),
+            binary_rows(np.zeros((3, 2)), 2),
+            pa.nulls(2, pa.binary()),
+        ],
         ["keys", "vectors", "features"],
     )
     made.add(packets)
@@ -150,14 +171,15 @@ def test_matrices_travel_as_bytes(rows_a_value):
 
 def test_the_first_bad_row_ends_it():
     bad = pa.RecordBatch.from_arrays([pa.array([1]), id_lists([-1])], ["key", "features"])
-    found = list(vectors._row_vectors(iter([bad, bad]), Shipped(None, splitter()), CONTEXT))
+    found = list(vectors._vectors(iter([bad, bad]), Shipped(None, splitter()), CONTEXT, "rows"))
     assert [batch.to_pylist() for batch in found] == [
         [
             {
-                "key": None,
+                "keys": None,
                 "vectors": None,
                 "features": None,
-                "error": "contexts: column 'features': row 0 has the negative index -1 among its ids [-1], expected >= 0",
+                "error": "contexts: column 'features': row 0 has the negative index -1 among its ids [-1], "
+                "expected >= 0",
             }
         ]
     ]
