@@ -95,6 +95,7 @@ def measure(args: argparse.Namespace) -> list[dict[str, object]]:
     ours = median(seconds["spark_fm"])
     return [
         {
+            "pairs": f"{args.users:,} x {args.items:,}",
             "way": name,
             "seconds": median(found),
             "times spark_fm's": median(found) / ours,
