@@ -3,10 +3,12 @@
 from abc import abstractmethod
 from typing import Literal
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.types import DataType, DateType, DecimalType, IntegralType, StringType
 
 from spark_fm.base.params import FMParams
+from spark_fm.core.fm.fields import FieldLayout
 from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.weights import Weights
 from spark_fm.engine.cluster.broadcast import ship
@@ -49,6 +51,7 @@ class Recommending(FMParams):
         exclude: DataFrame | None = None,
         contextCol: str = "user",
         itemCol: str = "item",
+        reasons: int = 0,
         numTasks: int = 0,
     ) -> DataFrame:
         """The k items with the highest predictions for each context, exactly, as a lazy DataFrame.
@@ -60,6 +63,9 @@ class Recommending(FMParams):
         exclude : pairs of keys (``contextCol``, ``itemCol``) to leave out, such as what a user has seen; they may
             repeat, and name keys that there are not
         contextCol, itemCol : columns of integers, strings, decimals or dates
+        reasons : how many of the largest parts that the item adds to z each recommendation gets: weights of its
+            features, their products among themselves and with the context's. What the context's features say by
+            themselves is the same for all items, and left out.
         numTasks : how many tasks rank, each of which reads all items; 0 takes two for each core (16 on Spark Connect),
             and fewer for fewer than 128 contexts each
 
@@ -68,7 +74,8 @@ class Recommending(FMParams):
         (``contextCol``, ``recommendations``: array<struct<``itemCol``, rating: double>>), the highest rating first and
         equal ones by key. A rating is the prediction, for classifiers the probability of the label 1. There are fewer
         than k where so many items are not left, an empty array where none is. Features that training has not met
-        contribute nothing.
+        contribute nothing. With ``reasons`` there is a third field, reasons: array<struct<label: string,
+        contribution: double>>, the largest by absolute size first.
 
         Raises
         ------
@@ -77,10 +84,9 @@ class Recommending(FMParams):
             (``normalize``), so that a score is no sum of two sides. What is wrong with a row (a null, a malformed
             vector, a feature on both sides, an item twice) is raised in a sentence when it is computed.
         """
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ValueError(f"k: found {k!r}, expected an integer of at least 1")
-        if isinstance(numTasks, bool) or not isinstance(numTasks, int) or numTasks < 0:
-            raise ValueError(f"numTasks: found {numTasks!r}, expected an integer of at least 0")
+        for name, value, least in (("k", k, 1), ("reasons", reasons, 0), ("numTasks", numTasks, 0)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}: found {value!r}, expected an integer of at least {least}")
         if contextCol.lower() == itemCol.lower():
             raise ValueError(f"contextCol, itemCol: found {contextCol!r} for both, expected two names")
         asked = Ranking(
@@ -89,13 +95,17 @@ class Recommending(FMParams):
             k,
             self.weights.factors.shape[1] + 2,
             self._loss.is_binary,
+            reasons,
         )
         if exclude is not None:
             _check_same_keys(exclude, contexts, contextCol)
             _check_same_keys(exclude, items, itemCol)
         spark = contexts.sparkSession
         tasks = numTasks or TASKS_A_SLOT * task_slots(spark, SLOTS_OF_CONNECT)
-        splitter = ship(spark, Splitter(self.weights, self.numFeatures), mentions=2)
+        labels = self._labels() if reasons else None
+        model = Splitter(self.weights, self.numFeatures, labels)
+        # One function for each side, and one that tells reasons.
+        splitter = ship(spark, model, mentions=3 if reasons else 2)
         return recommendations(contexts, items, splitter, asked, tasks, exclude)
 
     def contextVectors(self, contexts: DataFrame, contextCol: str = "user") -> DataFrame:
@@ -117,6 +127,11 @@ class Recommending(FMParams):
         See :meth:`contextVectors`.
         """
         return self._vectors(items, self._side(items, "item", itemCol))
+
+    def _labels(self) -> pa.Array:
+        """The names of the features that have parameters, in their order."""
+        layout = FieldLayout(())
+        return pa.array([layout.label(feature) for feature in self.weights.features.tolist()], pa.string())
 
     def _vectors(self, rows: DataFrame, side: Side) -> DataFrame:
         splitter = ship(rows.sparkSession, Splitter(self.weights, self.numFeatures))

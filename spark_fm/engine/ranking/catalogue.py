@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from spark_fm.core.fm.top_k import ITEMS_A_TILE, Excluded
 from spark_fm.engine.packing.arrow import BadInputError, to_numpy
+from spark_fm.engine.ranking.reasons import Rows
 from spark_fm.engine.ranking.vectors import matrix_of
 
 LongArray = npt.NDArray[np.int64]
@@ -26,13 +27,14 @@ class Catalogue:
         self._keys: list[pa.Array] = []
         self._vectors: list[DoubleArray] = []
         self._features: list[LongArray] = []
+        self._details: list[Rows] = []
         self._in_memory = self._size = 0
 
     def __len__(self) -> int:
         return self._size
 
     def add(self, packets: pa.RecordBatch) -> None:
-        """Take in the rows (keys, vectors, features) of a batch.
+        """Take in the rows (keys, vectors, features, details) of a batch.
 
         Raises
         ------
@@ -48,6 +50,9 @@ class Catalogue:
         self._keys.append(keys)
         self._vectors.append(vectors if self._in_memory <= MOST_IN_MEMORY else _in_file(vectors))
         self._features += told_features(packets)
+        if not packets.column("details").null_count:
+            sizes = to_numpy(pc.list_value_length(packets.column("keys"))).astype(np.int64)
+            self._details.append(Rows.of_arrow(packets.column("details"), sizes))
         self._size += len(keys)
 
     def _check_distinct(self, keys: pa.Array) -> None:
@@ -64,6 +69,10 @@ class Catalogue:
     def features(self) -> LongArray:
         """The features of all items that have parameters, ascending."""
         return np.unique(np.concatenate([np.empty(0, np.int64), *self._features]))
+
+    def details(self) -> Rows:
+        """The features of each item, by position; of no items where the packets have none."""
+        return Rows.joined(self._details)
 
     def keys(self) -> pa.ChunkedArray:
         """The keys by position."""

@@ -7,26 +7,28 @@ fit into its memory.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DoubleType, StringType, StructField, StructType
+from pyspark.sql.types import ArrayType, DataType, DoubleType, StringType, StructField, StructType
 
 from spark_fm.core.fm.losses import sigmoids
 from spark_fm.core.fm.top_k import TopK
 from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.cluster.hashing import ints_by_partition
 from spark_fm.engine.cluster.worker_process import task
-from spark_fm.engine.packing.arrow import BadInputError
+from spark_fm.engine.packing.arrow import BadInputError, to_numpy
 from spark_fm.engine.packing.columns import quoted
 from spark_fm.engine.ranking.catalogue import Catalogue, told_features
+from spark_fm.engine.ranking.reasons import CONTRIBUTION, LABEL, REASONS, REASONS_TYPE, Rows, reasons_of
 from spark_fm.engine.ranking.vectors import Side, Splitter, is_right, matrix_of, side_vectors
 
 RECOMMENDATIONS, RATING = "recommendations", "rating"
+COLUMNS = ("context", RECOMMENDATIONS, "error")
 # A task receives all items: for fewer contexts that would be most of its work.
 FEWEST_CONTEXTS_A_TASK = 128
 MOST_CONTEXTS_AT_ONCE, MOST_RATINGS_AT_ONCE = 8192, 2**21
@@ -43,6 +45,7 @@ class Ranking:
     k : how many items a context gets
     width : K + 2, the length of the vectors
     probability : whether a rating is 1 / (1 + exp(-z)) instead of z
+    reasons : how many reasons a recommendation gets; where there are some, the splitter has labels
     """
 
     contexts: Side
@@ -50,6 +53,12 @@ class Ranking:
     k: int
     width: int
     probability: bool
+    reasons: int = 0
+
+    @property
+    def contexts_at_once(self) -> int:
+        """For how many contexts a task has ratings in memory."""
+        return max(1, min(MOST_CONTEXTS_AT_ONCE, MOST_RATINGS_AT_ONCE // (self.k * (1 + self.reasons))))
 
 
 def _check_sides(catalogue_features: npt.NDArray[np.int64], batch: pa.RecordBatch, asked: Ranking) -> None:
@@ -62,61 +71,93 @@ def _check_sides(catalogue_features: npt.NDArray[np.int64], batch: pa.RecordBatc
             )
 
 
-def _recommendations(
-    batch: pa.RecordBatch, catalogue: Catalogue, keys: pa.ChunkedArray, asked: Ranking
-) -> pa.RecordBatch:
-    """Rows (context, recommendations, error) of some contexts."""
-    vectors = matrix_of(batch.column("vectors"), asked.width)
-    best = TopK(vectors, min(asked.k, len(catalogue)), catalogue.excluded(batch.column("excluded")))
-    for first, items in catalogue.tiles():
-        best.visit(items, first)
-    counts, positions, z = best.result()
-    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
-    found = keys.take(pa.array(positions)).combine_chunks()
-    ratings = sigmoids(z, 0.0) if asked.probability else z
-    pairs = pa.StructArray.from_arrays([found, pa.array(ratings)], [asked.items.key, RATING])
-    lists = pa.ListArray.from_arrays(offsets, pairs)
-    return pa.RecordBatch.from_arrays(
-        [batch.column("context"), lists, pa.nulls(batch.num_rows, pa.string())],
-        ["context", RECOMMENDATIONS, "error"],
-    )
+class _Task:
+    """What a task knows: the items, once all have come."""
+
+    def __init__(self, asked: Ranking, splitter: Shipped[Splitter] | None, key_type: pa.DataType) -> None:
+        self.asked, self._splitter, self._key_type = asked, splitter, key_type
+        self.catalogue = Catalogue(asked.width, key_type)
+
+    @cached_property
+    def _keys(self) -> pa.ChunkedArray:
+        return self.catalogue.keys()
+
+    @cached_property
+    def _item_features(self) -> npt.NDArray[np.int64]:
+        return self.catalogue.features()
+
+    @cached_property
+    def _items(self) -> Rows:
+        return self.catalogue.details()
+
+    def check(self, contexts: pa.RecordBatch) -> None:
+        """See :func:`_check_sides`."""
+        _check_sides(self._item_features, contexts, self.asked)
+
+    def recommendations(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Rows (context, recommendations, error) of some contexts."""
+        vectors = matrix_of(batch.column("vectors"), self.asked.width)
+        excluded = self.catalogue.excluded(batch.column("excluded"))
+        best = TopK(vectors, min(self.asked.k, len(self.catalogue)), excluded)
+        for first, items in self.catalogue.tiles():
+            best.visit(items, first)
+        counts, positions, z = best.result()
+        found = self._keys.take(pa.array(positions)).combine_chunks()
+        ratings = sigmoids(z, 0.0) if self.asked.probability else z
+        columns, names = [found, pa.array(ratings)], [self.asked.items.key, RATING]
+        if self._splitter is not None:
+            columns.append(self._reasons(batch, counts, positions, self._splitter.get()))
+            names.append(REASONS)
+        offsets = pa.array(np.append(0, np.cumsum(counts)).astype(np.int32))
+        lists = pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(columns, names))
+        return pa.RecordBatch.from_arrays(
+            [batch.column("context"), lists, pa.nulls(batch.num_rows, pa.string())], list(COLUMNS)
+        )
+
+    def _reasons(
+        self,
+        batch: pa.RecordBatch,
+        counts: npt.NDArray[np.int64],
+        positions: npt.NDArray[np.int64],
+        splitter: Splitter,
+    ) -> pa.Array:
+        contexts = Rows.of_arrow(batch.column("details"), np.ones(batch.num_rows, np.int64))
+        pairs = np.repeat(np.arange(batch.num_rows), counts), positions
+        return reasons_of(splitter.table, splitter.labels, contexts, self._items, pairs, self.asked.reasons)
+
+    def failed(self, error: BadInputError, context_type: pa.DataType) -> pa.RecordBatch:
+        """A row with a sentence."""
+        fields = [(self.asked.items.key, self._key_type), (RATING, pa.float64())]
+        fields += [(REASONS, REASONS_TYPE)] * (self._splitter is not None)
+        columns = [
+            pa.nulls(1, context_type), pa.nulls(1, pa.list_(pa.struct(fields))), pa.array([str(error)])
+        ]  # fmt: skip
+        return pa.RecordBatch.from_arrays(columns, list(COLUMNS))
 
 
 @task
-def _rank(batches: Iterator[pa.RecordBatch], asked: Ranking) -> Iterator[pa.RecordBatch]:
+def _rank(
+    batches: Iterator[pa.RecordBatch], asked: Ranking, splitter: Shipped[Splitter] | None
+) -> Iterator[pa.RecordBatch]:
     """The mapInArrow function: packets of all items first, then contexts; stops at the first error."""
-    catalogue: Catalogue | None = None
-    item_features: npt.NDArray[np.int64] | None = None
-    step = max(1, min(MOST_CONTEXTS_AT_ONCE, MOST_RATINGS_AT_ONCE // asked.k))
+    ranking: _Task | None = None
     for batch in (b for b in batches if b.num_rows):
-        key_type = batch.schema.field("keys").type.value_type
-        catalogue = catalogue or Catalogue(asked.width, key_type)
+        if ranking is None:
+            ranking = _Task(asked, splitter, batch.schema.field("keys").type.value_type)
         try:
             errors = batch.column("error").drop_null()
             if len(errors):
                 raise BadInputError(errors[0].as_py())
-            packets_here = int(np.count_nonzero(batch.column("side").to_numpy() == ITEM))
-            catalogue.add(batch.slice(0, packets_here))
-            contexts = batch.slice(packets_here)
-            if not contexts.num_rows:
-                continue
-            if item_features is None:
-                item_features = catalogue.features()
-            _check_sides(item_features, contexts, asked)
-            keys = catalogue.keys()
-            for start in range(0, contexts.num_rows, step):
-                yield _recommendations(contexts.slice(start, step), catalogue, keys, asked)
+            packets = int(np.count_nonzero(to_numpy(batch.column("side")) == ITEM))
+            ranking.catalogue.add(batch.slice(0, packets))
+            contexts = batch.slice(packets)
+            if contexts.num_rows:
+                ranking.check(contexts)
+            for start in range(0, contexts.num_rows, asked.contexts_at_once):
+                yield ranking.recommendations(contexts.slice(start, asked.contexts_at_once))
         except BadInputError as error:
-            yield _error_row(str(error), batch.schema.field("context").type, key_type, asked)
+            yield ranking.failed(error, batch.schema.field("context").type)
             return
-
-
-def _error_row(
-    sentence: str, context_type: pa.DataType, key_type: pa.DataType, asked: Ranking
-) -> pa.RecordBatch:
-    pairs = pa.struct([(asked.items.key, key_type), (RATING, pa.float64())])
-    columns = [pa.nulls(1, context_type), pa.nulls(1, pa.list_(pairs)), pa.array([sentence])]
-    return pa.RecordBatch.from_arrays(columns, ["context", RECOMMENDATIONS, "error"])
 
 
 def _left_out(exclude: DataFrame, asked: Ranking) -> DataFrame:
@@ -145,6 +186,8 @@ def recommendations(
 ) -> DataFrame:
     """The DataFrame (key of the context, recommendations: array<struct<key of the item, rating: double>>), lazily.
 
+    Each recommendation has the field reasons: array<struct<label: string, contribution: double>> where some are asked.
+
     Parameters
     ----------
     contexts, items : with the columns of ``asked``
@@ -167,6 +210,7 @@ def recommendations(
         F.lit(None).cast(context_key).alias("context"),
         "vectors",
         "features",
+        "details",
         F.lit(None).cast(excluded_type).alias("excluded"),
         "error",
         F.lit(0).cast("bigint").alias("number"),
@@ -177,6 +221,7 @@ def recommendations(
         "context",
         "vectors",
         "features",
+        "details",
         "excluded",
         "error",
         F.monotonically_increasing_id().alias("number"),
@@ -191,19 +236,18 @@ def recommendations(
     dealt = dealt.withColumn(
         "place", F.explode(F.when(F.col("side") == ITEM, F.col("places")).otherwise(F.array(own)))
     )
-    pair = StructType([StructField(asked.items.key, item_key), StructField(RATING, DoubleType())])
-    made = StructType(
-        [
-            StructField("context", context_key),
-            StructField(RECOMMENDATIONS, ArrayType(pair)),
-            StructField("error", StringType()),
-        ]
-    )
+    fields = [StructField(asked.items.key, item_key), StructField(RATING, DoubleType())]
+    if asked.reasons:
+        reason = [StructField(LABEL, StringType()), StructField(CONTRIBUTION, DoubleType())]
+        fields.append(StructField(REASONS, ArrayType(StructType(reason))))
+    kinds: list[DataType] = [context_key, ArrayType(StructType(fields)), StringType()]
+    made = StructType([StructField(name, kind) for name, kind in zip(COLUMNS, kinds, strict=True)])
+    rank = partial(_rank, asked=asked, splitter=splitter if asked.reasons else None)
     return (
         dealt.repartition(tasks, "place")
         .sortWithinPartitions("side", F.col("keys")[0])
         .drop("number", "contexts", "places", "place")
-        .mapInArrow(partial(_rank, asked=asked), made)
+        .mapInArrow(rank, made)
         .where(is_right(F.col("error")))
         .select(F.col("context").alias(asked.contexts.key), RECOMMENDATIONS)
     )

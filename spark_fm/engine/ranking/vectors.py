@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from spark_fm.engine.cluster.worker_process import task
 from spark_fm.engine.packing.arrow import BadInputError, read_features, to_numpy
 from spark_fm.engine.packing.columns import quoted
 from spark_fm.engine.packing.input_columns import FeaturesKind
+from spark_fm.engine.ranking.reasons import Rows
 from spark_fm.engine.scoring.udf import as_rows
 
 LongArray = npt.NDArray[np.int64]
@@ -27,7 +28,7 @@ DoubleArray = npt.NDArray[np.float64]
 
 # Rows reach a worker up to 10,000 at a time: of so many bytes each, that is 80 MB.
 BYTES_A_PACKET = 8192
-COLUMNS = ("keys", "vectors", "features", "error")
+COLUMNS = ("keys", "vectors", "features", "details", "error")
 Form = Literal["rows", "arrays", "packets"]
 
 
@@ -48,24 +49,39 @@ class Side:
         )
 
 
+class Split(NamedTuple):
+    """Some rows of a side: their vectors, float64 (rows, K + 2); the ids of the features with parameters that occur in
+    them, int64, ascending; and the rows themselves.
+    """
+
+    vectors: DoubleArray
+    features: LongArray
+    rows: Rows
+
+
 @dataclass(frozen=True)
 class Splitter:
-    """A model on a worker, for rows of one side; ``num_features`` is the size that vectors must have."""
+    """A model on a worker, for rows of one side.
+
+    ``num_features`` is the size that vectors must have. Where reasons are asked for, ``labels`` names the features that
+    have parameters, in their order.
+    """
 
     weights: Weights
     num_features: int
+    labels: pa.Array | None = None
 
     @cached_property
-    def _table(self) -> npt.NDArray[np.float32]:
+    def table(self) -> npt.NDArray[np.float32]:
+        """The parameters, as kernels read them."""
         return self.weights.table
 
     @cached_property
     def _dictionary(self) -> Dictionary | DenseDictionary:
         return dictionary_of(self.weights.features)
 
-    def split(self, features: pa.Array, side: Side) -> tuple[DoubleArray, LongArray]:
-        """The vectors of a column of features, float64 (rows, K + 2), and the ids of the features with parameters that
-        occur in it, int64, ascending.
+    def split(self, features: pa.Array, side: Side) -> Split:
+        """What a column of features is as a side.
 
         Raises
         ------
@@ -81,16 +97,16 @@ class Splitter:
         positions = self._dictionary.locate(sparse.ids)
         sums = np.empty((len(features), self.weights.factors.shape[1]))
         own = np.empty(len(features))
-        side_rows(self._table, sparse.indptr.astype(np.int32), positions, sparse.values, sums, own)
-        known = self.weights.features[np.unique(positions[positions >= 0])]
+        side_rows(self.table, sparse.indptr.astype(np.int32), positions, sparse.values, sums, own)
         if side.name == "context":
-            return context_vectors(sums, own, self.weights.intercept), known
-        return item_vectors(sums, own), known
+            vectors = context_vectors(sums, own, self.weights.intercept)
+        else:
+            vectors = item_vectors(sums, own)
+        known = self.weights.features[np.unique(positions[positions >= 0])]
+        return Split(vectors, known, Rows.known(sparse.indptr, positions, sparse.values))
 
 
-def _split_batch(
-    batch: pa.RecordBatch, splitter: Shipped[Splitter], side: Side
-) -> tuple[DoubleArray, LongArray]:
+def _split_batch(batch: pa.RecordBatch, splitter: Shipped[Splitter], side: Side) -> Split:
     """See :meth:`Splitter.split`."""
     if batch.column("key").null_count:
         raise BadInputError(f"column {side.key!r}: found null as the key of one of the {side.name}s")
@@ -122,14 +138,13 @@ def _offsets(rows: int, step: int) -> pa.Array:
     return pa.array(np.append(np.arange(0, rows, step), rows).astype(np.int32))
 
 
-def _vectors_of(keys: pa.Array, vectors: DoubleArray, form: Form) -> tuple[pa.Array, pa.Array]:
+def _vectors_of(keys: pa.Array, vectors: DoubleArray, form: Form, step: int) -> tuple[pa.Array, pa.Array]:
     """The columns of keys and of vectors."""
     rows, width = vectors.shape
     if form == "arrays":
         return keys, pa.ListArray.from_arrays(_offsets(rows * width, width), pa.array(vectors.ravel()))
     if form == "rows":
         return keys, binary_rows(vectors)
-    step = max(1, BYTES_A_PACKET // (8 * width))
     return pa.ListArray.from_arrays(_offsets(rows, step), keys), binary_rows(vectors, step)
 
 
@@ -139,37 +154,44 @@ def _vectors(
 ) -> Iterator[pa.RecordBatch]:
     """The mapInArrow function: stops at the first bad batch."""
     for batch in (b for b in batches if b.num_rows):
+        keys = batch.column("key")
         try:
-            vectors, features = _split_batch(batch, splitter, side)
+            split = _split_batch(batch, splitter, side)
         except BadInputError as error:
-            nothing = _vectors_of(batch.column("key").slice(0, 0), np.empty((0, 1)), form)
-            nulls = [pa.nulls(1, column.type) for column in nothing]
-            yield pa.RecordBatch.from_arrays(
-                [*nulls, pa.nulls(1, pa.binary()), pa.array([str(error)])], list(COLUMNS)
-            )
+            types = [column.type for column in _vectors_of(keys.slice(0, 0), np.empty((0, 1)), form, 1)]
+            nulls = [pa.nulls(1, kind) for kind in (*types, pa.binary(), pa.binary())]
+            yield pa.RecordBatch.from_arrays([*nulls, pa.array([str(error)])], list(COLUMNS))
             return
-        columns = _vectors_of(batch.column("key"), vectors, form)
+        step = max(1, BYTES_A_PACKET // (8 * split.vectors.shape[1])) if form == "packets" else 1
+        columns = _vectors_of(keys, split.vectors, form, step)
         rows = len(columns[0])
         # One row tells which features there are in all of the batch: whoever meets it knows those of all items.
-        told = pa.array([features.tobytes()] + [None] * (rows - 1), pa.binary())
-        yield pa.RecordBatch.from_arrays([*columns, told, pa.nulls(rows, pa.string())], list(COLUMNS))
+        told = pa.array([split.features.tobytes()] + [None] * (rows - 1), pa.binary())
+        details = pa.nulls(rows, pa.binary())
+        if splitter.get().labels is not None:
+            details = split.rows.to_arrow(step)
+        yield pa.RecordBatch.from_arrays(
+            [*columns, told, details, pa.nulls(rows, pa.string())], list(COLUMNS)
+        )
 
 
 def side_vectors(rows: DataFrame, splitter: Shipped[Splitter], side: Side, form: Form) -> DataFrame:
-    """The DataFrame (keys, vectors, features, error), lazily.
+    """The DataFrame (keys, vectors, features, details, error), lazily.
 
     Parameters
     ----------
     form : "rows" for a key, and its vector as bytes; "arrays" for a key, and its vector as array<double>; "packets" for
         arrays of keys, and the bytes of as many vectors, ascending by key within a packet and from packet to packet
 
-    In some rows ``features`` has the ids of the features of many, as bytes. A row with an ``error`` has nothing else.
+    In some rows ``features`` has the ids of the features of many, as bytes. ``details`` has the non-zeros of the rows
+    where the splitter has labels. A row with an ``error`` has nothing else.
     """
     key_type = rows.schema[side.key].dataType
     chosen = side.columns(rows)
     kinds: list[DataType] = [
         ArrayType(key_type) if form == "packets" else key_type,
         ArrayType(DoubleType()) if form == "arrays" else BinaryType(),
+        BinaryType(),
         BinaryType(),
         StringType(),
     ]

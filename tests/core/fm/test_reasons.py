@@ -25,10 +25,19 @@ def reasons(oracle, contexts, items, pairs, top):
     first, second = np.empty((len(pairs), top), np.int32), np.empty((len(pairs), top), np.int32)
     parts = np.empty((len(pairs), top))
     top_reasons(
-        oracle.table, *csr(contexts), *csr(items), which[:, 0].copy(), which[:, 1].copy(), counts, first, second, parts
+        oracle.table,
+        *csr(contexts),
+        *csr(items),
+        which[:, 0].copy(),
+        which[:, 1].copy(),
+        counts,
+        first,
+        second,
+        parts,
     )
     return [
-        [(int(first[p, r]), int(second[p, r]), parts[p, r]) for r in range(counts[p])] for p in range(len(pairs))
+        [(int(first[p, r]), int(second[p, r]), parts[p, r]) for r in range(counts[p])]
+        for p in range(len(pairs))
     ]
 
 

@@ -62,22 +62,24 @@ def stream(rows, left_out=None, keys=None):
         lists = [(left_out or {}).get(key) for key in batch.column("keys").to_pylist()]
         arrays = [
             pa.nulls(n, pa.list_(pa.string())),
-            *(batch.column(i) for i in (1, 2, 3)),
+            *(batch.column(i) for i in (1, 2, 3, 4)),
             batch.column("keys"),
         ]
-        made = pa.RecordBatch.from_arrays(arrays, ["keys", "vectors", "features", "error", "context"])
+        made = pa.RecordBatch.from_arrays(
+            arrays, ["keys", "vectors", "features", "details", "error", "context"]
+        )
         columns = [pa.array(lists, excluded_type), pa.array([top_k.CONTEXT] * n, pa.int32())]
         yield with_columns(made, columns, ["excluded", "side"])
 
 
 def with_columns(batch, columns, names=("context", "excluded", "side")):
-    order = ["side", "keys", "context", "vectors", "features", "excluded", "error"]
+    order = ["side", "keys", "context", "vectors", "features", "details", "excluded", "error"]
     found = dict(zip(batch.schema.names, batch.columns, strict=True)) | dict(zip(names, columns, strict=True))
     return pa.RecordBatch.from_arrays([found[name] for name in order], order)
 
 
 def ranked(batches, k=5):
-    rows = [row for batch in top_k._rank(iter(batches), asked(k)) for row in batch.to_pylist()]
+    rows = [row for batch in top_k._rank(iter(batches), asked(k), None) for row in batch.to_pylist()]
     assert [row["error"] for row in rows if row["error"]] == []
     return {row["context"]: [(one["item"], one["rating"]) for one in row["recommendations"]] for row in rows}
 
@@ -135,7 +137,9 @@ def test_left_out_by_key():
 def test_an_item_that_is_there_twice_is_told_also_across_batches(rows, at):
     keys = [f"{i:03}" for i in range(ITEMS)]
     keys[at + 1] = keys[at]
-    found = [row for batch in top_k._rank(stream(rows, keys=keys), asked()) for row in batch.to_pylist()]
+    found = [
+        row for batch in top_k._rank(stream(rows, keys=keys), asked(), None) for row in batch.to_pylist()
+    ]
     assert [row["error"] for row in found] == [
         f"items: found the key '{at:03}' twice, expected each item once"
     ]
@@ -148,8 +152,9 @@ def test_integers_are_found_among_larger_ones():
             pa.array([[3, 5], [9]], pa.list_(pa.int32())),
             binary_rows(np.zeros((3, 2)), 2),
             pa.nulls(2, pa.binary()),
+            pa.nulls(2, pa.binary()),
         ],
-        ["keys", "vectors", "features"],
+        ["keys", "vectors", "features", "details"],
     )
     made.add(packets)
     lists = pa.array([[9, 2**40, 3], None, [5, 5]], pa.list_(pa.int64()))
@@ -178,6 +183,7 @@ def test_the_first_bad_row_ends_it():
                 "keys": None,
                 "vectors": None,
                 "features": None,
+                "details": None,
                 "error": "contexts: column 'features': row 0 has the negative index -1 among its ids [-1], "
                 "expected >= 0",
             }
