@@ -271,3 +271,40 @@ def test_what_the_schema_tells_is_refused_at_once(spark, model, users, items):
         model.recommend(users, items, 3, exclude=pairs)
     with pytest.raises(ValueError, match="exclude: there is no column 'user'"):
         model.recommend(users, items, 3, exclude=pairs.select("item"))
+
+
+def test_reasons_are_the_largest_parts_of_the_item(model, users, items):
+    """They are those of explain, without what the features of the context say by themselves."""
+    recommended = model.recommend(users.repartition(3), items, 3, reasons=4)
+    assert recommended.schema.simpleString() == (
+        "struct<user:int,recommendations:array<struct<item:string,rating:double,"
+        "reasons:array<struct<label:string,contribution:double>>>>>"
+    )
+    of_user, of_item = (
+        {row[key]: row.features for row in rows.collect()} for rows, key in ((users, "user"), (items, "item"))
+    )
+    plain = found_by(model.recommend(users, items, 3))
+    for row in recommended.collect():
+        assert [(one["item"], one.rating) for one in row.recommendations] == plain[row.user]
+        for one in row.recommendations:
+            explained = model.explain([*of_user[row.user], *of_item[one["item"]]])
+            of_context = set(of_user[row.user])
+            parts = {f"#{f}": x for f, x in explained.linear.items() if f not in of_context}
+            parts |= {f"#{f} x #{g}": x for (f, g), x in explained.pairs.items() if {f, g} - of_context}
+            wanted = sorted(parts.values(), key=abs, reverse=True)[:4]
+            assert [reason.contribution for reason in one.reasons] == pytest.approx(wanted, rel=1e-6)
+            names = [set(reason.label.split(" x ")) for reason in one.reasons]
+            by_names = {frozenset(label.split(" x ")): x for label, x in parts.items()}
+            assert [by_names[frozenset(n)] for n in names] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_reasons_of_nothing_and_of_bad_rows(spark, model, users, items):
+    found = model.recommend(users, items.where("item IS NULL"), 3, reasons=2).collect()
+    assert [row.recommendations for row in found] == [[]] * USERS
+    bad = spark.createDataFrame([(1, [-1])], "user int, features array<int>")
+    with pytest.raises(
+        PySparkException, match="contexts: column 'features': row 0 has the negative index -1"
+    ):
+        model.recommend(bad, items, 3, reasons=2).collect()
+    with pytest.raises(ValueError, match="reasons: found -1, expected an integer of at least 0"):
+        model.recommend(users, items, 3, reasons=-1)
