@@ -1,4 +1,4 @@
-"""What must work in every place: fit, score, save, overwrite, load, Pipeline, CrossValidator, streaming.
+"""What must work in every place: fit, score, save, overwrite, load, Pipeline, CrossValidator, streaming, recommending.
 
 The ordinary tests run it on their Spark, ``make oldest`` on the oldest packages, ``make connect-test`` on a Spark
 Connect server. As a script it needs spark_fm, pyspark and nothing else; the environment says which session it gets
@@ -28,6 +28,7 @@ from spark_fm.evaluation import (
     recommendationMetrics,
     timeSplit,
 )
+from spark_fm.recommendation import Recommender
 
 USERS, ITEMS, ROWS = 30, 20, 600
 
@@ -174,6 +175,23 @@ def check_streaming(spark: SparkSession, folder: str) -> None:
     assert sorted(found) == sorted(predictions(model.transform(data)))
 
 
+def check_recommending(spark: SparkSession, folder: str) -> None:
+    data = ratings(spark)
+    model = FMRegressor(factorSize=4, maxIter=3).fit(data)
+    users = data.select("user", F.slice("features", 1, 1).alias("features")).distinct()
+    items = data.select("item", F.slice("features", 2, 1).alias("features")).distinct()
+    seen = {(row.user, row.item) for row in data.collect()}
+    recommender = Recommender(model, users, items)
+    for row in recommender.recommendForAllUsers(3, exclude=data).collect():
+        unseen = [f"i{i}" for i in range(ITEMS) if (row.user, f"i{i}") not in seen]
+        z = {item: model.predict([int(row.user[1:]), USERS + int(item[1:])]) for item in unseen}
+        best = sorted(unseen, key=lambda item: (-z[item], item))[:3]
+        assert [one.item for one in row.recommendations] == best
+    found = model.recommend(users, items, 2, reasons=2).collect()
+    assert all(len(one.reasons) == 2 for row in found for one in row.recommendations)
+    assert len(model.itemVectors(items).collect()) == ITEMS
+
+
 CHECKS: list[Callable[[SparkSession, str], None]] = [
     check_one_task,
     check_two_partitions,
@@ -183,6 +201,7 @@ CHECKS: list[Callable[[SparkSession, str], None]] = [
     check_evaluators,
     check_splits,
     check_streaming,
+    check_recommending,
 ]
 
 
