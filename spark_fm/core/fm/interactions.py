@@ -6,7 +6,7 @@ mean m_A, its covariance C_A (K x K), and m = sum_A m_A:
 
     Var z = sum_A Var a_A + sum_{A<B} Var b_AB       b_AB = <s_A - m_A, s_B - m_B>      Var b_AB = trace(C_A C_B)
     a_A = sum_{i in A} x_i (w_i + <v_i, m - m_A>)    of a field with at most one feature a row; of any other, whose
-                                                     features are taken to be independent, m - x_i v_i instead of m - m_A
+                                                     features are taken to be independent, m less the mean of x_i v_i
 
 and pairs within a field of several features a row count for the field alone. So an interaction is what a pair of fields
 says beyond what each says by itself, however the factors are shifted. The time is linear in the features.
@@ -73,15 +73,17 @@ class FieldStrengths:
     @property
     def together(self) -> DoubleArray:
         """Of what each field says together with all others: float64 (F,)."""
-        return np.sqrt((self.pairs**2).sum(axis=1))
+        together: DoubleArray = np.sqrt((self.pairs**2).sum(axis=1))
+        return together
 
     @property
     def shares(self) -> DoubleArray:
         """The part of the variance of z that is each field's, half of a pair's being either's: float64 (F,); they add
         up to 1, or are 0 where z is constant.
         """
-        variances: DoubleArray = self.alone**2 + 0.5 * self.together**2
-        return variances / max(float(variances.sum()), np.finfo(np.float64).tiny)
+        variances = self.alone**2 + 0.5 * self.together**2
+        shares: DoubleArray = variances / max(float(variances.sum()), float(np.finfo(np.float64).tiny))
+        return shares
 
 
 def strengths(weights: Weights, layout: FieldLayout, moments: Moments | None) -> FieldStrengths:
@@ -109,7 +111,7 @@ def strengths(weights: Weights, layout: FieldLayout, moments: Moments | None) ->
             covariance = (v * spread[:, None]).T @ v
             within = 0.5 * ((covariance**2).sum() - (spread**2) @ norms**2)
             variance = spread @ says**2 + within
-        alone[number] = np.sqrt(max(variance, 0.0))
+        alone[number] = np.sqrt(max(float(variance), 0.0))
         covariances.append(covariance.ravel())
     flat = np.array(covariances).reshape(len(groups), centre.size**2)
     pairs = np.sqrt(np.maximum(flat @ flat.T, 0.0))
@@ -194,7 +196,9 @@ def strongest(
             least = best.strengths[-1] if best.strengths.size == most else 0.0
             if norms[rows[0]] * norms[columns[0]] <= least:
                 break
-            products = weights.factors[rows].astype(np.float64) @ weights.factors[columns].astype(np.float64).T
+            products = (
+                weights.factors[rows].astype(np.float64) @ weights.factors[columns].astype(np.float64).T
+            )
             found = np.abs(products) * root[rows][:, None] * root[columns]
             found[exclusive[rows][:, None] == exclusive[columns]] = 0.0
             if same and a == b:

@@ -17,7 +17,9 @@ LARGE = 1e9
 
 
 @compiled
-def _keep(part: float, i: int, j: int, count: int, first: IntArray, second: IntArray, parts: DoubleArray) -> int:
+def _keep(
+    part: float, i: int, j: int, count: int, first: IntArray, second: IntArray, parts: DoubleArray
+) -> int:
     """Put a part among the largest so far, which are in descending order; gives their number."""
     size = abs(part)
     at = count if count < parts.size else parts.size - 1

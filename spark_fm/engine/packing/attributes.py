@@ -7,7 +7,6 @@ says where the column's name ends. The other columns of the DataFrame do, where 
 all names of a block have in common.
 """
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ NUMBERED = re.compile(r"(.+)_(\d+)\Z")
 class Attribute(NamedTuple):
     """A named entry of a vector, as ml_attr has it; its ``kind`` is binary, numeric or nominal."""
 
-    index: int
+    idx: int
     name: str
     kind: str
 
@@ -56,7 +55,7 @@ def layout_of(schema: StructType, features: str) -> FieldLayout | None:
     ValueError
         When the metadata of an encoder are not what encoders write.
     """
-    metadata = next(one.metadata for one in schema.fields if one.name == features) or {}
+    metadata = next((one.metadata for one in schema.fields if one.name == features), None) or {}
     attributes = attributes_of(metadata)
     own = metadata.get("spark_fm")
     if own is not None:
@@ -66,12 +65,16 @@ def layout_of(schema: StructType, features: str) -> FieldLayout | None:
             raise ValueError(
                 f"featuresCol: the metadata of column {features!r} have no fields of spark_fm: {error}"
             ) from None
-        return FieldLayout.of_labels(fields, {one.index: one.name for one in attributes})
+        return FieldLayout.of_labels(fields, {one.idx: one.name for one in attributes})
     if not attributes:
         return None
     others = [one for one in schema.fields if one.name != features]
     columns = Columns(
-        {one.name: attributes_of(one.metadata or {}) for one in others if isinstance(one.dataType, VectorUDT)},
+        {
+            one.name: attributes_of(one.metadata or {})
+            for one in others
+            if isinstance(one.dataType, VectorUDT)
+        },
         frozenset(one.name for one in others if not isinstance(one.dataType, VectorUDT)),
     )
     return derived(attributes, columns)
@@ -104,7 +107,7 @@ def derived(attributes: list[Attribute], columns: Columns) -> FieldLayout:
             fields[block.field.name] = block.field
             names.update(enumerate(block.values, block.field.first))
         else:
-            names.update({one.index: one.name for one in attributes[at : at + size]})
+            names.update({one.idx: one.name for one in attributes[at : at + size]})
         at += size
     return FieldLayout(tuple(fields.values()), names)
 
@@ -133,13 +136,15 @@ def _by_column(attributes: list[Attribute], at: int, columns: Columns) -> Block 
         own, prefix = columns.vectors[column], first.name[: end + 1]
         size = len(own) or _length(attributes, at, prefix)
         some = attributes[at : at + size]
-        fits = len(some) == size and some[-1].index == first.index + size - 1
+        fits = len(some) == size and some[-1].idx == first.idx + size - 1
         if not fits or not all(one.name.startswith(prefix) for one in (some[0], some[-1])):
             continue
         values = [one.name[end + 1 :] for one in some]
         if own and (values[0], values[-1]) != (own[0].name, own[-1].name):
             continue
-        return _block(column, some, values, (column,), is_one_hot=all(one.kind == "binary" for one in own or some))
+        return _block(
+            column, some, values, (column,), is_one_hot=all(one.kind == "binary" for one in own or some)
+        )
     return None
 
 
@@ -148,7 +153,7 @@ def _length(attributes: list[Attribute], at: int, prefix: str) -> int:
     end = at
     while (
         end < len(attributes)
-        and attributes[end].index - attributes[at].index == end - at
+        and attributes[end].idx - attributes[at].idx == end - at
         and attributes[end].kind == attributes[at].kind
         and attributes[end].name.startswith(prefix)
     ):
@@ -164,14 +169,14 @@ def _by_name(attributes: list[Attribute], at: int, assembled: bool) -> Block:
             return Block(None, [first.name])
         some = attributes[at : at + _length(attributes, at, first.name.split("_", 1)[0] + "_")]
         if len(some) > 1:
-            end = os.path.commonprefix([one.name for one in some]).rindex("_")
+            end = _common([one.name for one in some]).rindex("_")
             values = [one.name[end + 1 :] for one in some]
             return _block(first.name[:end], some, values, (), is_one_hot=True)
     found = NUMBERED.match(first.name)
     if first.kind == "numeric" and found and found[2] == "0":
         size = 1
         while at + size < len(attributes) and attributes[at + size][:2] == (
-            first.index + size,
+            first.idx + size,
             f"{found[1]}_{size}",
         ):
             size += 1
@@ -181,13 +186,20 @@ def _by_name(attributes: list[Attribute], at: int, assembled: bool) -> Block:
     return _number(first)
 
 
+def _common(names: list[str]) -> str:
+    """What all names begin with."""
+    first, last = min(names), max(names)
+    differs = (i for i, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
+    return first[: next(differs, min(len(first), len(last)))]
+
+
 def _number(attribute: Attribute) -> Block:
-    return Block(Field(attribute.name, attribute.index, 1, "numeric", (attribute.name,)), [""])
+    return Block(Field(attribute.name, attribute.idx, 1, "numeric", (attribute.name,)), [""])
 
 
 def _block(
     name: str, some: list[Attribute], values: list[str], columns: tuple[str, ...], is_one_hot: bool
 ) -> Block:
     kind = "categorical" if is_one_hot else "numeric"
-    made = Field(name, some[0].index, len(some), kind, columns or (name,), one_per_row=is_one_hot)
+    made = Field(name, some[0].idx, len(some), kind, columns or (name,), one_per_row=is_one_hot)
     return Block(made, values)

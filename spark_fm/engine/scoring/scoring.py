@@ -119,7 +119,8 @@ def _score(
             return pa.concat_arrays(scored)
     errors = pa.array([sentence] * len(features), pa.string())
     return pa.StructArray.from_arrays(
-        [pa.array(scores.z), errors, *scores.parts], ["z", "error", "labels", "contributions"][: 2 + len(scores.parts)]
+        [pa.array(scores.z), errors, *scores.parts],
+        ["z", "error", "labels", "contributions"][: 2 + len(scores.parts)],
     )
 
 

@@ -92,7 +92,9 @@ def test_the_kernel_steps_as_the_oracle_does(loss, nonnegative, weighted):
 
 def block_of_pairs(rows=400):
     random = np.random.default_rng(0)
-    ids = np.stack([random.zipf(1.5, rows) % 20, 20 + random.integers(0, 6, rows), 26 + random.integers(0, 2, rows)])
+    ids = np.stack(
+        [random.zipf(1.5, rows) % 20, 20 + random.integers(0, 6, rows), 26 + random.integers(0, 2, rows)]
+    )
     taste = random.normal(size=(28, 2))
     label = (taste[ids[0]] * taste[ids[1]]).sum(axis=1) + random.normal(0.0, 0.1, rows)
     data = [(sorted(row), [1.0] * 3) for row in ids.T.tolist()]
@@ -119,7 +121,9 @@ def test_rare_features_have_a_weight_and_no_factors():
 
 
 def test_rare_features_of_an_earlier_model_keep_their_factors():
-    model = Weights(np.array([0, 19]), np.zeros(2, np.float32), np.array([[0.5, 0.1], [0, 0]], np.float32), 0.0)
+    model = Weights(
+        np.array([0, 19]), np.zeros(2, np.float32), np.array([[0.5, 0.1], [0, 0]], np.float32), 0.0
+    )
     settings = Settings(SQUARED, factor_size=2, max_epochs=2, min_factor_count=10_000)
     state, _ = trained(settings, model)
     assert (state.factors[0] != 0.0).all()

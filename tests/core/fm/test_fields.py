@@ -51,7 +51,9 @@ def test_labels_of_many_and_names_without_a_field():
 
 def test_layouts_from_labels():
     labels = {i: LAYOUT.label(i) for i in LAYOUT.names} | {9: "noir"}
-    assert FieldLayout.of_labels(LAYOUT.fields, labels) == FieldLayout(LAYOUT.fields, {**LAYOUT.names, 9: "noir"})
+    assert FieldLayout.of_labels(LAYOUT.fields, labels) == FieldLayout(
+        LAYOUT.fields, {**LAYOUT.names, 9: "noir"}
+    )
 
 
 def test_names_of_some_features_and_of_two_layouts():

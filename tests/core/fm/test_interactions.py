@@ -9,7 +9,11 @@ from spark_fm.core.fm.interactions import Moments, groups_of, strengths, stronge
 from spark_fm.core.fm.scaling import FeatureCounts
 from spark_fm.core.fm.weights import Weights
 
-USER, TAGS, AGE = Field("user", 0, 4), Field("tags", 4, 3, "set", one_per_row=False), Field("age", 8, 1, "numeric")
+USER, TAGS, AGE = (
+    Field("user", 0, 4),
+    Field("tags", 4, 3, "set", one_per_row=False),
+    Field("age", 8, 1, "numeric"),
+)
 LAYOUT = FieldLayout((USER, TAGS, AGE))
 
 

@@ -34,7 +34,11 @@ def told(layout):
 
 
 def test_fields_of_assembled_columns(spark):
-    rows = [("ann_x", "sci_fi", 1.5, [1.0, 2.0]), ("bob", "noir", 2.5, [1.0, 1.0]), ("x", "sci", 3.0, [0.0, 1.0])]
+    rows = [
+        ("ann_x", "sci_fi", 1.5, [1.0, 2.0]),
+        ("bob", "noir", 2.5, [1.0, 1.0]),
+        ("x", "sci", 3.0, [0.0, 1.0]),
+    ]
     frame = spark.createDataFrame(rows, "name string, kind string, age double, raw array<double>")
     stages = [
         StringIndexer(inputCols=["name", "kind"], outputCols=["n", "k"]),
@@ -45,8 +49,17 @@ def test_fields_of_assembled_columns(spark):
     found = layout_of(Pipeline(stages=stages).fit(data).transform(data).schema, "features")
     assert told(found) == (
         [("user", 0, 3, True), ("age", 3, 1, True), ("both", 4, 2, False), ("user_genre", 6, 3, True)],
-        ["user=ann_x", "user=bob", "user=x", "age", "both=0", "both=1"]
-        + ["user_genre=noir", "user_genre=sci", "user_genre=sci_fi"],
+        [
+            "user=ann_x",
+            "user=bob",
+            "user=x",
+            "age",
+            "both=0",
+            "both=1",
+            "user_genre=noir",
+            "user_genre=sci",
+            "user_genre=sci_fi",
+        ],
     )
 
 
@@ -88,9 +101,7 @@ def test_no_names_no_layout():
 
 
 def test_an_encoder_of_this_package_says_it_itself(spark):
-    layout = FieldLayout(
-        (Field("user", 0, 4), Field("age", 4, 1, "numeric")), {0: "ann", 1: "user=", 4: ""}
-    )
+    layout = FieldLayout((Field("user", 0, 4), Field("age", 4, 1, "numeric")), {0: "ann", 1: "user=", 4: ""})
     attrs = [{"idx": i, "name": layout.label(i)} for i in layout.names]
     metadata = {
         "spark_fm": {"fields": layout.to_json(), "num_features": 5},
