@@ -2,8 +2,8 @@
 
 A model's folder holds ``metadata`` (lines of JSON as pyspark.ml writes them, with the intercept, the number of
 features, the fields, the training summary and a format version) and ``data-<save>`` (Parquet with the columns
-``feature`` bigint, ``linear`` float and ``factors`` array<float>, where features have names ``label`` string, and
-``mean`` and ``root_mean_square`` float of their values, readable with SQL), where the metadata say which ``save``. There
+``feature`` bigint, ``linear`` float and ``factors`` array<float>, where features have names ``label`` string, and of
+their values ``mean`` and ``root_mean_square`` float, readable with SQL), where the metadata say which ``save``. There
 is no pickle. Saving over a model replaces it as a whole: until the last step the old one is there, afterwards the new
 one.
 """

@@ -92,7 +92,7 @@ def test_the_column_alone(model, rows):
 
 
 def test_the_column_of_a_classifier_is_of_log_odds(binary):
-    model = FMClassifier(factorSize=3, maxIter=3, explainCol="why", explainTop=10_000, seed=1).fit(binary)
+    model = FMClassifier(factorSize=3, maxIter=3, explainCol="why", explainTop=100_000, seed=1).fit(binary)
     scored = model.transform(binary)
     assert {"rawPrediction", "probability", "prediction", "why"} < set(scored.columns)
     for row in scored.limit(5).collect():

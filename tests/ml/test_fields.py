@@ -179,7 +179,7 @@ def test_the_priors_penalties_are_the_fields_too(named):
     params = {
         "factorSize": 2,
         "maxIter": 10,
-        "regParamPrior": 0.5,
+        "regParamPrior": 3.0,
         "regParamLinear": 0.0,
         "regParamFactors": 0.0,
     }

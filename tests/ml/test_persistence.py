@@ -144,6 +144,8 @@ def test_sql_can_read_the_parameters(spark, rating_model, path):
         ("feature", "bigint"),
         ("linear", "float"),
         ("factors", "array<float>"),
+        ("mean", "float"),
+        ("root_mean_square", "float"),
     ]
     rows = data.collect()
     assert [row.feature for row in rows] == rating_model.weights.features.tolist()
@@ -155,7 +157,7 @@ def test_metadata_are_json(planted_model, saved):
     (part,) = (Path(saved) / "metadata").glob("part-*")
     metadata = json.loads(part.read_text())
     assert metadata["class"] == "spark_fm.regression.FMRegressionModel"
-    assert metadata["formatVersion"] == 2
+    assert metadata["formatVersion"] == 3
     assert data_of(saved).name == f"data-{metadata['save']}"
     assert metadata["summary"]["bestEpoch"] == planted_model.summary.bestEpoch
     assert (metadata["numFeatures"], metadata["factorSize"]) == (45, 4)
@@ -204,11 +206,11 @@ def test_pysparks_models_are_refused(path):
     assert "org.apache.spark.ml.classification.LogisticRegression" in refused(FMClassifier, path)
 
 
-@pytest.mark.parametrize("version", [3, 0, "1", None])
+@pytest.mark.parametrize("version", [4, 0, "1", None])
 def test_other_format_versions_are_refused(saved, version):
     change_metadata(saved, formatVersion=version)
     assert refused(FMRegressionModel, saved) == (
-        f"{saved} has the format version {version}, expected 1 to 2; a newer spark_fm may read it"
+        f"{saved} has the format version {version}, expected 1 to 3; a newer spark_fm may read it"
     )
 
 

@@ -32,12 +32,13 @@ class Explainer:
 
         ``indices`` are rows of the table, negative where a feature is unknown.
         """
-        rows = indptr.size - 1
+        rows, longest = indptr.size - 1, int(np.diff(indptr).max(initial=0))
+        shape = rows, max(1, min(self.top, longest * (longest + 1) // 2))
         counts = np.empty(rows, np.int32)
-        first, second = np.empty((rows, self.top), np.int32), np.empty((rows, self.top), np.int32)
-        contributions = np.empty((rows, self.top))
+        first, second = np.empty(shape, np.int32), np.empty(shape, np.int32)
+        contributions = np.empty(shape)
         top_parts(table, indptr, indices, values, counts, first, second, contributions)
-        kept = np.arange(self.top) < counts[:, None]
+        kept = np.arange(shape[1]) < counts[:, None]
         offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
         one, other = indices[first[kept]], second[kept]
         pair = np.where(other >= 0, indices[other], 0)

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -44,9 +44,9 @@ class ModelTable:
     moments: Moments | None = None
 
     @property
-    def columns(self) -> dict[str, str]:
-        """The columns of the table and their types."""
-        return COLUMNS | (LABEL if self.labels is not None else {}) | (MOMENTS if self.moments else {})
+    def columns(self) -> list[str]:
+        """The names of the table's columns."""
+        return [*COLUMNS, *(LABEL if self.labels is not None else ()), *(MOMENTS if self.moments else ())]
 
     def rows(self, some: slice) -> pa.RecordBatch:
         """Some of its rows."""
@@ -59,7 +59,7 @@ class ModelTable:
             arrays.append(pa.array(self.labels[some], pa.string()))
         if self.moments is not None:
             arrays += [pa.array(a[some]) for a in (self.moments.mean, self.moments.root_mean_square)]
-        return pa.RecordBatch.from_arrays(arrays, list(self.columns))
+        return pa.RecordBatch.from_arrays(arrays, self.columns)
 
 
 @task
@@ -102,9 +102,10 @@ def checksum(weights: Weights) -> int:
     return found
 
 
-def ddl_of(columns: dict[str, str]) -> str:
-    """The schema of some columns, as Spark reads it."""
-    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
+def ddl_of(columns: Iterable[str]) -> str:
+    """The schema of a table's columns, as Spark reads it."""
+    kinds = COLUMNS | LABEL | MOMENTS
+    return ", ".join(f"{name} {kinds[name]}" for name in columns)
 
 
 def write_table(spark: SparkSession, table: ModelTable, path: str) -> None:

@@ -89,14 +89,12 @@ def test_weights_come_back_from_parquet(spark, tmp_path, features):
 
 
 @pytest.mark.parametrize("features", [0, 45])
-def test_names_and_moments_come_back_from_parquet(spark, tmp_path, monkeypatch, features):
-    monkeypatch.setattr(table, "ROWS_A_FILE", 20)
-    monkeypatch.setattr(table, "ROWS_A_BATCH", 8)
+def test_names_and_moments_come_back_from_parquet(spark, tmp_path, features):
     labels = [None if i % 3 else f'user=\u00e9 "{i}"' for i in range(features)]
     moments = Moments(*(np.linspace(i, 1, features, dtype=np.float32) for i in range(2)))
     write_table(spark, ModelTable(weights(features), labels, moments), str(tmp_path / "data"))
-    columns = COLUMNS | LABEL | MOMENTS
-    assert spark.read.parquet(str(tmp_path / "data")).columns == list(columns)
+    columns = [*COLUMNS, *LABEL, *MOMENTS]
+    assert spark.read.parquet(str(tmp_path / "data")).columns == columns
     found = read_table(stored(spark, tmp_path / "data", columns), 3, 0.5)
     assert found.labels == labels
     np.testing.assert_array_equal(found.moments.mean, moments.mean)
