@@ -22,22 +22,18 @@ def draw_waterfall(lines: list[tuple[str, float]], path: str | Path) -> None:
     ends = np.cumsum(parts)
     figure = Figure(figsize=(8, 1.4 + 0.34 * (parts.size + 1)), layout="constrained")
     axes: Any = figure.subplots()
-    colours = [WHOLE, *(UP if part >= 0.0 else DOWN for part in parts[1:]), WHOLE]
-    lengths, starts = [*parts, ends[-1]], [*(ends - parts), 0.0]
-    rows = range(parts.size + 1)
-    axes.barh(rows, lengths, left=starts, color=colours, height=0.7)
-    for row, (length, start) in enumerate(zip(lengths, starts, strict=True)):
-        axes.annotate(
-            f"{length:+.3g}",
-            (max(start, start + length), row),
-            (4, 0),
-            textcoords="offset points",
-            va="center",
-        )
+    # The intercept and the score are where the way begins and ends: their distance from 0 would dwarf the parts.
+    axes.plot([ends[0], ends[-1]], [0, parts.size], linestyle="", marker="D", color=WHOLE)
+    colours = [UP if part >= 0.0 else DOWN for part in parts[1:]]
+    axes.barh(range(1, parts.size), parts[1:], left=ends[:-1], color=colours, height=0.7)
+    right = [ends[0], *np.maximum(ends[1:], ends[:-1]), ends[-1]]
+    for row, (end, number) in enumerate(zip(right, [*parts, ends[-1]], strict=True)):
+        axes.annotate(f"{number:+.3g}", (end, row), (6, 0), textcoords="offset points", va="center")
     axes.vlines(ends, np.arange(parts.size) + 0.35, np.arange(parts.size) + 0.65, color=WHOLE, linewidth=0.8)
-    axes.set_yticks(rows, [*labels, "score"])
+    axes.set_yticks(range(parts.size + 1), [*labels, "score"])
     axes.invert_yaxis()
-    axes.margins(x=0.15)
+    axes.use_sticky_edges = False
+    axes.margins(x=0.12)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set(title="What the score is made of")
     figure.savefig(path, dpi=150)
