@@ -68,8 +68,8 @@ class FieldEncoder(Estimator["FieldEncoderModel"], FieldEncoderParams, EncoderPe
     outputCol : the features column ("features")
     outputType : "ids" (array<bigint>), "pairs" (struct<ids:array<bigint>,values:array<double>>), "vector", or "auto":
         ids where all values are 1, else pairs
-    coldCol : a boolean column that marks rows in which one of ``coldFields`` (None: any categorical field) is null or has
-        a value that training has not met; "": none
+    coldCol : a boolean column that marks rows in which one of ``coldFields`` (None: any categorical field) is null or
+        has a value without a feature of its own; "": none
     maxNames : of how many values of a field the name is kept; others are called by a number
 
     Examples

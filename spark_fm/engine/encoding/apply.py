@@ -81,7 +81,7 @@ def with_features(
         return pa.StructArray.from_arrays(list(parts.values()), list(parts))
 
     named = F.struct(*(column.alias(f"c{i}") for i, column in enumerate(inputs)))
-    types = [field.dataType for field in dataset.select(named.alias("all")).schema[0].dataType]
+    types = [field.dataType for field in dataset.select(*inputs).schema.fields]
     made = struct_column(encode, named, types, f"struct<ids:array<bigint>,{values}cold:boolean>")
     found = F.col(ENCODED)
     features = (

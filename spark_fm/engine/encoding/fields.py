@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ def bucket_names(edges: Sequence[float]) -> list[str]:
     if not edges:
         return ["any"]
     shown = [f"{edge:.6g}" for edge in edges]
-    between = [f"[{low}, {high})" for low, high in zip(shown[:-1], shown[1:], strict=True)]
+    between = [f"[{low}, {high})" for low, high in pairwise(shown)]
     return [f"< {shown[0]}", *between, f">= {shown[-1]}"]
 
 
