@@ -110,7 +110,8 @@ def test_vector_has_the_same_features(events, model):
     pairs = model.transform(events).select("features", "cold", "label")
 
     def said(row, ids):
-        return str((dict(zip(ids, row.features.values, strict=True)), row.cold, row.label))
+        found = {int(i): float(x) for i, x in zip(ids, row.features.values, strict=True)}
+        return str((found, row.cold, row.label))
 
     as_vectors = sorted(said(row, row.features.indices) for row in vectors.collect())
     assert as_vectors == sorted(said(row, row.features.ids) for row in pairs.collect())
