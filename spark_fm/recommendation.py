@@ -34,6 +34,7 @@ class Recommender:
     --------
     Users 0 to 2 are the features 0 to 2, items 0 and 1 the features 3 and 4.
 
+    >>> from pyspark.sql import functions as F
     >>> from spark_fm import FMRegressor
     >>> from spark_fm.recommendation import Recommender
     >>> likes = [(0, 0), (1, 0), (2, 1)]
@@ -43,14 +44,15 @@ class Recommender:
     >>> users = spark.createDataFrame([(u, [u]) for u in range(3)], "user int, features array<int>")
     >>> items = spark.createDataFrame([(i, [3 + i]) for i in range(2)], "item int, features array<int>")
     >>> best = Recommender(model, users, items).recommendForAllUsers(1)
-    >>> best.selectExpr("user", "recommendations[0].item", "round(recommendations[0].rating)").sort("user").show()
-    +----+-----------------------+--------------------------------+
-    |user|recommendations[0].item|round(recommendations[0].rating)|
-    +----+-----------------------+--------------------------------+
-    |   0|                      0|                             4.0|
-    |   1|                      0|                             4.0|
-    |   2|                      1|                             4.0|
-    +----+-----------------------+--------------------------------+
+    >>> first = best.select("user", F.col("recommendations")[0].alias("best")).sort("user")
+    >>> first.selectExpr("user", "best.item", "round(best.rating) AS rating").show()
+    +----+----+------+
+    |user|item|rating|
+    +----+----+------+
+    |   0|   0|   4.0|
+    |   1|   0|   4.0|
+    |   2|   1|   4.0|
+    +----+----+------+
     """
 
     def __init__(
