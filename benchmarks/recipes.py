@@ -2,12 +2,14 @@
 
 python -m benchmarks.recipes --data FOLDER
 
-Of each user's ratings the first 80 % in time train, the others test. "untuned" is a fit as a user makes it. "validated"
-is the best of four settings, and its number of epochs, on the last eighth of each user's training ratings; it is trained
-again on all of them. ALS is validated likewise over nine settings; its best on the *test* rows is told too, which is
-more than anybody can have. An item that ALS has not met is given its user's mean.
+Of each user's ratings the first 80 % in time train, the others test. "untuned" is a fit as a user makes it.
+"validated" is the best of four settings, and its number of epochs, on the last eighth of each user's training ratings;
+it is trained again on all of them. ALS is validated likewise over nine settings; its best on the *test* rows is told
+too, which is more than anybody can have. An item that ALS has not met is given its user's mean.
 """
 
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,11 +106,12 @@ def rmse(scored: DataFrame) -> float:
     return float(RegressionEvaluator(metricName="rmse").evaluate(scored))
 
 
-def kept(rows: DataFrame) -> DataFrame:
-    """The rows in the cache, in two partitions."""
-    rows = rows.repartition(2, "user").sortWithinPartitions("user", "seconds", "item").persist()
-    rows.count()
-    return rows
+def kept(rows: DataFrame, path: Path) -> DataFrame:
+    """The rows from Parquet, in the cache: their long history of plans ends here."""
+    rows.repartition(2, "user").sortWithinPartitions("user", "seconds", "item").write.parquet(str(path))
+    read = rows.sparkSession.read.parquet(str(path)).persist()
+    read.count()
+    return read
 
 
 @dataclass(frozen=True)
@@ -119,10 +122,11 @@ class Parts:
     after: DataFrame
 
     @classmethod
-    def of(cls, rows: DataFrame, shares: tuple[float, float]) -> "Parts":
+    def of(cls, rows: DataFrame, shares: tuple[float, float], folder: Path) -> "Parts":
         """By time, user by user, with what the training rows say of users and items."""
         before, after = timeSplit(rows, "seconds", shares, userCol="user", apart=["label"])
-        return cls(kept(with_history(before, before)), kept(with_history(after, before)))
+        known = kept(with_history(before, before), folder / "before")
+        return cls(known, kept(with_history(after, known), folder / "after"))
 
 
 def encoded(recipe: Recipe, parts: Parts) -> tuple[DataFrame, DataFrame, float]:
@@ -223,13 +227,14 @@ def main() -> None:
     options.add_argument("--data", type=Path, required=True, help="folder with ml-latest-small")
     options.add_argument("--recipes", nargs="+", choices=[one.name for one in recipes()], help="default: all")
     args = options.parse_args()
-    spark = spark_session(memory=args.memory)
+    spark, folder = spark_session(memory=args.memory), Path(tempfile.mkdtemp())
     try:
         spark.conf.set("spark.sql.session.timeZone", "UTC")
         spark.conf.set("spark.sql.shuffle.partitions", "2")
-        rows = events(spark, args.data / "ml-latest-small").persist()
-        parts = Parts.of(rows, SHARES)
-        inner = Parts.of(rows.join(parts.before.select("user", "item"), ["user", "item"]), VALIDATION)
+        ratings = kept(events(spark, args.data / "ml-latest-small"), folder / "ratings")
+        parts = Parts.of(ratings, SHARES, folder / "parts")
+        own = parts.before.select("user", "item")
+        inner = Parts.of(ratings.join(own, ["user", "item"]), VALIDATION, folder / "inner")
         about: list[dict[str, object]] = [
             {"training rows": parts.before.count(), "test rows": parts.after.count()}
         ]
@@ -245,6 +250,7 @@ def main() -> None:
         publish("recipes", tables, args.output)
     finally:
         spark.stop()
+        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

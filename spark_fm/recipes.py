@@ -31,8 +31,8 @@ def ratedItems(
 ) -> DataFrame:
     """The rows with the items that their users have rated: N(u) of SVD++, without the row's own item.
 
-    The item of a row is never in its own set: in a training row it always would be, in a row to score never, so that what
-    a model learned of it would be wrong there.
+    The item of a row is never in its own set: in a training row it always would be, in a row to score never, so that
+    what a model learned of it would be wrong there.
 
     Parameters
     ----------
