@@ -3,7 +3,7 @@
 python -m benchmarks.readme
 
 rewrites what stands between ``<!-- table: NAME -->`` and ``<!-- end -->`` in README.md and docs/*.md, and
-docs/peers.svg. The tests fail where a file is not what this command would write. ``--example`` also runs the example of
+docs/peers.svg and docs/polynomial.svg. The tests fail where a file is not what this command would write. ``--example`` also runs the example of
 the README, and writes what it printed and drew.
 """
 
@@ -20,10 +20,12 @@ from typing import Any
 
 from benchmarks.charts import Panel, dots
 from benchmarks.common import show, spark_session
+from benchmarks.recipe_tables import HEAD, polynomial_chart, recipe_rows
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 CHART = ROOT / "docs" / "peers.svg"
+POLYNOMIAL = ROOT / "docs" / "polynomial.svg"
 CURVE = ROOT / "docs" / "learning-curve.png"
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 EXAMPLE = re.compile(r"```python\n(.*?)```\n\n<!-- output -->\n```text\n(.*?)```", re.DOTALL)
@@ -220,6 +222,12 @@ def partitions_table() -> str:
     return f"{table(head, rows)}\n\n{provenance(used)}"
 
 
+def recipes_table() -> str:
+    """RMSE and seconds of the recipes, of ALS and of means."""
+    made = result("recipes")
+    return f"{table(HEAD, recipe_rows(made))}\n\n{provenance([made])}" if made else ""
+
+
 def params_table() -> str:
     """All params of the estimators, from their own documentation."""
     from spark_fm import FMClassifier, FMRegressor
@@ -245,6 +253,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "large": large_table,
     "scale": scale_table,
     "partitions": partitions_table,
+    "recipes": recipes_table,
     "params": params_table,
 }
 
@@ -290,7 +299,10 @@ def rewritten(text: str) -> str:
 
 def wanted() -> dict[Path, str]:
     """What the files should hold."""
-    return {page: rewritten(page.read_text()) for page in pages()} | {CHART: chart()}
+    charts = {CHART: chart()}
+    if made := result("polynomial"):
+        charts[POLYNOMIAL] = polynomial_chart(made)
+    return {page: rewritten(page.read_text()) for page in pages()} | charts
 
 
 def stale() -> list[str]:
