@@ -3,8 +3,8 @@
 python -m benchmarks.readme
 
 rewrites what stands between ``<!-- table: NAME -->`` and ``<!-- end -->`` in README.md and docs/*.md, and
-docs/peers.svg and docs/polynomial.svg. The tests fail where a file is not what this command would write. ``--example`` also runs the example of
-the README, and writes what it printed and drew.
+docs/peers.svg and docs/polynomial.svg. The tests fail where a file is not what this command would write. ``--example``
+also runs the example of the README, and writes what it printed and drew.
 """
 
 import argparse

@@ -12,7 +12,7 @@ def recipe_rows(made: Row) -> list[list[str]]:
     """Baselines, ALS and the recipes: cells under :data:`HEAD`."""
     tables = made["tables"]
     rows = [[one["baseline"], f"{one['RMSE']:.3f}", "", "", ""] for one in tables["baselines"]]
-    return rows + [_als(tables["ALS"]), *(_recipe(one) for one in tables["recipes"])]
+    return [*rows, _als(tables["ALS"]), *(_recipe(one) for one in tables["recipes"])]
 
 
 def _als(rows: list[Row]) -> list[str]:

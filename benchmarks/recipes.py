@@ -4,7 +4,7 @@ python -m benchmarks.recipes --data FOLDER
 
 Of each user's ratings the first 80 % in time train, the others test. "untuned" is a fit as a user makes it.
 "validated" is the best of four settings, and its number of epochs, on the last eighth of each user's training ratings;
-it is trained again on all of them. ALS is validated likewise over nine settings; its best on the *test* rows is told
+it is trained again on all of them. ALS is validated likewise over twelve settings; its best on the *test* rows is told
 too, which is more than anybody can have. An item that ALS has not met is given its user's mean.
 """
 
@@ -31,7 +31,7 @@ SHARES, VALIDATION = (0.8, 0.2), (0.875, 0.125)
 SETTINGS = [
     {"regParamPrior": prior, "regParamFactors": factors} for prior in (0.3, 1.0) for factors in (0.01, 0.05)
 ]
-RANKS, REGULARISATIONS = (4, 8, 16), (0.05, 0.1, 0.2)
+RANKS, REGULARISATIONS = (4, 8, 16), (0.05, 0.1, 0.2, 0.4)
 SHRUNK = 5.0
 
 
@@ -162,7 +162,9 @@ def validated(recipe: Recipe, parts: Parts) -> tuple[dict[str, Any], int]:
 def measured(recipe: Recipe, parts: Parts, inner: Parts) -> dict[str, object]:
     """A row of the table."""
     train, test, encoding = encoded(recipe, parts)
-    model, seconds = timed(lambda: FMRegressor(**recipe.params).fit(train))
+    estimator = FMRegressor(**recipe.params)
+    estimator.fit(train)  # the first fit of a kind compiles
+    model, seconds = timed(lambda: estimator.fit(train))
     untuned = rmse(model.transform(test))
     setting, epochs = validated(recipe, inner)
     tuned = FMRegressor(maxIter=epochs, validationFraction=0.0, **recipe.params, **setting).fit(train)

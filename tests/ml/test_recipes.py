@@ -30,8 +30,10 @@ def events(spark):
          3.0 + (u * i) % 3 - 0.2 * (n % 4))
         for n, (u, i) in enumerate(pairs)
     ]  # fmt: skip
-    columns = "user int, item int, genres array<string>, tag string, seconds bigint, x double, y double, z double, label double"
-    frame = spark.createDataFrame(rows, columns).withColumn("week", F.floor(F.col("seconds") / (7 * 86400)))
+    columns = "user int, item int, genres array<string>, tag string, seconds bigint"
+    numbers_and_label = "x double, y double, z double, label double"
+    frame = spark.createDataFrame(rows, f"{columns}, {numbers_and_label}")
+    frame = frame.withColumn("week", F.floor(F.col("seconds") / (7 * 86400)))
     frame = frame.withColumn("at", F.timestamp_seconds("seconds"))
     frame = ratedItems(
         daysSinceFirst(lastItem(frame, "user", "item", "seconds"), "user", "seconds"), "user", "item"
