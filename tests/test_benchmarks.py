@@ -95,12 +95,13 @@ def test_rows_of_the_recipes_know_what_was_before_only(spark, tmp_path):
         "movieId,title,genres\n7,Seven (1995),Crime|Thriller\n8,Eight,Drama\n"
     )
     (tmp_path / "tags.csv").write_text("userId,movieId,tag,timestamp\n2,7,Dark,200\n2,7,late,400\n")
-    rows = recipes.events(spark, tmp_path).sort("user", "item").collect()
+    events = recipes.events(spark, tmp_path)
+    rows = events.sort("user", "item").collect()
     assert [row.tags for row in rows] == [None, None, ["dark"]]
     assert [row.lastItem for row in rows] == [None, 7, None]
     assert [row.daysSinceFirst for row in rows] == [0.0, 1.0, 0.0]
     assert rows[0].genres == ["Crime", "Thriller"]
-    made = recipes.with_history(spark.createDataFrame(rows[2:]), spark.createDataFrame(rows[:2])).collect()[0]
+    made = recipes.with_history(events.where("user = 2"), events.where("user = 1")).collect()[0]
     assert (made.rated, made.userCount, made.itemCount) == ([], 0, 1)
     assert made.userMean == pytest.approx(3.0)
     assert made.itemMean == pytest.approx((4.0 + 5 * 3.0) / 6)
