@@ -9,6 +9,7 @@ from pyspark.ml.linalg import Vectors
 from pyspark.sql import functions as F
 
 from spark_fm.classification import FMClassificationModel
+from spark_fm.core.fm.fields import Field, FieldLayout
 from spark_fm.core.fm.weights import Weights
 from spark_fm.regression import FMRegressionModel
 
@@ -204,7 +205,7 @@ ERRORS = [
     (
         "user int, features array<int>",
         [(1, [1, USERS + 3])],
-        f"feature {USERS + 3} is among those of the contexts and",
+        f"the feature #{USERS + 3} is among those of the contexts and",
     ),
 ]
 
@@ -295,6 +296,21 @@ def test_reasons_are_the_largest_parts_of_the_item(model, users, items):
             names = [set(reason.label.split(" x ")) for reason in one.reasons]
             by_names = {frozenset(label.split(" x ")): x for label, x in parts.items()}
             assert [by_names[frozenset(n)] for n in names] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_fields_name_reasons_and_what_is_refused(spark, users, items):
+    model = model_of()
+    sizes = (("user", 0, USERS), ("film", USERS, ITEMS), ("genre", USERS + ITEMS, GENRES))
+    model._fields = FieldLayout(tuple(Field(*one) for one in sizes), {1: "ann", USERS + 30: "Alien"})
+    one = spark.createDataFrame([("x", [USERS + 30, USERS + ITEMS + 2])], "item string, features array<int>")
+    (row,) = model.recommend(users.where("user = 1"), one, 1, reasons=9).collect()
+    labels = {reason.label for reason in row.recommendations[0].reasons}
+    assert {"user=ann x film=Alien", "film=Alien", "film=Alien x genre=#2"} <= labels
+    both = spark.createDataFrame([("x", [USERS + 30, 1])], "item string, features array<int>")
+    with pytest.raises(
+        PySparkException, match="the feature user=#1 is among those of the contexts and of the items"
+    ):
+        model.recommend(users, both, 1).collect()
 
 
 def test_reasons_of_nothing_and_of_bad_rows(spark, model, users, items):
