@@ -28,6 +28,7 @@ from spark_fm.evaluation import (
     recommendationMetrics,
     timeSplit,
 )
+from spark_fm.feature import FieldEncoder, categorical, set_of
 from spark_fm.recommendation import Recommender
 
 USERS, ITEMS, ROWS = 30, 20, 600
@@ -111,6 +112,26 @@ def check_pipeline(spark: SparkSession, folder: str) -> None:
     model.save(path)
     model.write().overwrite().save(path)
     assert predictions(PipelineModel.load(path).transform(data)) == predictions(model.transform(data))
+
+
+def check_encoder(spark: SparkSession, folder: str) -> None:
+    data = ratings(spark).withColumn("likes", F.array("user", "item")).drop("features")
+    fields = [categorical("user"), categorical("item", minCount=2), set_of("likes", value="1/sqrt(n)")]
+    for output in ("auto", "vector"):
+        encoder = FieldEncoder(fields=fields, outputType=output, coldCol="cold")
+        model = Pipeline(stages=[encoder, FMRegressor(factorSize=4, maxIter=3)]).fit(data)
+        path = f"{folder}/encoder-{output}"
+        model.save(path)
+        model.write().overwrite().save(path)
+        loaded = PipelineModel.load(path)
+        assert predictions(loaded.transform(data)) == predictions(model.transform(data))
+        assert repr(loaded.stages[0]) == repr(model.stages[0])
+        assert {name.split("=")[0] for name in loaded.stages[1].explain([0, USERS + 2]).labels.values()} == {
+            "user", "item",
+        }  # fmt: skip
+        new = data.limit(1).withColumn("user", F.lit("nobody"))
+        assert [row.cold for row in loaded.transform(new).collect()] == [True]
+    assert model.stages[0].layout.label(USERS) == "user=(other)"
 
 
 def check_cross_validator(spark: SparkSession, folder: str) -> None:
@@ -197,6 +218,7 @@ CHECKS: list[Callable[[SparkSession, str], None]] = [
     check_two_partitions,
     check_classifier,
     check_pipeline,
+    check_encoder,
     check_cross_validator,
     check_evaluators,
     check_splits,
