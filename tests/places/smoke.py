@@ -105,6 +105,26 @@ def check_pipeline(spark: SparkSession, folder: str) -> None:
     assert predictions(PipelineModel.load(path).transform(data)) == predictions(model.transform(data))
 
 
+def check_reasons(spark: SparkSession, folder: str) -> None:
+    data = ratings(spark)
+    for partitions in (1, 2):
+        estimator = FMRegressor(
+            featuresCol="vector", factorSize=2, maxIter=15, explainCol="reasons", numPartitions=partitions,
+            regParamByField={"user_vector": 2.0}, minFactorCount=2, nonnegative=True,
+        )  # fmt: skip
+        Pipeline(stages=[*encoded(), estimator]).fit(data).save(f"{folder}/reasons-{partitions}")
+        model = PipelineModel.load(f"{folder}/reasons-{partitions}")
+        fm, rows = model.stages[-1], model.transform(data).collect()
+        assert [one.name for one in fm.fields.fields] == ["user_vector", "item_vector"]
+        assert len(fm.topInteractions(3)) == 3
+        for row in rows:
+            made = sum(part.contribution for part in row.reasons)
+            assert math.isclose(fm.intercept + made, row.prediction, rel_tol=1e-9)
+        labels = {part.label for row in rows for part in row.reasons}
+        assert labels
+        assert not any("#" in label for label in labels)
+
+
 def check_cross_validator(spark: SparkSession, folder: str) -> None:
     data = ratings(spark)
     estimator = FMRegressor(maxIter=3)
@@ -137,6 +157,7 @@ CHECKS: list[Callable[[SparkSession, str], None]] = [
     check_two_partitions,
     check_classifier,
     check_pipeline,
+    check_reasons,
     check_cross_validator,
     check_streaming,
 ]
