@@ -3,7 +3,7 @@
 python -m benchmarks.readme
 
 rewrites what stands between ``<!-- table: NAME -->`` and ``<!-- end -->`` in README.md and docs/*.md, and
-docs/peers.svg. The tests fail where a file is not what this command would write.
+docs/peers.svg and docs/polynomial.svg. The tests fail where a file is not what this command would write.
 """
 
 import json
@@ -14,10 +14,12 @@ from typing import Any
 
 from benchmarks.charts import Panel, dots
 from benchmarks.common import show
+from benchmarks.recipe_tables import HEAD, polynomial_chart, recipe_rows
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 CHART = ROOT / "docs" / "peers.svg"
+POLYNOMIAL = ROOT / "docs" / "polynomial.svg"
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 TITLES = {
@@ -212,6 +214,19 @@ def partitions_table() -> str:
     return f"{table(head, rows)}\n\n{provenance(used)}"
 
 
+def recommend_table() -> str:
+    """The best items of all users, beside others' ways."""
+    rows, used = [], results("recommend")
+    for made in used:
+        (found,) = made["tables"].values()
+        for row in found:
+            memory = [f"{row[name]:,}" if name in row else "" for name in ("JVM MB", "workers MB")]
+            ratio = times(row["times spark_fm's"])
+            rows.append([row["pairs"], row["way"], f"{row['seconds']:,.3g}", ratio, *memory])
+    head = ["users x items", "way", "seconds", "times spark_fm's", "JVM MB", "workers MB"]
+    return f"{table(head, rows)}\n\n{provenance(used)}"
+
+
 def explaining_table() -> str:
     """What explainCol costs beside scoring, by the number of fields."""
     made = result("explaining")
@@ -221,6 +236,12 @@ def explaining_table() -> str:
     cells = [[str(row["fields"]), str(row["parts of a row"]), times(row["ratio"])] for row in rows]
     head = ["features of a row", "parts of its score", "explainCol, beside scoring alone"]
     return f"{table(head, cells)}\n\n{provenance([made])}"
+
+
+def recipes_table() -> str:
+    """RMSE and seconds of the recipes, of ALS and of means."""
+    made = result("recipes")
+    return f"{table(HEAD, recipe_rows(made))}\n\n{provenance([made])}" if made else ""
 
 
 def params_table() -> str:
@@ -250,7 +271,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "large": large_table,
     "scale": scale_table,
     "partitions": partitions_table,
+    "recommend": recommend_table,
     "explaining": explaining_table,
+    "recipes": recipes_table,
     "params": params_table,
 }
 
@@ -296,7 +319,10 @@ def rewritten(text: str) -> str:
 
 def wanted() -> dict[Path, str]:
     """What the files should hold."""
-    return {page: rewritten(page.read_text()) for page in pages()} | {CHART: chart()}
+    charts = {CHART: chart()}
+    if made := result("polynomial"):
+        charts[POLYNOMIAL] = polynomial_chart(made)
+    return {page: rewritten(page.read_text()) for page in pages()} | charts
 
 
 def stale() -> list[str]:

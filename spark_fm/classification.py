@@ -79,6 +79,8 @@ class FMClassificationModel(_ClassifierParams, FMModel):
     (1.0, 1.0)
     """
 
+    _loss = LOGISTIC
+
     @property
     def numClasses(self) -> int:
         """Number of classes: 2."""
@@ -210,6 +212,7 @@ class FMClassifier(_ClassifierParams, FMEstimator[FMClassificationModel]):
         regParamPrior: float = 0.3,
         patience: int = 7,
         validationFraction: float = 0.1,
+        validationMetric: str = "loss",
         numPartitions: int = 0,
         roundsPerEpoch: int = 0,
         verbose: bool = False,

@@ -43,6 +43,8 @@ class FMRegressionModel(FMModel):
     0.0
     """
 
+    _loss = SQUARED
+
     def predict(self, value: Row) -> float:
         """The predicted label of one row: a vector of size numFeatures, or feature ids in a list, tuple or array."""
         return self._raw(value)
@@ -129,6 +131,7 @@ class FMRegressor(FMEstimator[FMRegressionModel]):
         regParamPrior: float = 0.3,
         patience: int = 7,
         validationFraction: float = 0.1,
+        validationMetric: str = "loss",
         numPartitions: int = 0,
         roundsPerEpoch: int = 0,
         verbose: bool = False,

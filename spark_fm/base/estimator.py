@@ -21,6 +21,7 @@ from spark_fm.core.fm.fields import FieldLayout
 from spark_fm.core.fm.interactions import Moments
 from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.settings import Settings
+from spark_fm.core.fm.validation import metric_of
 from spark_fm.engine.packing.attributes import layout_of
 from spark_fm.engine.packing.input_columns import InputColumns
 from spark_fm.engine.packing.packed_data import PackedData
@@ -169,10 +170,18 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             mini_batch_fraction=self.getMiniBatchFraction(),
             # Any integer is a seed for pyspark.ml; numpy wants none below 0.
             seed=self.getSeed() % 2**63,
+            validation_metric=metric_of(self.getValidationMetric(), self._loss),
             penalty_factors=self._penalty_factors(layout),
             min_factor_count=self.getMinFactorCount(),
             nonnegative=self.getNonnegative(),
         )
+
+    def _check(self, dataset: DataFrame) -> FieldLayout | None:
+        """Refuse before the data are packed what can be refused by then; the fields that are known."""
+        self._check_scoring(dataset)
+        layout = self._known_fields(layout_of(dataset.schema, self.getFeaturesCol()))
+        self._settings(layout)
+        return layout
 
     def _initial(self, num_features: int, vectors: bool) -> FMModel | None:
         model: FMModel | None = self.getInitialModel()
@@ -200,8 +209,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         return model
 
     def _fit(self, dataset: DataFrame) -> M:
-        self._check_scoring(dataset)
-        layout = self._known_fields(layout_of(dataset.schema, self.getFeaturesCol()))
+        layout = self._check(dataset)
         begun = time.perf_counter()
         with PackedData.of(dataset, self._columns()) as packed:
             return self._fit_packed(packed, layout, time.perf_counter() - begun)
@@ -215,7 +223,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         """
         estimators = [self.copy(extra) for extra in paramMaps]
         for estimator in estimators:
-            estimator._check_scoring(dataset)
+            estimator._check(dataset)
         return _FitIterator(estimators, dataset)
 
     def _fit_packed(self, packed: PackedData, layout: FieldLayout | None, seconds: float) -> M:
@@ -268,5 +276,5 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         model._fields = None if layout is None else layout.among(weights.features)
         if counted is not None:
             model._moments = Moments.of(counted, fitted.statistics.training_rows, weights.features)
-        model._summary = FMTrainingSummary.of(fitted, self._loss.metric)
+        model._summary = FMTrainingSummary.of(fitted, self._loss.metric, self.getValidationMetric())
         return model

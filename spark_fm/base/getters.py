@@ -73,6 +73,11 @@ class FMGetters(Params):
         value: float = self.getOrDefault(self.getParam("validationFraction"))
         return value
 
+    def getValidationMetric(self) -> str:
+        """Gets the value of validationMetric or its default value."""
+        value: str = self.getOrDefault(self.getParam("validationMetric"))
+        return value
+
     def getNumPartitions(self) -> int:
         """Gets the value of numPartitions or its default value."""
         value: int = self.getOrDefault(self.getParam("numPartitions"))

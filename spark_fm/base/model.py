@@ -12,8 +12,8 @@ from pyspark.sql import DataFrame
 
 from spark_fm.base.explain import Explanation, Row, explain, raw_prediction, sparse_of
 from spark_fm.base.field_reports import FieldReports
-from spark_fm.base.params import FMParams
 from spark_fm.base.persistence import FMPersistable
+from spark_fm.base.recommend import Recommending
 from spark_fm.base.summary import FMTrainingSummary
 from spark_fm.core.fm.fields import FieldLayout
 from spark_fm.core.fm.interactions import Moments
@@ -29,7 +29,7 @@ ParamMap = dict[Param[Any], Any]
 RAW = "__spark_fm_z"
 
 
-class FMModel(FieldReports, Model, FMParams, FMPersistable, metaclass=ABCMeta):
+class FMModel(FieldReports, Model, Recommending, FMPersistable, metaclass=ABCMeta):
     """A fitted Factorization Machine.
 
     z(x) = w0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j   (S. Rendle, Factorization Machines, ICDM 2010)

@@ -30,6 +30,7 @@ from spark_fm.base.converters import (
     whole,
 )
 from spark_fm.base.getters import FMGetters
+from spark_fm.core.fm.validation import NAMES
 from spark_fm.engine.training.fit import SOLVERS
 
 INVALID = ("error", "skip", "keep")
@@ -181,6 +182,13 @@ class FMParams(
             lambda value: 0.0 <= value <= 0.5,
             "a number in [0, 0.5]",
         ),
+    )
+    validationMetric: Param[str] = param_of(
+        "validationMetric",
+        "loss",
+        "by what validation rows, or rows held out, judge when to stop: loss; for regression also rmse (which judges "
+        "as the loss does) and mae; for classification logLoss (the same as loss) and areaUnderROC",
+        one_of("validationMetric", NAMES),
     )
     numPartitions: Param[int] = param_of(
         "numPartitions",

@@ -104,6 +104,10 @@ class FMSetters(FMEstimatorParams):
         """Sets the value of validationFraction."""
         return self._set(validationFraction=value)
 
+    def setValidationMetric(self: S, value: str) -> S:
+        """Sets the value of validationMetric."""
+        return self._set(validationMetric=value)
+
     def setNumPartitions(self: S, value: int) -> S:
         """Sets the value of numPartitions."""
         return self._set(numPartitions=value)

@@ -9,7 +9,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from spark_fm.base.converters import two_thresholds
-from spark_fm.cli.config import Config
+from spark_fm.cli.config import Config, Split
 from spark_fm.cli.errors import reason
 from spark_fm.cli.folders import inside, qualified, why_not_writable
 from spark_fm.cli.read import GENERATED, expanded, unknown_format
@@ -40,6 +40,7 @@ def check_settings(config: Config) -> None:
             f"columns.numFeatures: found {config.columns.numFeatures}, expected an integer from 1 to {LARGEST_INT}"
         )
     _check_columns(config)
+    _check_split(config.split)
     _check_thresholds(config.params.get("thresholds"))
     for name in ("predictionCol", "probabilityCol"):
         if config.params.get(name) == "":
@@ -65,6 +66,22 @@ def _check_columns(config: Config) -> None:
                 raise ValueError(
                     f"columns.{key}: found {name!r}, which is the label or the validation column, expected features"
                 )
+
+
+def _check_split(split: Split) -> None:
+    kind, needed = f'kind = "{split.kind}"', {"random": (), "time": ("time",), "last": ("time", "user")}
+    if split.column and split.kind != "random":
+        raise ValueError(f"split.column: found {split.column!r} beside {kind}, expected one of them")
+    for key in needed[split.kind]:
+        if not getattr(split, key):
+            raise ValueError(f"split.{key}: missing, expected the column of the {key}s for {kind}")
+    for key in ("time", "user"):
+        if split.kind == "random" and getattr(split, key):
+            raise ValueError(
+                f'split.{key}: found {getattr(split, key)!r}, expected it with kind = "time" or "last"'
+            )
+    if split.rows < 1:
+        raise ValueError(f"split.rows: found {split.rows}, expected an integer >= 1")
 
 
 def _check_thresholds(found: Any) -> None:

@@ -67,13 +67,18 @@ class Columns:
 class Split:
     """[split]: the rows held out of training, on which train and evaluate measure.
 
-    A fraction (0 in train: measure on none; in evaluate: on all), or where the boolean ``column`` is true. A fraction
-    is drawn by a hash of the seed and of all columns but label, weight and validation.
+    A fraction (0 in train: measure on none; in evaluate: on all), or where the boolean ``column`` is true. By ``kind``
+    a fraction is drawn by a hash of the seed and of all columns but label, weight and validation (random), or is the
+    last in ``time``, with ``user`` of each user's rows (time), or each user's last ``rows`` are held out (last).
     """
 
+    kind: str = _one_of("random", "random", "time", "last")
     test: float = 0.2
     column: str = ""
     seed: int = 0
+    time: str = ""
+    user: str = ""
+    rows: int = 1
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ KEYS = {
     "labelCol": "columns.label",
     "weightCol": "columns.weight",
     "validationIndicatorCol": "columns.validation",
+    "timeCol": "split.time",
+    "userCol": "split.user",
+    "df": "input",
 }
 ENCODED = "the features made of columns.categorical and columns.numeric"
 

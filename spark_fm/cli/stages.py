@@ -81,6 +81,8 @@ def estimator_of(config: Config) -> FMClassifier | FMRegressor:
         params["validationIndicatorCol"] = config.columns.validation
     features = config.columns.features or FEATURES
     estimator: FMClassifier | FMRegressor = cls(featuresCol=features, labelCol=config.columns.label, **params)
+    # Which metrics judge depends on the task: fit would tell only after the rows were read.
+    estimator._settings()
     return estimator
 
 

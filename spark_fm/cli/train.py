@@ -19,7 +19,7 @@ from spark_fm.cli.model import check_target, save_model
 from spark_fm.cli.read import check_columns, check_new_columns, read
 from spark_fm.cli.report import draw, show, show_rows, write_metrics, write_report
 from spark_fm.cli.score import output_columns, scored_rows
-from spark_fm.cli.split import held_out_rows, not_hashed, row_hash, split_rows
+from spark_fm.cli.split import marked, not_hashed
 from spark_fm.cli.stages import Stage, encoders, estimator_of, sparks_own
 from spark_fm.cli.survey import survey, typed
 from spark_fm.regression import FMRegressor
@@ -77,16 +77,14 @@ def training_rows(
     ValueError
         When the input can't be read, or not be trained or measured on.
     """
-    columns, split = config.columns, config.split
+    columns = config.columns
     data = read(spark, config.input)
     check_columns(data, columns)
     check_new_columns(data, output_columns(estimator))
-    apart = not_hashed(columns)
-    held_out = held_out_rows(data, split, apart)
-    drawn = None if split.column or held_out is None else row_hash(data, split, apart)
-    found = survey(data, config, held_out, drawn)
+    divided = marked(data, config.split, not_hashed(columns))
+    found = survey(divided.rows, config, divided.held_out, divided.drawn)
     logger.info("rows: %d, of which %d are held out of training", found.rows, found.held_out)
-    training, measured = split_rows(data, held_out)
+    training, measured = divided.split()
     return typed(training, config), None if measured is None else typed(measured, config)
 
 

@@ -56,6 +56,17 @@ HUGE = 2**63
             Config(columns=Columns(label="a", numeric=("a",))),
             "columns.numeric: found 'a', which is the label or the",
         ),
+        (Config(split=Split(kind="time")), "split.time: missing, expected the column of the times for kind"),
+        (
+            Config(split=Split(kind="last", time="at")),
+            'split.user: missing, expected the column of the users for kind = "last"',
+        ),
+        (
+            Config(split=Split(kind="time", time="at", column="later")),
+            "split.column: found 'later' beside kind = \"time\", expected one of them",
+        ),
+        (Config(split=Split(user="who")), "split.user: found 'who', expected it with kind = \"time\" or"),
+        (Config(split=Split(rows=0)), "split.rows: found 0, expected an integer >= 1"),
     ],
 )
 def test_settings(config: Config, sentence: str) -> None:

@@ -59,6 +59,7 @@ def test_the_examples_are_valid(path: Path) -> None:
         ("params = 3", "params: found 3, expected a table"),
         ("task = 'ranking'", "task: found 'ranking', expected one of: regression, classification"),
         ("[columns]\nencoder = 'two'", "columns.encoder: found 'two', expected one of: onehot, hash"),
+        ("[split]\nkind = 'later'", "split.kind: found 'later', expected one of: random, time, last"),
         ("task = ", "is not valid TOML"),
     ],
 )

@@ -79,6 +79,11 @@ def test_without_params_the_estimator_has_its_defaults() -> None:
             ValueError,
             "factorSize: found -3, expected an integer >= 0",
         ),
+        (
+            Config(task="regression", params={"validationMetric": "areaUnderROC"}),
+            ValueError,
+            "validationMetric: found 'areaUnderROC', expected one of: loss, rmse, mae",
+        ),
         (Config(task="regression", params={"maxIter": "many"}), TypeError, "maxIter"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from spark_fm.core.fm.constraints import Constraints
 from spark_fm.core.fm.level import Level
-from spark_fm.core.fm.measure import Totals, measure, measure_typical
+from spark_fm.core.fm.measure import Totals, measure_typical
 from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling, evenness, scaled
 from spark_fm.core.fm.settings import Prior, Settings
 from spark_fm.core.fm.table import Parameters
@@ -38,9 +38,9 @@ class MemoryRunner:
 
     def run(self, state: Parameters, plan: Plan) -> Result[Parameters]:
         """One epoch over the training rows."""
-        loss, w0 = self.settings.loss, float(state.intercept[0])
+        loss, metric, w0 = self.settings.loss, self.settings.validation_metric, float(state.intercept[0])
         start = measure_typical(state.table, w0, self.block, self.training, loss)
-        validation = measure(state.table, w0, self.block, self.validation, loss)
+        validation = metric.totals(metric.measure(state.table, w0, self.block, self.validation, loss))
         if not plan.train:
             return Result(state, start, Totals(), validation, finite=True)
         random = np.random.default_rng([self.settings.seed, plan.number])

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import isnan
 
 from spark_fm.core.fm.level import Level
 from spark_fm.core.fm.scaling import FeatureCounts
@@ -54,14 +55,18 @@ class AdaGrad:
             outcome, weights, counted = _fit_in_rounds(
                 packed, init, replace(parallelism, partitions=partitions, rounds_per_epoch=rounds), report
             )
-        held_out = held_out_rows(statistics.rows, parallelism.validation_fraction)
+        judged = statistics.validation_rows or held_out_rows(statistics.rows, parallelism.validation_fraction)
+        if judged and isnan(outcome.first_loss) and settings.validation_metric.needs_both_labels:
+            raise ValueError(
+                "validationMetric: found one label only among the validation rows, expected both for areaUnderROC"
+            )
         return Solved(
             weights=weights,
             history=[in_data_units(epoch, settings, init.scale) for epoch in outcome.history],
             best_epoch=outcome.best_epoch,
             stop_reason=outcome.stop_reason,
             rollbacks=outcome.rollbacks,
-            judged_rows=statistics.validation_rows or held_out,
+            judged_rows=judged,
             partitions=partitions,
             rounds_per_epoch=rounds,
             counted=counted,
@@ -70,10 +75,9 @@ class AdaGrad:
 
 def in_data_units(epoch: Epoch, settings: Settings, scale: Scale) -> FitEpoch:
     """An epoch of training as it is reported."""
-    training, validation = (
-        settings.loss.in_data_units(loss, scale.label_deviation)
-        for loss in (epoch.training_loss, epoch.validation_loss)
-    )
+    loss, metric, deviation = settings.loss, settings.validation_metric, scale.label_deviation
+    training = loss.in_data_units(epoch.training_loss, deviation)
+    validation = metric.in_data_units(epoch.validation_loss, loss, deviation)
     return FitEpoch(epoch.number, training, validation, epoch.seconds)
 
 

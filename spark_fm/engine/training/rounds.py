@@ -132,10 +132,11 @@ class RoundsRunner:
             parameters.release()
         collected = time.perf_counter()
 
-        by_chunk = {number: ChunkTotals.of(numbers) for number, numbers in found.totals.items()}
+        width = layout_of(state.table).factors
+        by_chunk = {number: ChunkTotals.of(numbers, width) for number, numbers in found.totals.items()}
         if most_rows is None:
             self._count(by_chunk, plan)
-        totals = sum(by_chunk.values(), ChunkTotals.none(layout_of(state.table).factors))
+        totals = sum(by_chunk.values(), ChunkTotals.none(width))
         table, intercept = state.table, state.intercept
         if plan.train:
             table = merged(
@@ -155,7 +156,8 @@ class RoundsRunner:
             "Spark": collected - shipped - sum(in_tasks.values()),
             "merge": time.perf_counter() - collected,
         }
-        return Result(after, totals.start, totals.train, totals.validation, finite, seconds)
+        validation = self._settings.validation_metric.totals(totals.validation)
+        return Result(after, totals.start, totals.train, validation, finite, seconds)
 
     def _count(self, by_chunk: dict[int, ChunkTotals], plan: Plan) -> None:
         """Compare what the chunks have with what they had before, and once all are known with what was counted."""

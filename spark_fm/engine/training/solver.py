@@ -13,7 +13,9 @@ Report = Callable[["FitEpoch"], None]
 
 @dataclass(frozen=True)
 class FitEpoch:
-    """One epoch in the units of the data: mean squared error or log-loss, and seconds by phase."""
+    """One epoch in the units of the data: mean squared error or log-loss, of validation rows the metric that judges
+    (smaller is better), and seconds by phase.
+    """
 
     number: int
     training_loss: float
