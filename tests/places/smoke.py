@@ -132,6 +132,24 @@ def check_encoder(spark: SparkSession, folder: str) -> None:
         new = data.limit(1).withColumn("user", F.lit("nobody"))
         assert [row.cold for row in loaded.transform(new).collect()] == [True]
     assert model.stages[0].layout.label(USERS) == "user=(other)"
+def check_reasons(spark: SparkSession, folder: str) -> None:
+    data = ratings(spark)
+    for partitions in (1, 2):
+        estimator = FMRegressor(
+            featuresCol="vector", factorSize=2, maxIter=15, explainCol="reasons", numPartitions=partitions,
+            regParamByField={"user_vector": 2.0}, minFactorCount=2, nonnegative=True,
+        )  # fmt: skip
+        Pipeline(stages=[*encoded(), estimator]).fit(data).save(f"{folder}/reasons-{partitions}")
+        model = PipelineModel.load(f"{folder}/reasons-{partitions}")
+        fm, rows = model.stages[-1], model.transform(data).collect()
+        assert [one.name for one in fm.fields.fields] == ["user_vector", "item_vector"]
+        assert len(fm.topInteractions(3)) == 3
+        for row in rows:
+            made = sum(part.contribution for part in row.reasons)
+            assert math.isclose(fm.intercept + made, row.prediction, rel_tol=1e-9)
+        labels = {part.label for row in rows for part in row.reasons}
+        assert labels
+        assert not any("#" in label for label in labels)
 
 
 def check_cross_validator(spark: SparkSession, folder: str) -> None:
@@ -219,6 +237,7 @@ CHECKS: list[Callable[[SparkSession, str], None]] = [
     check_classifier,
     check_pipeline,
     check_encoder,
+    check_reasons,
     check_cross_validator,
     check_evaluators,
     check_splits,
