@@ -56,6 +56,7 @@ def recipes() -> list[Recipe]:
         Recipe("linear regression", [user, item], {"factorSize": 0}),
         Recipe("polynomial of degree 2", profile),
         Recipe("matrix factorization", [user, item], {"fitLinear": False}),
+        Recipe("non-negative MF", [user, item], {"fitLinear": False, "nonnegative": True}),
         Recipe("biased MF", [user, item]),
         Recipe("SVD++", [user, item, rated]),
         Recipe("attributes", [user, item, set_of("genres")]),
