@@ -112,6 +112,19 @@ def test_matrix_factorization(events):
     assert_is(formula, fitted(events, [USER, ITEM], fitLinear=False))
 
 
+def test_non_negative_matrix_factorization(events):
+    def formula(row, p):
+        user, film = p.v("user", row.user), p.v("item", row["item"])
+        assert user.min() >= 0.0
+        assert film.min() >= 0.0
+        return p.mean + user @ film
+
+    found = fitted(events, [USER, ITEM], fitLinear=False, nonnegative=True)
+    assert_is(formula, found)
+    scored = found[1]
+    assert min(row.prediction for row in scored) >= found[0].mean
+
+
 def biased(row: Row, p: Named) -> float:
     bias = p.mean + p.w("user", row.user) + p.w("item", row["item"])
     return float(bias + p.v("user", row.user) @ p.v("item", row["item"]))
