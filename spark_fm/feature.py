@@ -226,6 +226,9 @@ class FieldEncoderModel(Model, FieldEncoderParams, EncoderPersistable):
     def _encode(self, dataset: DataFrame, fields: tuple[EncodedField, ...], cold: str) -> DataFrame:
         for column in (column for one in fields for column in one.columns):
             field_of(dataset, column, "fields")
+        for param, name in (("outputCol", self.getOutputCol()), ("coldCol", cold)):
+            if name.lower() in (column.lower() for column in dataset.columns):
+                raise ValueError(f"{param}: there is already a column {name!r}, expected another name")
         spark, names = dataset.sparkSession, tuple(one.name for one in fields)
         # What was shipped is gone with the application that it was shipped in.
         application = application_of(spark)

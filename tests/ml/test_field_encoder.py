@@ -232,6 +232,15 @@ def test_ids_without_values_are_refused_for_numbers(events):
         FieldEncoder(fields=[numeric("price")], outputType="ids").fit(events)
 
 
+@pytest.mark.parametrize(
+    ("params", "name"), [({"outputCol": "Price"}, "outputCol"), ({"coldCol": "age"}, "coldCol")]
+)
+def test_columns_are_never_replaced(events, params, name):
+    made = FieldEncoder(fields=[categorical("user")], **params).fit(events)
+    with pytest.raises(ValueError, match=f"{name}: there is already a column"):
+        made.transform(events)
+
+
 def test_constant_and_all_null_columns(spark):
     frame = spark.range(5).select(
         F.lit(None).cast("string").alias("none"), F.lit(1).alias("one"), F.lit(None).cast("double").alias("x")

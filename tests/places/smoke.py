@@ -132,6 +132,8 @@ def check_encoder(spark: SparkSession, folder: str) -> None:
         new = data.limit(1).withColumn("user", F.lit("nobody"))
         assert [row.cold for row in loaded.transform(new).collect()] == [True]
     assert model.stages[0].layout.label(USERS) == "user=(other)"
+
+
 def check_reasons(spark: SparkSession, folder: str) -> None:
     data = ratings(spark)
     for partitions in (1, 2):
