@@ -220,6 +220,19 @@ def partitions_table() -> str:
     return f"{table(head, rows)}\n\n{provenance(used)}"
 
 
+def recommend_table() -> str:
+    """The best items of all users, beside others' ways."""
+    rows, used = [], results("recommend")
+    for made in used:
+        (found,) = made["tables"].values()
+        for row in found:
+            memory = [f"{row[name]:,}" if name in row else "" for name in ("JVM MB", "workers MB")]
+            ratio = times(row["times spark_fm's"])
+            rows.append([row["pairs"], row["way"], f"{row['seconds']:,.3g}", ratio, *memory])
+    head = ["users x items", "way", "seconds", "times spark_fm's", "JVM MB", "workers MB"]
+    return f"{table(head, rows)}\n\n{provenance(used)}"
+
+
 def params_table() -> str:
     """All params of the estimators, from their own documentation."""
     from spark_fm import FMClassifier, FMRegressor
@@ -245,6 +258,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "large": large_table,
     "scale": scale_table,
     "partitions": partitions_table,
+    "recommend": recommend_table,
     "params": params_table,
 }
 

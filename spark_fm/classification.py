@@ -80,6 +80,8 @@ class FMClassificationModel(_ClassifierParams, FMModel):
     (1.0, 1.0)
     """
 
+    _loss = LOGISTIC
+
     @property
     def numClasses(self) -> int:
         """Number of classes: 2."""

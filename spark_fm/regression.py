@@ -43,6 +43,8 @@ class FMRegressionModel(FMModel):
     0.0
     """
 
+    _loss = SQUARED
+
     def predict(self, value: Row) -> float:
         """The predicted label of one row: a vector of size numFeatures, or feature ids in a list, tuple or array."""
         return self._raw(value)

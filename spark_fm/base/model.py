@@ -10,8 +10,8 @@ from pyspark.ml.param import Param
 from pyspark.sql import DataFrame
 
 from spark_fm.base.explain import Explanation, Row, explain, raw_prediction, sparse_of
-from spark_fm.base.params import FMParams
 from spark_fm.base.persistence import FMPersistable
+from spark_fm.base.recommend import Recommending
 from spark_fm.base.summary import FMTrainingSummary
 from spark_fm.core.fm.weights import Weights
 from spark_fm.engine.cluster.broadcast import Shipped, application_of, ship
@@ -22,7 +22,7 @@ M = TypeVar("M", bound="FMModel")
 ParamMap = dict[Param[Any], Any]
 
 
-class FMModel(Model, FMParams, FMPersistable, metaclass=ABCMeta):
+class FMModel(Model, Recommending, FMPersistable, metaclass=ABCMeta):
     """A fitted Factorization Machine.
 
     z(x) = w0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j   (S. Rendle, Factorization Machines, ICDM 2010)

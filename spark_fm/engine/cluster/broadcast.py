@@ -66,8 +66,8 @@ class Shipped(Generic[T]):
         return self.__dict__
 
 
-def ship(spark: SparkSession, value: T) -> Shipped[T]:
-    """Make an object readable on the workers.
+def ship(spark: SparkSession, value: T, mentions: int = 1) -> Shipped[T]:
+    """Make an object readable on the workers, of so many functions within one query.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def ship(spark: SparkSession, value: T) -> Shipped[T]:
         When it does not fit into a message of Spark Connect.
     """
     if is_connect(spark):
-        _check_message(pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL))
+        _check_message(pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL), mentions)
         return Shipped(None, value)
     return Shipped(spark.sparkContext.broadcast(to_bytes(value)), None)
 
@@ -96,11 +96,13 @@ def _mapped_or_loaded(broadcast: "Broadcast[bytearray]") -> Any:
     return of_bytes(broadcast.value)
 
 
-def _check_message(data: bytes) -> None:
+def _check_message(data: bytes, mentions: int) -> None:
     # The message is compressed on its way; that of random numbers is hardly shorter.
-    if len(data) > MOST_OF_A_MESSAGE and len(zlib.compress(data, level=1)) > MOST_OF_A_MESSAGE:
+    most = MOST_OF_A_MESSAGE // mentions
+    if len(data) > most and len(zlib.compress(data, level=1)) > most:
+        often = "" if mentions == 1 else f" in each of {mentions} functions"
         raise ValueError(
-            f"the model takes {len(data) / 2**20:.0f} MiB, a message of Spark Connect holds "
+            f"the model takes {len(data) / 2**20:.0f} MiB{often}, a message of Spark Connect holds "
             f"{MOST_OF_A_MESSAGE // 2**20} MiB: choose a smaller factorSize, hash into fewer features, or use "
             "classic Spark"
         )

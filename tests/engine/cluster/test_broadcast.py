@@ -118,3 +118,12 @@ def test_what_does_not_fit_into_a_message_of_connect_is_told(monkeypatch):
     # It counts what is left of it after compression.
     assert ship(session, np.zeros(2**18)).get().size == 2**18
     assert ship(session, random[:1000]).get().size == 1000
+
+
+def test_a_message_must_hold_what_each_of_its_functions_needs(monkeypatch):
+    monkeypatch.setattr(transport, "MOST_OF_A_MESSAGE", 2**20)
+    session = type("SparkSession", (), {"__module__": "pyspark.sql.connect.session"})()
+    random = np.random.default_rng(0).bytes(600 * 2**10)
+    assert ship(session, random).get() == random
+    with pytest.raises(ValueError, match="the model takes 1 MiB in each of 2 functions, a message of Spark"):
+        ship(session, random, mentions=2)

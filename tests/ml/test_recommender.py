@@ -1,0 +1,115 @@
+"""Under ALS's names: the same schemas as ALSModel's, and the best of all pairs."""
+
+import pytest
+from pyspark.ml.recommendation import ALS
+from pyspark.sql import functions as F
+
+from spark_fm import FMRegressor
+from spark_fm.recommendation import Recommender
+from tests.conftest import movielens_rows
+
+USERS = 30
+
+
+@pytest.fixture(scope="module")
+def rated(spark):
+    rows = [(user, item, rating, [user, USERS + item]) for user, item, rating in movielens_rows()]
+    schema = "user int, item int, rating float, features array<int>"
+    return spark.createDataFrame(rows, schema).coalesce(1).persist()
+
+
+@pytest.fixture(scope="module")
+def model(rated):
+    return FMRegressor(labelCol="rating", factorSize=3, initStd=0.3, maxIter=5, seed=1).fit(rated)
+
+
+@pytest.fixture(scope="module")
+def recommender(rated, model):
+    users = rated.select("user", F.array("user").alias("features")).distinct()
+    items = rated.select("item", F.array(F.col("item") + USERS).alias("features")).distinct()
+    return Recommender(model, users, items)
+
+
+def best(rated, model, by, other, k):
+    """The best of every pair, by predict."""
+    rows = rated.collect()
+    found = {}
+    for key in {row[by] for row in rows}:
+        scores = {}
+        for one in {row[other] for row in rows}:
+            user, item = (key, one) if by == "user" else (one, key)
+            scores[one] = model.predict([user, USERS + item])
+        found[key] = sorted(scores, key=lambda one: (-scores[one], one))[:k]
+    return found
+
+
+def keys(recommended, by, other):
+    return {row[by]: [one[other] for one in row.recommendations] for row in recommended.collect()}
+
+
+def test_schemas_are_those_of_als(rated, recommender):
+    als = ALS(userCol="user", itemCol="item", ratingCol="rating", rank=2, maxIter=1).fit(rated)
+    some = rated.select("user", "item").limit(3)
+    for name in ("AllUsers", "AllItems"):
+        ours, theirs = (getattr(made, f"recommendFor{name}")(2) for made in (recommender, als))
+        assert ours.schema.simpleString() == theirs.schema.simpleString()
+    for name in ("UserSubset", "ItemSubset"):
+        ours, theirs = (getattr(made, f"recommendFor{name}")(some, 2) for made in (recommender, als))
+        assert ours.schema.simpleString() == theirs.schema.simpleString()
+
+
+def test_users_get_items_and_items_users(rated, model, recommender):
+    assert keys(recommender.recommendForAllUsers(4), "user", "item") == best(rated, model, "user", "item", 4)
+    assert keys(recommender.recommendForAllItems(4), "item", "user") == best(rated, model, "item", "user", 4)
+
+
+def test_subsets_are_looked_up_once_each(spark, rated, model, recommender):
+    some = spark.createDataFrame([(3,), (3,), (7,), (999,)], "user int")
+    found = recommender.recommendForUserSubset(some, 2).collect()
+    wanted = best(rated, model, "user", "item", 2)
+    assert sorted(row.user for row in found) == [3, 7]
+    assert {row.user: [one.item for one in row.recommendations] for row in found} == {
+        u: wanted[u] for u in (3, 7)
+    }
+    films = keys(recommender.recommendForItemSubset(rated.where("item = 5"), 2), "item", "user")
+    assert films == {5: best(rated, model, "item", "user", 2)[5]}
+
+
+def test_what_users_have_seen_is_left_out(rated, recommender):
+    seen = {(row.user, row.item) for row in rated.collect()}
+    found = keys(recommender.recommendForAllUsers(10, exclude=rated), "user", "item")
+    assert not seen & {(user, item) for user, items in found.items() for item in items}
+    found = keys(recommender.recommendForAllItems(3, exclude=rated), "item", "user")
+    assert not seen & {(user, item) for item, users in found.items() for user in users}
+
+
+def test_a_user_that_training_has_not_met_gets_what_is_liked_by_all(spark, rated, model):
+    cold = spark.createDataFrame([(1000, [10**6])], "user int, features array<int>")
+    films = rated.select("item", F.array(F.col("item") + USERS).alias("features")).distinct()
+    items = keys(Recommender(model, cold, films).recommendForAllUsers(3), "user", "item")[1000]
+    scores = {item: model.predict([10**6, USERS + item]) for item in range(100)}
+    assert items == sorted(scores, key=scores.get, reverse=True)[:3]
+
+
+def test_an_encoder_adds_the_features(rated, model, recommender):
+    def encode(rows):
+        key = F.col("user") if "user" in rows.columns else F.col("item") + USERS
+        return rows.withColumn("features", F.array(key))
+
+    plain = Recommender(
+        model, rated.select("user").distinct(), rated.select("item").distinct(), encode=encode
+    )
+    some = rated.where("user < 4")
+    assert keys(plain.recommendForUserSubset(some, 3), "user", "item") == keys(
+        recommender.recommendForUserSubset(some.select("user"), 3), "user", "item"
+    )
+
+
+def test_columns_are_checked_at_once(rated, model, recommender):
+    users, items = rated.select("user"), rated.select("item")
+    with pytest.raises(ValueError, match="userCol: there is no column 'userId'"):
+        Recommender(model, users, items, userCol="userId")
+    with pytest.raises(ValueError, match="itemCol: there is no column 'movieId'"):
+        Recommender(model, users, items, itemCol="movieId")
+    with pytest.raises(ValueError, match="userCol: there is no column 'user'"):
+        recommender.recommendForUserSubset(items, 3)
