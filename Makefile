@@ -56,10 +56,11 @@ $(BENCH_STAMP): $(STAMP)
 	@touch $@
 
 # What is written from other files: getters, setters and constructors from base/params.py, the tables and charts of
-# README.md and docs/ from benchmarks/results and the params; then the README's example.
+# README.md and docs/ from benchmarks/results and the params; then the examples of README.md and docs/explain.md.
 docs: check-java
 	$(BIN)/python -m benchmarks.params
-	$(BIN)/python -m benchmarks.readme --example
+	$(BIN)/python -m benchmarks.readme
+	$(BIN)/python -m benchmarks.examples
 
 # spark_fm for spark-submit --py-files, which takes no wheel: a zip with the package at its root.
 zip: wheel

@@ -5,7 +5,7 @@ import warnings
 import weakref
 from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -17,9 +17,12 @@ from spark_fm.base.model import FMModel, ParamMap
 from spark_fm.base.persistence import FMPersistable
 from spark_fm.base.setters import FMSetters
 from spark_fm.base.summary import FMTrainingSummary, Progress
+from spark_fm.core.fm.fields import FieldLayout
+from spark_fm.core.fm.interactions import Moments
 from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.settings import Settings
 from spark_fm.core.fm.validation import metric_of
+from spark_fm.engine.packing.attributes import layout_of
 from spark_fm.engine.packing.input_columns import InputColumns
 from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.training.fit import Fitted, fit_packed, is_still_falling
@@ -34,6 +37,7 @@ class _PackedOnce:
 
     dataset: DataFrame
     _packed: dict[InputColumns, PackedData]
+    _layouts: dict[str, FieldLayout | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, dataset: DataFrame) -> "_PackedOnce":
@@ -41,6 +45,11 @@ class _PackedOnce:
         once = cls(dataset, packed)
         weakref.finalize(once, _release, packed)
         return once
+
+    def layout(self, features: str) -> FieldLayout | None:
+        if features not in self._layouts:
+            self._layouts[features] = layout_of(self.dataset.schema, features)
+        return self._layouts[features]
 
     def get(self, columns: InputColumns) -> PackedData:
         if columns not in self._packed:
@@ -75,10 +84,11 @@ class _FitIterator(Generic[M]):
             self._given += 1
             estimator = self._estimators[index]
             begun = time.perf_counter()
+            layout = estimator._known_fields(self._packed.layout(estimator.getFeaturesCol()))
             packed = self._packed.get(estimator._columns())
             seconds = time.perf_counter() - begun
         try:
-            return index, estimator._fit_packed(packed, seconds)
+            return index, estimator._fit_packed(packed, layout, seconds)
         finally:
             with self._lock:
                 self._done += 1
@@ -113,7 +123,36 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             normalize=self.getNormalize(),
         )
 
-    def _settings(self) -> Settings:
+    def _known_fields(self, layout: FieldLayout | None) -> FieldLayout | None:
+        """The fields of the data, and of the model to start from."""
+        initial: FMModel | None = self.getInitialModel()
+        known = None if initial is None else initial.fields
+        found = known if layout is None else layout.over(known)
+        self._penalty_factors(found)
+        return found
+
+    def _penalty_factors(self, layout: FieldLayout | None) -> tuple[tuple[int, int, float], ...]:
+        """What the penalties of ranges of features are multiplied by.
+
+        Raises
+        ------
+        ValueError
+            When regParamByField names a field that there is not.
+        """
+        made = []
+        for name, factor in self.getRegParamByField().items():
+            try:
+                one = (layout or FieldLayout(())).number_of(name)
+            except ValueError as error:
+                raise ValueError(
+                    f"regParamByField: {error}, by the metadata of column {self.getFeaturesCol()!r}"
+                ) from None
+            assert layout is not None
+            first, size = layout.fields[one].first, layout.fields[one].size
+            made.append((first, first + size, factor))
+        return tuple(made)
+
+    def _settings(self, layout: FieldLayout | None = None) -> Settings:
         return Settings(
             loss=self._loss,
             factor_size=self.getFactorSize(),
@@ -132,12 +171,15 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             # Any integer is a seed for pyspark.ml; numpy wants none below 0.
             seed=self.getSeed() % 2**63,
             validation_metric=metric_of(self.getValidationMetric(), self._loss),
+            penalty_factors=self._penalty_factors(layout),
+            min_factor_count=self.getMinFactorCount(),
+            nonnegative=self.getNonnegative(),
         )
 
     def _check(self, dataset: DataFrame) -> None:
         """Refuse before the data are packed what can be refused by then."""
         self._check_scoring(dataset)
-        self._settings()
+        metric_of(self.getValidationMetric(), self._loss)
 
     def _initial(self, num_features: int, vectors: bool) -> FMModel | None:
         model: FMModel | None = self.getInitialModel()
@@ -157,13 +199,19 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
                 f"initialModel: it knows {model.numFeatures} features, expected at most {num_features}, "
                 "the size of the training vectors"
             )
+        least = min(model.weights.linear.min(initial=0.0), model.weights.factors.min(initial=0.0))
+        if self.getNonnegative() and least < 0.0:
+            raise ValueError(
+                f"initialModel: found the parameter {least:g}, expected none below 0 where nonnegative is set"
+            )
         return model
 
     def _fit(self, dataset: DataFrame) -> M:
         self._check(dataset)
+        layout = self._known_fields(layout_of(dataset.schema, self.getFeaturesCol()))
         begun = time.perf_counter()
         with PackedData.of(dataset, self._columns()) as packed:
-            return self._fit_packed(packed, time.perf_counter() - begun)
+            return self._fit_packed(packed, layout, time.perf_counter() - begun)
 
     def fitMultiple(self, dataset: DataFrame, paramMaps: Sequence[ParamMap]) -> Iterator[tuple[int, M]]:
         """Fit a model for each param map; the data are packed once and shared.
@@ -177,7 +225,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             estimator._check(dataset)
         return _FitIterator(estimators, dataset)
 
-    def _fit_packed(self, packed: PackedData, seconds: float) -> M:
+    def _fit_packed(self, packed: PackedData, layout: FieldLayout | None, seconds: float) -> M:
         statistics = packed.statistics
         initial = self._initial(statistics.num_features, packed.kind == "vector")
         parallelism = Parallelism(
@@ -186,7 +234,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         with Progress(self.getMaxIter(), self.getVerbose()) as progress:
             fitted = fit_packed(
                 packed,
-                self._settings(),
+                self._settings(layout),
                 parallelism,
                 None if initial is None else initial.weights,
                 progress,
@@ -195,7 +243,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         self._warn(fitted)
         fitted = replace(fitted, seconds={"pack": seconds} | fitted.seconds)
         known = 0 if initial is None else initial.numFeatures
-        return self._model(fitted, max(known, fitted.statistics.num_features))
+        return self._model(fitted, max(known, fitted.statistics.num_features), layout)
 
     def _warn(self, fitted: Fitted) -> None:
         """Tell of a model that is not what was asked for."""
@@ -218,10 +266,14 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         if story:
             warnings.warn(story, stacklevel=4)
 
-    def _model(self, fitted: Fitted, num_features: int) -> M:
+    def _model(self, fitted: Fitted, num_features: int, layout: FieldLayout | None) -> M:
         model = self._new_model()
         model._resetUid(self.uid)
         self._copyValues(model)
-        model._weights, model._num_features = fitted.solved.weights, num_features
+        weights, counted = fitted.solved.weights, fitted.solved.counted
+        model._weights, model._num_features = weights, num_features
+        model._fields = None if layout is None else layout.among(weights.features)
+        if counted is not None:
+            model._moments = Moments.of(counted, fitted.statistics.training_rows, weights.features)
         model._summary = FMTrainingSummary.of(fitted, self._loss.metric, self.getValidationMetric())
         return model

@@ -43,6 +43,11 @@ class Recommending(FMParams):
     def numFeatures(self) -> int:
         """The size of the training vectors."""
 
+    @property
+    @abstractmethod
+    def fields(self) -> FieldLayout | None:
+        """The fields of the features."""
+
     def recommend(
         self,
         contexts: DataFrame,
@@ -130,8 +135,8 @@ class Recommending(FMParams):
 
     def _labels(self) -> pa.Array:
         """The names of the features that have parameters, in their order."""
-        layout = FieldLayout(())
-        return pa.array([layout.label(feature) for feature in self.weights.features.tolist()], pa.string())
+        layout = self.fields or FieldLayout(())
+        return pa.array(layout.labels(self.weights.features), pa.string())
 
     def _vectors(self, rows: DataFrame, side: Side) -> DataFrame:
         splitter = ship(rows.sparkSession, Splitter(self.weights, self.numFeatures))

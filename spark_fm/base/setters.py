@@ -120,6 +120,26 @@ class FMSetters(FMEstimatorParams):
         """Sets the value of verbose."""
         return self._set(verbose=value)
 
+    def setRegParamByField(self: S, value: dict[str, float]) -> S:
+        """Sets the value of regParamByField."""
+        return self._set(regParamByField=value)
+
+    def setMinFactorCount(self: S, value: int) -> S:
+        """Sets the value of minFactorCount."""
+        return self._set(minFactorCount=value)
+
+    def setNonnegative(self: S, value: bool) -> S:
+        """Sets the value of nonnegative."""
+        return self._set(nonnegative=value)
+
+    def setExplainCol(self: S, value: str) -> S:
+        """Sets the value of explainCol."""
+        return self._set(explainCol=value)
+
+    def setExplainTop(self: S, value: int) -> S:
+        """Sets the value of explainTop."""
+        return self._set(explainTop=value)
+
     def setValidationIndicatorCol(self: S, value: str) -> S:
         """Sets the value of validationIndicatorCol."""
         return self._set(validationIndicatorCol=value)

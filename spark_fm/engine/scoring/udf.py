@@ -14,6 +14,7 @@ from pyspark.sql.types import UserDefinedType
 from spark_fm.engine.packing.input_columns import FeaturesKind
 
 SCORE_TYPE = "struct<z:double,error:string>"
+EXPLAINED_TYPE = "struct<z:double,error:string,labels:array<string>,contributions:array<double>>"
 Score = Callable[[pa.Array], pa.StructArray]
 
 VECTOR_FIELDS = [
@@ -36,34 +37,41 @@ def as_rows(dataset: DataFrame) -> DataFrame:
     return dataset
 
 
-def score_struct(score: Score, features: Column, kind: FeaturesKind) -> Column:
-    """The column struct<z: double, error: string> that ``score`` makes of a features column."""
+def score_struct(score: Score, features: Column, kind: FeaturesKind, explained: bool = False) -> Column:
+    """The column struct<z: double, error: string> that ``score`` makes of a features column; where scores are
+    ``explained``, with labels: array<string> and contributions: array<double>.
+    """
     arrow_udf = getattr(F, "arrow_udf", None)
-    made = _with_pandas_udf(score, kind) if arrow_udf is None else _with_arrow_udf(score, arrow_udf)
+    made_type = EXPLAINED_TYPE if explained else SCORE_TYPE
+    if arrow_udf is None:
+        made = _with_pandas_udf(score, kind, made_type)
+    else:
+        made = _with_arrow_udf(score, arrow_udf, made_type)
     plain = F.unwrap_udt(features) if arrow_udf is None and kind == "vector" else features
     return made(plain)
 
 
-def _with_arrow_udf(score: Score, arrow_udf: Any) -> Callable[[Column], Column]:
+def _with_arrow_udf(score: Score, arrow_udf: Any, made_type: str) -> Callable[[Column], Column]:
     def arrow(array: pa.Array) -> pa.Array:
         return score(array)
 
-    made: Callable[[Column], Column] = arrow_udf(arrow, SCORE_TYPE)
+    made: Callable[[Column], Column] = arrow_udf(arrow, made_type)
     return made
 
 
-def _with_pandas_udf(score: Score, kind: FeaturesKind) -> Callable[[Column], Column]:
+def _with_pandas_udf(score: Score, kind: FeaturesKind, made_type: str) -> Callable[[Column], Column]:
     def pandas(found: Any) -> pd.DataFrame:
         scored = score(_vectors(found) if kind == "vector" else _lists(found, kind))
-        columns = {name: scored.field(name).to_pandas() for name in ("z", "error")}
-        frame: pd.DataFrame = pd.DataFrame(columns)
+        frame: pd.DataFrame = pd.DataFrame(
+            {field.name: scored.field(field.name).to_pandas() for field in scored.type}
+        )
         return frame
 
     with warnings.catch_warnings():
         # Spark 3.5 would rather have type hints, which must resolve from this module's names on the workers.
         warnings.simplefilter("ignore", UserWarning)
         # The number is PandasUDFType.SCALAR, whose name newer versions of Spark call deprecated.
-        made: Callable[[Column], Column] = pandas_udf(pandas, SCORE_TYPE, 200)
+        made: Callable[[Column], Column] = pandas_udf(pandas, made_type, 200)
     return made
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from math import isnan
 
 from spark_fm.core.fm.level import Level
+from spark_fm.core.fm.scaling import FeatureCounts
 from spark_fm.core.fm.settings import Prior, Scale, Settings
 from spark_fm.core.fm.table import Parameters
 from spark_fm.core.fm.weights import ParameterInit, Weights
@@ -44,14 +45,14 @@ class AdaGrad:
         partitions = parallelism.partitions or decide_partitions(statistics, settings.factor_size, most)
         if partitions == 1 and fits_in_memory(statistics):
             rounds = 1
-            outcome, weights = _fit_in_one_task(packed, init, parallelism.validation_fraction)
+            outcome, weights, counted = _fit_in_one_task(packed, init, parallelism.validation_fraction)
             for epoch in outcome.history:
                 report(in_data_units(epoch, settings, init.scale))
         else:
             rounds = parallelism.rounds_per_epoch or decide_rounds(
                 statistics.training_rows, partitions, statistics.effective
             )
-            outcome, weights = _fit_in_rounds(
+            outcome, weights, counted = _fit_in_rounds(
                 packed, init, replace(parallelism, partitions=partitions, rounds_per_epoch=rounds), report
             )
         judged = statistics.validation_rows or held_out_rows(statistics.rows, parallelism.validation_fraction)
@@ -68,6 +69,7 @@ class AdaGrad:
             judged_rows=judged,
             partitions=partitions,
             rounds_per_epoch=rounds,
+            counted=counted,
         )
 
 
@@ -81,10 +83,10 @@ def in_data_units(epoch: Epoch, settings: Settings, scale: Scale) -> FitEpoch:
 
 def _fit_in_one_task(
     packed: PackedData, init: ParameterInit, validation_fraction: float
-) -> tuple[Outcome[Parameters], Weights]:
+) -> tuple[Outcome[Parameters], Weights, FeatureCounts]:
     shipped = ship(packed.spark, init)
     try:
-        outcome, scaling = train_in_one_task(
+        outcome, scaling, counted = train_in_one_task(
             packed.blocks,
             shipped,
             init.settings.factor_size,
@@ -93,12 +95,12 @@ def _fit_in_one_task(
         )
     finally:
         shipped.release()
-    return outcome, init.finish(outcome.state, scaling)
+    return outcome, init.finish(outcome.state, scaling), counted
 
 
 def _fit_in_rounds(
     packed: PackedData, init: ParameterInit, parallelism: Parallelism, report: Report
-) -> tuple[Outcome[Parameters], Weights]:
+) -> tuple[Outcome[Parameters], Weights, FeatureCounts]:
     settings, statistics, features = init.settings, packed.statistics, packed.features
     limits = driver_limits(packed.spark)
     check_model_size(limits, features.ids.size, settings.factor_size)
@@ -109,7 +111,7 @@ def _fit_in_rounds(
     scaling = packed.scaling(settings)
     init = replace(init, scale=statistics.scale(settings, scaling.squared_norm))
     state = init.at(features.ids, scaling, features.counts)
-    static = StaticBroadcast(state.feature_penalties.copy())
+    static = StaticBroadcast(state.feature_penalties.copy(), init.constraints(features.ids, features.counts))
 
     @contextmanager
     def trainer(held: HeldOut) -> Iterator[RoundsTrainer]:
@@ -133,7 +135,7 @@ def _fit_in_rounds(
         trainer, held, settings, statistics.validation_rows > 0,
         lambda epoch: report(in_data_units(epoch, settings, init.scale)),
     )  # fmt: skip
-    return outcome, init.finish(outcome.state, scaling)
+    return outcome, init.finish(outcome.state, scaling), features
 
 
 @dataclass(frozen=True)

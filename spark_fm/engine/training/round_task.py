@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from spark_fm.core.fm.constraints import Constraints
 from spark_fm.core.fm.level import Level
 from spark_fm.core.fm.measure import Totals, measure_typical
 from spark_fm.core.fm.quantized import QuantizedTable
@@ -49,10 +50,11 @@ PHASES = ("parameters in", "blocks in", "kernel", "updates")
 class StaticBroadcast:
     """What stays the same for a whole run: sent once.
 
-    ``feature_penalties`` are float32 (m,), those of the table.
+    ``feature_penalties`` are float32 (m,), those of the table; ``constraints`` those of its features, if any.
     """
 
     feature_penalties: FloatArray
+    constraints: Constraints | None = None
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,7 @@ class ChunkState:
     intercept: npt.NDArray[np.float64]
     is_trained: bool
     clock: Clock
+    constraints: Constraints | None = None
     census: Census = field(default_factory=Census)
     start: Totals = field(default_factory=Totals)
     train: Totals = field(default_factory=Totals)
@@ -205,7 +208,10 @@ class ChunkState:
         if is_trained:
             after = table_of("after", *shape)
             np.copyto(after, before)
-        chunk = cls(parameters, positions, before, after, parameters.intercept.copy(), is_trained, clock)
+        constraints = static.constraints and static.constraints.take(positions)
+        chunk = cls(
+            parameters, positions, before, after, parameters.intercept.copy(), is_trained, clock, constraints
+        )  # fmt: skip
         clock.spent("parameters in")
         return chunk
 
@@ -228,8 +234,9 @@ class ChunkState:
             return
         random = np.random.default_rng([settings.seed, plan.number, plan.part, chunk[0], number])
         self.train += train_pass(
-            self.after, self.intercept, block, rows, plan, settings, random, orders.scale.mean_squared_norm
-        )
+            self.after, self.intercept, block, rows, plan, settings, random, orders.scale.mean_squared_norm,
+            self.constraints,
+        )  # fmt: skip
 
     def updates(self, partition: int, orders: Round) -> Iterator[pa.RecordBatch]:
         """The contributions to the merge, a shard of the table at a time, then the totals."""

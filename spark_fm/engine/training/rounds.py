@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pyspark.sql import SparkSession
 
+from spark_fm.core.fm.constraints import project
 from spark_fm.core.fm.level import Level
 from spark_fm.core.fm.quantized import QuantizedTable
 from spark_fm.core.fm.settings import Scale, Settings
@@ -142,6 +143,9 @@ class RoundsRunner:
                 table, found, SHARD_ROWS, orders.coupling, totals.centre, self._scale.weighted,
                 os.cpu_count() or 1,
             )  # fmt: skip
+            if self._settings.nonnegative:
+                # A merge goes further than the partitions did, and may go below 0.
+                project(table)
             intercept = apply_intercept_merge(intercept, totals.intercept, orders.coupling)
         after = replace(state, table=table, intercept=intercept)
         finite = after.is_finite()
