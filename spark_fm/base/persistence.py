@@ -73,7 +73,7 @@ class FMWriter(MLWriter):
                 add_line(spark, path, self._written(path, save), save)
         except BaseException:
             with suppress(OSError):
-                for name in _folders(save):
+                for name in folders_of(save):
                     remove(spark, f"{path}/{name}")
             raise
         with suppress(OSError):
@@ -93,13 +93,13 @@ class FMWriter(MLWriter):
         if not lines or not all(str(line.get("class")).startswith(OWN_CLASSES) for line in lines):
             remove(spark, path)
             return []
-        folders = {name for line in lines for name in _folders(line.get("save"))}
+        folders = {name for line in lines for name in folders_of(line.get("save"))}
         return [*files(spark, f"{path}/metadata"), *(f"{path}/{name}" for name in folders)]
 
     def _written(self, path: str, save: str) -> str:
         """Write all but the metadata; gives these."""
         instance, spark = self.instance, self.sparkSession
-        data, beside = _folders(save)
+        data, beside = folders_of(save)
         param_map = {p.name: v for p, v in instance._paramMap.items()}
         initial = param_map.pop("initialModel", None)
         extra: dict[str, Any] = {"formatVersion": FORMAT_VERSION, "save": save}
@@ -124,7 +124,7 @@ class FMWriter(MLWriter):
         return made
 
 
-def _folders(save: str | None) -> tuple[str, str]:
+def folders_of(save: str | None) -> tuple[str, str]:
     """The folders of a save: a model's parameters, and an estimator's initial model. The first format had no names."""
     return (f"data-{save}", f"initialModel-{save}") if save else ("data", "initialModel")
 
@@ -176,7 +176,7 @@ class FMReader(MLReader[Any]):
 
     def _read(self, path: str, metadata: dict[str, Any]) -> Any:
         instance: Any = self.cls()
-        data, beside = _folders(metadata.get("save"))
+        data, beside = folders_of(metadata.get("save"))
         try:
             instance._resetUid(metadata["uid"])
             DefaultParamsReader.getAndSetParams(instance, metadata)

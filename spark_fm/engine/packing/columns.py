@@ -14,6 +14,7 @@ from pyspark.sql.types import (
     NumericType,
     ShortType,
     StructField,
+    StructType,
 )
 
 from spark_fm.engine.packing.input_columns import FeaturesKind, InputColumns
@@ -35,7 +36,8 @@ def field_of(dataset: DataFrame, name: str, param: str) -> StructField:
 
 
 def features_kind(data_type: DataType, name: str) -> FeaturesKind:
-    """Whether a features column holds vectors, arrays of feature ids, or arrays of numbers, which are dense vectors.
+    """Whether a features column holds vectors, arrays of feature ids, ids with values, or arrays of numbers, which are
+    dense vectors.
 
     Raises
     ------
@@ -50,10 +52,22 @@ def features_kind(data_type: DataType, name: str) -> FeaturesKind:
         return "ids"
     if isinstance(data_type, ArrayType) and isinstance(data_type.elementType, (FloatType, DoubleType)):
         return "dense"
+    if isinstance(data_type, StructType) and _is_pairs(data_type):
+        return "pairs"
     raise TypeError(
         f"featuresCol: column {name!r} has type {data_type.simpleString()}, expected a vector "
-        "(pyspark.ml.linalg, as VectorAssembler makes), array<int> / array<bigint> of feature ids, or "
+        "(pyspark.ml.linalg, as VectorAssembler makes), array<int> / array<bigint> of feature ids, "
+        "struct<ids:array<bigint>,values:array<double>> of ids with values, or "
         "array<double> / array<float> of one value for each feature"
+    )
+
+
+def _is_pairs(data_type: StructType) -> bool:
+    types = [field.dataType for field in data_type.fields]
+    return (
+        data_type.names == ["ids", "values"]
+        and all(isinstance(one, ArrayType) for one in types)
+        and [type(one.elementType) for one in types if isinstance(one, ArrayType)] == [LongType, DoubleType]
     )
 
 
