@@ -123,10 +123,10 @@ class Compare:
 class Recommend:
     """[recommend]: the ``k`` best items of each context, and so many ``reasons`` with each.
 
-    ``contexts`` (users, or users with an hour, a device, ...) and ``items`` are rows to read, ``exclude`` pairs to leave
-    out, each told as [input]; ``context`` and ``item`` are the columns of their keys. ``itemFields`` names the fields
-    of the items where that can't be told by the columns. ``form`` is "list", a row for each context, or "rows", a row
-    for each recommendation.
+    ``contexts`` (users, or users with an hour, a device, ...) and ``items`` are rows to read, ``exclude`` pairs to
+    leave out, each told as [input]; ``context`` and ``item`` are the columns of their keys. ``itemFields`` names the
+    fields of the items where that can't be told by the columns. ``form`` is "list", a row for each context, or "rows",
+    a row for each recommendation.
     """
 
     k: int = 10

@@ -74,13 +74,9 @@ def _problem(error: Exception, source: Input, key: str) -> str:
     if "DATA_SOURCE_NOT_FOUND" in text:
         return unknown_format(f"{key}.format", source.format)
     if "UNABLE_TO_INFER_SCHEMA" in text:
-        return (
-            f"{key}.path: found no {source.format} file with rows in {source.path}, expected one, or {key}.schema"
-        )
+        return f"{key}.path: found no {source.format} file with rows in {source.path}, expected one, or {key}.schema"
     if "READ_FILE" in text:
-        return (
-            f"{key}.format: can't read the files at {source.path} as {source.format}, expected files of that format"
-        )
+        return f"{key}.format: can't read the files at {source.path} as {source.format}, expected files of that format"
     if isinstance(error, ParseException):
         return f"{key}.schema: found {source.schema!r}, expected names and types as SQL writes them, as in 'user int'"
     return f"{key}: can't be read: {reason(error)}"

@@ -34,7 +34,9 @@ def recommend(spark: SparkSession, config: Config) -> None:
     check_settings(config)
     asked = config.recommend
     path = required(config.model.path, "model.path", "the folder of a saved model")
-    required(asked.context, "recommend.context", "the column of the contexts' keys, such as that of the users")
+    required(
+        asked.context, "recommend.context", "the column of the contexts' keys, such as that of the users"
+    )
     required(asked.item, "recommend.item", "the column of the items' keys")
     sources = {"recommend.contexts": asked.contexts, "recommend.items": asked.items}
     if asked.exclude.path or asked.exclude.table:
@@ -53,7 +55,11 @@ def recommend(spark: SparkSession, config: Config) -> None:
 
 
 def recommended(
-    model: PipelineModel, asked: Recommend, contexts: DataFrame, items: DataFrame, exclude: DataFrame | None = None
+    model: PipelineModel,
+    asked: Recommend,
+    contexts: DataFrame,
+    items: DataFrame,
+    exclude: DataFrame | None = None,
 ) -> DataFrame:
     """The best items of each context, in the form that was asked for.
 

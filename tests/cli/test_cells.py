@@ -22,7 +22,9 @@ def features(pipeline: PipelineModel, data: DataFrame) -> list[dict[int, float]]
 
 
 def fitted(data: DataFrame, **columns: Any) -> PipelineModel:
-    return Pipeline(stages=encoders(Config(columns=Columns(**{"numFeatures": 4096} | columns)), data.schema)).fit(data)
+    return Pipeline(
+        stages=encoders(Config(columns=Columns(**{"numFeatures": 4096} | columns)), data.schema)
+    ).fit(data)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
