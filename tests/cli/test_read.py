@@ -107,6 +107,42 @@ def test_column_errors(sample: DataFrame, columns: Columns, sentence: str) -> No
         check_columns(sample, Config(columns=columns))
 
 
+@pytest.mark.parametrize(
+    ("field", "columns", "error", "sentence"),
+    [
+        (
+            {"kind": "categorical", "column": "who"},
+            Columns(label="rating"),
+            ValueError,
+            "fields: there is no column 'who'",
+        ),
+        (
+            {"kind": "set", "column": "user"},
+            Columns(label="rating"),
+            TypeError,
+            "fields: column 'user' has type int",
+        ),
+        (
+            {"kind": "numeric", "column": "user"},
+            Columns(label="stars"),
+            ValueError,
+            "columns.label: there is no column",
+        ),
+        (
+            {"kind": "numeric", "column": "user"},
+            Columns(label="rating", categorical=("movie",)),
+            ValueError,
+            r"fields: found columns\.categorical too, expected one of both",
+        ),
+    ],
+)
+def test_fields_are_checked_by_the_schema(
+    sample: DataFrame, field: dict[str, str], columns: Columns, error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        check_columns(sample, Config(columns=columns, fields=(field,)))
+
+
 def test_a_csv_without_names_and_types_hints_at_the_schema(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("1,2,3.5\n", "utf-8")
     rows = read(spark, Input(format="csv", path=str(tmp_path / "rows.csv")))
