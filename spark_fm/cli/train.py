@@ -49,7 +49,7 @@ def train(spark: SparkSession, config: Config) -> None:
     with steps.step("read"):
         training, held_out = training_rows(spark, config, estimator)
     with steps.step("train"):
-        fitted = Pipeline(stages=[*encoders(config.columns, training.schema), estimator]).fit(training)
+        fitted = Pipeline(stages=[*encoders(config, training.schema), estimator]).fit(training)
     with steps.step(f"save to {path} and load again"):
         model = save_model(spark, fitted, path)
 
@@ -77,11 +77,10 @@ def training_rows(
     ValueError
         When the input can't be read, or not be trained or measured on.
     """
-    columns = config.columns
     data = read(spark, config.input)
-    check_columns(data, columns)
+    check_columns(data, config)
     check_new_columns(data, output_columns(estimator))
-    divided = marked(data, config.split, not_hashed(columns))
+    divided = marked(data, config.split, not_hashed(config.columns))
     found = survey(divided.rows, config, divided.held_out, divided.drawn)
     logger.info("rows: %d, of which %d are held out of training", found.rows, found.held_out)
     training, measured = divided.split()

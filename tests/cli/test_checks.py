@@ -56,6 +56,22 @@ HUGE = 2**63
             Config(columns=Columns(label="a", numeric=("a",))),
             "columns.numeric: found 'a', which is the label or the",
         ),
+        (
+            Config(fields=({"kind": "sets", "column": "a"},)),
+            "fields: found the kind 'sets' in {'kind': 'sets', 'column': 'a'}, expected one of: cat",
+        ),
+        (
+            Config(fields=({"kind": "categorical", "column": "a", "minCount": 0},)),
+            "fields: categorical of 'a': minCount: found 0, expected an integer from 1 to",
+        ),
+        (
+            Config(columns=Columns(label="a"), fields=({"kind": "buckets", "column": "a"},)),
+            "fields: buckets of 'a', which is the label, the validation or the weight column, expected features",
+        ),
+        (
+            Config(columns=Columns(fill=0.0), fields=({"kind": "numeric", "column": "a"},)),
+            "columns.fill: found it beside [[fields]], expected fill in the field",
+        ),
         (Config(split=Split(kind="time")), "split.time: missing, expected the column of the times for kind"),
         (
             Config(split=Split(kind="last", time="at")),
