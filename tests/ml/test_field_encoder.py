@@ -124,6 +124,12 @@ def test_vector_has_the_same_features(events, model):
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)
 
 
+def test_as_before_spark_had_arrow_udfs(events, model, monkeypatch):
+    expected = sorted(map(str, model.transform(events).collect()))
+    monkeypatch.delattr(F, "arrow_udf", raising=False)
+    assert sorted(map(str, model.transform(events).collect())) == expected
+
+
 def test_metadata_has_fields_and_attributes(events, model):
     told = model.transform(events).schema["features"].metadata
     assert told["ml_attr"]["num_attrs"] == model.numFeatures == told["spark_fm"]["num_features"]
