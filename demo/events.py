@@ -2,7 +2,7 @@
 
 The stars have a structure that a model can find:
 
-    3.6 + user + movie + <taste of the user, genres> + season of the genres in the month + generosity of newcomers
+    3.3 + user + movie + <taste of the user, genres> + season of the genres in the month + generosity of newcomers
     + noise of 0.6 stars, rounded to half stars from 0.5 to 5
 """
 
@@ -16,10 +16,10 @@ import pandas as pd
 from demo.words import FIRST_NAMES, LAST_NAMES, PATTERNS, PLACES, TITLES
 
 SEED = 2010
-USERS, MOVIES, EVENTS = 400, 350, 30_000
+USERS, MOVIES, EVENTS = 250, 350, 30_000
 GENRES = list(TITLES)
 MONTHS = 12
-MEAN, USER_STD, MOVIE_STD, NOISE_STD = 3.6, 0.3, 0.35, 0.6
+MEAN, USER_STD, MOVIE_STD, NOISE_STD = 3.3, 0.3, 0.35, 0.6
 LOVED, TASTE_STD = 0.9, 0.15
 LEAST, MOST = 0.5, 5.0
 NEWCOMER, VISITS = 0.5, 12.0

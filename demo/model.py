@@ -24,7 +24,7 @@ FIELDS = [
     buckets("visits", n=8),
 ]
 CONTEXT, ITEM = ["user", "month", "weekday", "visits"], ["movie", "genres"]
-K, REASONS = 10, 3
+K, REASONS, SIZE = 10, 3, 16
 SCHEMA = "time timestamp, user string, movie string, year int, genres array<string>, visits int, rating double"
 
 
@@ -64,8 +64,8 @@ def train(spark: SparkSession, events: pd.DataFrame) -> Trained:
     beside = [Scored("the mean for all", _rmse(held_out.withColumn("prediction", F.lit(mean))))]
     for name, fields, size in (
         ("user + movie, biases only", MATRIX, 0),
-        ("user + movie, matrix factorization", MATRIX, 8),
-        ("all fields", FIELDS, 8),
+        ("user + movie, matrix factorization", MATRIX, SIZE),
+        ("all fields", FIELDS, SIZE),
     ):
         pipeline = _pipeline(fields, size).fit(training)
         beside.append(Scored(name, _rmse(pipeline.transform(held_out))))

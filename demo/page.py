@@ -74,9 +74,10 @@ def chosen(made: World) -> list[str]:
 
 
 def phrase(label: str) -> str:
-    """A reason as people say it: the values without the names of their fields, but for numbers."""
+    """A reason as people say it: values without the names of their fields, but for numbers; the movie is told before."""
     parts = [part.partition("=") for part in label.split(" x ")]
-    return " × ".join(f"{name} {value}" if name == "visits" else value or name for name, _, value in parts)
+    said = {"movie": "this film"}
+    return " × ".join(said.get(name, f"visits {value}" if name == "visits" else value) for name, _, value in parts)
 
 
 def _card(
