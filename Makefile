@@ -28,6 +28,7 @@ check-java: $(STAMP)
 # A minute of small Spark jobs: what the JVM's second compiler would gain it never earns back.
 demo: check-java
 	@$(BIN)/spark-submit --master 'local[2]' --driver-java-options -XX:TieredStopAtLevel=1 jobs/train.py --config conf/quickstart.toml
+	@$(BIN)/python -m demo
 
 # Each of the JOBS has a Spark of its own, of two cores: most of the time they wait for it.
 JOBS ?= 3

@@ -3,7 +3,7 @@
 python -m benchmarks.readme
 
 rewrites what stands between ``<!-- table: NAME -->`` and ``<!-- end -->`` in README.md and docs/*.md, and
-docs/peers.svg. The tests fail where a file is not what this command would write.
+docs/peers.svg and docs/polynomial.svg. The tests fail where a file is not what this command would write.
 """
 
 import json
@@ -14,10 +14,12 @@ from typing import Any
 
 from benchmarks.charts import Panel, dots
 from benchmarks.common import show
+from benchmarks.recipe_tables import HEAD, polynomial_chart, recipe_rows
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 CHART = ROOT / "docs" / "peers.svg"
+POLYNOMIAL = ROOT / "docs" / "polynomial.svg"
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 TITLES = {
@@ -236,6 +238,12 @@ def explaining_table() -> str:
     return f"{table(head, cells)}\n\n{provenance([made])}"
 
 
+def recipes_table() -> str:
+    """RMSE and seconds of the recipes, of ALS and of means."""
+    made = result("recipes")
+    return f"{table(HEAD, recipe_rows(made))}\n\n{provenance([made])}" if made else ""
+
+
 def params_table() -> str:
     """All params of the estimators, from their own documentation."""
     from spark_fm import FMClassifier, FMRegressor
@@ -265,6 +273,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "partitions": partitions_table,
     "recommend": recommend_table,
     "explaining": explaining_table,
+    "recipes": recipes_table,
     "params": params_table,
 }
 
@@ -310,7 +319,10 @@ def rewritten(text: str) -> str:
 
 def wanted() -> dict[Path, str]:
     """What the files should hold."""
-    return {page: rewritten(page.read_text()) for page in pages()} | {CHART: chart()}
+    charts = {CHART: chart()}
+    if made := result("polynomial"):
+        charts[POLYNOMIAL] = polynomial_chart(made)
+    return {page: rewritten(page.read_text()) for page in pages()} | charts
 
 
 def stale() -> list[str]:

@@ -19,7 +19,9 @@ def main(target: Path) -> int:
         text = page_of(spark)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text, "utf-8")
-    logger.info("%s: %.0f KB, %.0f s; open it in a browser", target, len(text) / 1e3, time.perf_counter() - begun)
+    logger.info(
+        "%s: %.0f KB, %.0f s; open it in a browser", target, len(text) / 1e3, time.perf_counter() - begun
+    )
     return 0
 
 

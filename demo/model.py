@@ -25,7 +25,9 @@ FIELDS = [
 ]
 CONTEXT, ITEM = ["user", "month", "weekday", "visits"], ["movie", "genres"]
 K, REASONS, SIZE = 10, 3, 16
-SCHEMA = "time timestamp, user string, movie string, year int, genres array<string>, visits int, rating double"
+SCHEMA = (
+    "time timestamp, user string, movie string, year int, genres array<string>, visits int, rating double"
+)
 
 
 @dataclass(frozen=True)
@@ -83,24 +85,40 @@ def _rmse(scored: DataFrame) -> float:
 
 
 def recommended(
-    spark: SparkSession, trained: Trained, movies: pd.DataFrame, events: pd.DataFrame, moments: dict[str, datetime]
+    spark: SparkSession,
+    trained: Trained,
+    movies: pd.DataFrame,
+    events: pd.DataFrame,
+    moments: dict[str, datetime],
 ) -> dict[str, list[dict[str, Any]]]:
     """The best movies of each user at a moment that the user has not rated, with reasons."""
     visits = events["user"].value_counts()
     rows = [(user, moment, int(visits[user])) for user, moment in moments.items()]
-    contexts = trained.encoder.encode(spark.createDataFrame(rows, "user string, time timestamp, visits int"), CONTEXT)
+    contexts = trained.encoder.encode(
+        spark.createDataFrame(rows, "user string, time timestamp, visits int"), CONTEXT
+    )
     items = trained.encoder.encode(spark.createDataFrame(movies[["movie", "genres"]]).coalesce(1), ITEM)
     seen = spark.createDataFrame(events.loc[events["user"].isin(list(moments)), ["user", "movie"]])
     found = trained.fm.recommend(contexts, items, K, exclude=seen, itemCol="movie", reasons=REASONS)
-    return {row["user"]: [one.asDict(recursive=True) for one in row["recommendations"]] for row in found.collect()}
+    return {
+        row["user"]: [one.asDict(recursive=True) for one in row["recommendations"]] for row in found.collect()
+    }
 
 
 def explained(
-    spark: SparkSession, trained: Trained, user: str, moment: datetime, visits: int, movie: str, genres: list[str]
+    spark: SparkSession,
+    trained: Trained,
+    user: str,
+    moment: datetime,
+    visits: int,
+    movie: str,
+    genres: list[str],
 ) -> Any:
     """The parts of one score."""
     row = [(moment, user, movie, 0, genres, visits, 0.0)]
-    (features,) = trained.encoder.transform(spark.createDataFrame(row, SCHEMA)).select("features").collect()[0]
+    (features,) = (
+        trained.encoder.transform(spark.createDataFrame(row, SCHEMA)).select("features").collect()[0]
+    )
     pairs = sorted(zip(features["ids"], features["values"], strict=True))
     return trained.fm.explain(Vectors.sparse(trained.fm.numFeatures, pairs))
 
@@ -128,5 +146,7 @@ def _vectors(trained: Trained, field: str, values: list[str]) -> npt.NDArray[np.
     """The factors of some values of a field."""
     weights, fields = trained.fm.weights, trained.fm.fields
     labels = {label: row for row, label in enumerate(fields.labels(weights.features))}
-    found: npt.NDArray[np.float64] = weights.factors[[labels[f"{field}={value}"] for value in values]].astype(float)
+    found: npt.NDArray[np.float64] = weights.factors[[labels[f"{field}={value}"] for value in values]].astype(
+        float
+    )
     return found

@@ -74,10 +74,12 @@ def chosen(made: World) -> list[str]:
 
 
 def phrase(label: str) -> str:
-    """A reason as people say it: values without the names of their fields, but for numbers; the movie is told before."""
+    """A reason as people say it: values without the names of their fields, but for numbers."""
     parts = [part.partition("=") for part in label.split(" x ")]
     said = {"movie": "this film"}
-    return " × ".join(said.get(name, f"visits {value}" if name == "visits" else value) for name, _, value in parts)
+    return " \u00d7 ".join(
+        said.get(name, f"visits {value}" if name == "visits" else value) for name, _, value in parts
+    )
 
 
 def _card(
@@ -131,7 +133,9 @@ def _fields(trained: model.Trained) -> list[dict[str, Any]]:
     """The fields, their features, and what the first of these are called."""
     found = []
     for one in trained.encoder.layout.fields:
-        names = [trained.encoder.layout.label(i).partition("=")[2] for i in range(one.first, one.first + one.size)]
+        names = [
+            trained.encoder.layout.label(i).partition("=")[2] for i in range(one.first, one.first + one.size)
+        ]
         found.append(
             {
                 "name": one.name,

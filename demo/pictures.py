@@ -39,7 +39,9 @@ def bars(rows: Sequence[tuple[str, float]], noise: float) -> str:
     for place, error in enumerate(errors):
         axes.annotate(f"{error:.3f}", (error, place), (5, 0), textcoords="offset points", va="center")
     axes.axvline(noise, color=DARK, linestyle=":", linewidth=1.2)
-    axes.annotate("the events' noise", (noise, -0.55), (4, 2), textcoords="offset points", color=DARK, fontsize=8)
+    axes.annotate(
+        "the events' noise", (noise, -0.55), (4, 2), textcoords="offset points", color=DARK, fontsize=8
+    )
     axes.invert_yaxis()
     axes.set(xlim=(0.0, 1.12 * max(errors)), xlabel="RMSE in stars, on the last tenth in time")
     return _svg(figure)
@@ -55,7 +57,9 @@ def two_matrices(
     picture = None
     for axes, table, title in ((left, made, "made"), (right, found, "found by the model")):
         picture = axes.imshow(table, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
-        axes.set_xticks(range(len(columns)), columns, rotation=55, ha="right", rotation_mode="anchor", fontsize=8)
+        axes.set_xticks(
+            range(len(columns)), columns, rotation=55, ha="right", rotation_mode="anchor", fontsize=8
+        )
         axes.set_yticks(range(len(rows)), rows, fontsize=8)
         axes.set_title(title, fontsize=10)
     figure.colorbar(picture, ax=[left, right], label="stars")
@@ -68,7 +72,9 @@ def tastes(made: Mapping[str, float], found: Mapping[str, float]) -> str:
     figure = Figure(figsize=(4.6, 0.7 + 0.24 * len(names)), layout="constrained")
     axes: Any = figure.subplots()
     parts = [found[name] for name in names]
-    axes.barh(names, parts, color=[BLUE if part >= 0.0 else RED for part in parts], height=0.65, label="model")
+    axes.barh(
+        names, parts, color=[BLUE if part >= 0.0 else RED for part in parts], height=0.65, label="model"
+    )
     axes.plot([made[name] for name in names], names, "D", color=DARK, markersize=4, label="truth")
     axes.axvline(0.0, color=DARK, linewidth=0.8)
     axes.invert_yaxis()

@@ -59,7 +59,18 @@ TITLES = {
         ["Canyon", "Sheriff", "Stagecoach", "Saddle", "Frontier", "Duel"],
     ),
 }
-PLACES = ["Lisbon", "Salt Lake", "Trieste", "Kyoto", "Montreal", "Tangier", "Bergen", "Valparaíso", "Odessa", "Galway"]
+PLACES = [
+    "Lisbon",
+    "Salt Lake",
+    "Trieste",
+    "Kyoto",
+    "Montreal",
+    "Tangier",
+    "Bergen",
+    "Valparaíso",
+    "Odessa",
+    "Galway",
+]
 PATTERNS = [
     "The {adjective} {noun}",
     "{adjective} {noun}",

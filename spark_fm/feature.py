@@ -68,8 +68,8 @@ class FieldEncoder(Estimator["FieldEncoderModel"], FieldEncoderParams, EncoderPe
     outputCol : the features column ("features")
     outputType : "ids" (array<bigint>), "pairs" (struct<ids:array<bigint>,values:array<double>>), "vector", or "auto":
         ids where all values are 1, else pairs
-    coldCol : a boolean column that marks rows in which one of ``coldFields`` (None: any categorical field) is null or has
-        a value that training has not met; "": none
+    coldCol : a boolean column that marks rows in which one of ``coldFields`` (None: any categorical field) is null or
+        has a value without a feature of its own; "": none
     maxNames : of how many values of a field the name is kept; others are called by a number
 
     Examples
@@ -226,6 +226,9 @@ class FieldEncoderModel(Model, FieldEncoderParams, EncoderPersistable):
     def _encode(self, dataset: DataFrame, fields: tuple[EncodedField, ...], cold: str) -> DataFrame:
         for column in (column for one in fields for column in one.columns):
             field_of(dataset, column, "fields")
+        for param, name in (("outputCol", self.getOutputCol()), ("coldCol", cold)):
+            if name.lower() in (column.lower() for column in dataset.columns):
+                raise ValueError(f"{param}: there is already a column {name!r}, expected another name")
         spark, names = dataset.sparkSession, tuple(one.name for one in fields)
         # What was shipped is gone with the application that it was shipped in.
         application = application_of(spark)

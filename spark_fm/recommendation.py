@@ -1,16 +1,12 @@
 """Recommendations for users and items under the names of pyspark.ml's ALSModel."""
 
-from collections.abc import Callable
-
+from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_fm.base.model import FMModel
 from spark_fm.engine.packing.columns import field_of, quoted
-
-
-def _as_they_are(rows: DataFrame) -> DataFrame:
-    return rows
+from spark_fm.feature import FieldEncoderModel
 
 
 class Recommender:
@@ -18,22 +14,24 @@ class Recommender:
 
     Parameters
     ----------
-    model : a fitted model
-    users, items : their rows: the keys, and the features of their side (the model's ``featuresCol``). All that are to
-        be ranked are there, also those that training has not met: they get what their other features say.
+    model : a fitted model, or a PipelineModel of a FieldEncoderModel and such a model
+    users, items : the keys of their side, and its features (the model's ``featuresCol``); with an encoder its columns
+        instead, from which the encoder makes the fields that have all theirs there. All that are to be ranked are
+        there, also those that training has not met: they get what their other features say.
     userCol, itemCol : the columns of the keys, which are integers, strings, decimals or dates
-    encode : what adds the features to rows of either side; without it they are there
 
     Raises
     ------
     ValueError, TypeError
-        When a column is missing or of the wrong type, or the model has ``normalize`` set; see
+        When a column is missing or of the wrong type, the model is another, or a field of the encoder is not of one
+        side: both have its columns, or it crosses columns of both. See also
         :meth:`spark_fm.base.model.FMModel.recommend`.
 
     Examples
     --------
     Users 0 to 2 are the features 0 to 2, items 0 and 1 the features 3 and 4.
 
+    >>> from pyspark.sql import functions as F
     >>> from spark_fm import FMRegressor
     >>> from spark_fm.recommendation import Recommender
     >>> likes = [(0, 0), (1, 0), (2, 1)]
@@ -43,29 +41,55 @@ class Recommender:
     >>> users = spark.createDataFrame([(u, [u]) for u in range(3)], "user int, features array<int>")
     >>> items = spark.createDataFrame([(i, [3 + i]) for i in range(2)], "item int, features array<int>")
     >>> best = Recommender(model, users, items).recommendForAllUsers(1)
-    >>> best.selectExpr("user", "recommendations[0].item", "round(recommendations[0].rating)").sort("user").show()
-    +----+-----------------------+--------------------------------+
-    |user|recommendations[0].item|round(recommendations[0].rating)|
-    +----+-----------------------+--------------------------------+
-    |   0|                      0|                             4.0|
-    |   1|                      0|                             4.0|
-    |   2|                      1|                             4.0|
-    +----+-----------------------+--------------------------------+
+    >>> first = best.select("user", F.col("recommendations")[0].alias("best")).sort("user")
+    >>> first.selectExpr("user", "best.item", "round(best.rating) AS rating").show()
+    +----+----+------+
+    |user|item|rating|
+    +----+----+------+
+    |   0|   0|   4.0|
+    |   1|   0|   4.0|
+    |   2|   1|   4.0|
+    +----+----+------+
     """
 
     def __init__(
         self,
-        model: FMModel,
+        model: FMModel | PipelineModel,
         users: DataFrame,
         items: DataFrame,
         userCol: str = "user",
         itemCol: str = "item",
-        encode: Callable[[DataFrame], DataFrame] = _as_they_are,
     ) -> None:
         field_of(users, userCol, "userCol")
         field_of(items, itemCol, "itemCol")
-        self._model, self._users, self._items = model, users, items
-        self._user_col, self._item_col, self._encode = userCol, itemCol, encode
+        self._model, self._encoder = _stages(model)
+        self._users, self._items, self._user_col, self._item_col = users, items, userCol, itemCol
+        self._check_sides(users)
+
+    def recommend(
+        self,
+        contexts: DataFrame,
+        k: int,
+        exclude: DataFrame | None = None,
+        contextCol: str | None = None,
+        reasons: int = 0,
+    ) -> DataFrame:
+        """The k best items of any contexts, such as users at an hour of the day.
+
+        Parameters
+        ----------
+        contexts : as ``users``, with any columns of the context's side
+        contextCol : the column of their keys; ``userCol`` unless another is given
+
+        Returns
+        -------
+        See :meth:`spark_fm.base.model.FMModel.recommend`, which has the other parameters too.
+        """
+        self._check_sides(contexts)
+        key = self._user_col if contextCol is None else contextCol
+        return self._model.recommend(
+            self._encoded(contexts), self._encoded(self._items), k, exclude, key, self._item_col, reasons
+        )
 
     def recommendForAllUsers(self, k: int, exclude: DataFrame | None = None) -> DataFrame:
         """The k best items of each user.
@@ -114,10 +138,47 @@ class Recommender:
         context: str,
         item: str,
     ) -> DataFrame:
-        found = self._model.recommend(self._encode(contexts), self._encode(items), k, exclude, context, item)
+        found = self._model.recommend(
+            self._encoded(contexts), self._encoded(items), k, exclude, context, item
+        )
         kind = items.schema[item].dataType.simpleString()
         pairs = f"array<struct<{quoted(item)}:{kind},rating:float>>"
         return found.withColumn("recommendations", F.col("recommendations").cast(pairs))
+
+    def _encoded(self, rows: DataFrame) -> DataFrame:
+        """Rows of one side with their features."""
+        return rows if self._encoder is None else self._encoder.encode(rows)
+
+    def _check_sides(self, contexts: DataFrame) -> None:
+        """Every field of the encoder that the columns make is of one side."""
+        here, there = set(contexts.columns), set(self._items.columns)
+        for one in () if self._encoder is None else self._encoder.encoded:
+            needed = set(one.columns)
+            if needed <= here & there:
+                raise ValueError(
+                    f"field {one.name!r}: found its columns {sorted(needed)} both in the items and on the other side, "
+                    "expected them on one"
+                )
+            if needed <= here | there and not (needed <= here or needed <= there):
+                raise ValueError(
+                    f"field {one.name!r}: found a cross of columns of both sides, {sorted(needed)}, expected fields of "
+                    "one side each: what it adds to a score is no product of two vectors"
+                )
+
+
+def _stages(model: FMModel | PipelineModel) -> tuple[FMModel, FieldEncoderModel | None]:
+    """The model, and its encoder where it has one."""
+    stages = model.stages if isinstance(model, PipelineModel) else [model]
+    *before, last = stages
+    if isinstance(last, FMModel):
+        if not before:
+            return last, None
+        if len(before) == 1 and isinstance(before[0], FieldEncoderModel):
+            return last, before[0]
+    raise TypeError(
+        f"model: found {', '.join(type(stage).__name__ for stage in stages)}, expected a fitted Factorization Machine, "
+        "alone or behind a FieldEncoderModel"
+    )
 
 
 def _some(dataset: DataFrame, all_rows: DataFrame, key: str, param: str) -> DataFrame:

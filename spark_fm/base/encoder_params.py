@@ -77,7 +77,8 @@ class FieldEncoderParams(HasOutputCol):
 
     def getExcludeCols(self) -> Sequence[str]:
         """Gets the value of excludeCols."""
-        return list(self.getOrDefault(self.excludeCols))
+        found: list[str] = self.getOrDefault(self.getParam("excludeCols"))
+        return found
 
     def getOutputType(self) -> str:
         """Gets the value of outputType."""
@@ -89,7 +90,8 @@ class FieldEncoderParams(HasOutputCol):
 
     def getColdFields(self) -> Sequence[str]:
         """Gets the value of coldFields."""
-        return list(self.getOrDefault(self.coldFields))
+        found: list[str] = self.getOrDefault(self.getParam("coldFields"))
+        return found
 
     def getMaxNames(self) -> int:
         """Gets the value of maxNames."""

@@ -84,7 +84,7 @@ def checksum(fields: tuple[EncodedField, ...]) -> int:
     for one in fields:
         vocabulary = one.vocabulary
         for array in (vocabulary.keys, vocabulary.counts):
-            total = zlib.crc32(np.ascontiguousarray(array), total)
+            total = zlib.crc32(array.tobytes(), total)
         total = zlib.crc32("\0".join(vocabulary.values).encode(), total)
     return total
 

@@ -176,10 +176,12 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             nonnegative=self.getNonnegative(),
         )
 
-    def _check(self, dataset: DataFrame) -> None:
-        """Refuse before the data are packed what can be refused by then."""
+    def _check(self, dataset: DataFrame) -> FieldLayout | None:
+        """Refuse before the data are packed what can be refused by then; the fields that are known."""
         self._check_scoring(dataset)
-        metric_of(self.getValidationMetric(), self._loss)
+        layout = self._known_fields(layout_of(dataset.schema, self.getFeaturesCol()))
+        self._settings(layout)
+        return layout
 
     def _initial(self, num_features: int, vectors: bool) -> FMModel | None:
         model: FMModel | None = self.getInitialModel()
@@ -207,8 +209,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         return model
 
     def _fit(self, dataset: DataFrame) -> M:
-        self._check(dataset)
-        layout = self._known_fields(layout_of(dataset.schema, self.getFeaturesCol()))
+        layout = self._check(dataset)
         begun = time.perf_counter()
         with PackedData.of(dataset, self._columns()) as packed:
             return self._fit_packed(packed, layout, time.perf_counter() - begun)

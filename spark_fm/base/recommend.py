@@ -46,7 +46,7 @@ class Recommending(FMParams):
     @property
     @abstractmethod
     def fields(self) -> FieldLayout | None:
-        """The fields of the features."""
+        """The fields of the features, None where nothing is known of them."""
 
     def recommend(
         self,
@@ -101,6 +101,7 @@ class Recommending(FMParams):
             self.weights.factors.shape[1] + 2,
             self._loss.is_binary,
             reasons,
+            () if self.fields is None else self.fields.fields,
         )
         if exclude is not None:
             _check_same_keys(exclude, contexts, contextCol)
@@ -135,8 +136,7 @@ class Recommending(FMParams):
 
     def _labels(self) -> pa.Array:
         """The names of the features that have parameters, in their order."""
-        layout = self.fields or FieldLayout(())
-        return pa.array(layout.labels(self.weights.features), pa.string())
+        return pa.array((self.fields or FieldLayout(())).labels(self.weights.features), pa.string())
 
     def _vectors(self, rows: DataFrame, side: Side) -> DataFrame:
         splitter = ship(rows.sparkSession, Splitter(self.weights, self.numFeatures))

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from spark_fm import FMClassifier, FMRegressor
 from spark_fm.base.explain import Explanation
 from spark_fm.core.fm.fields import Field, FieldLayout
+from spark_fm.feature import FieldEncoder, categorical, numeric, set_of
 from tests.ml.frames import one_hot
 from tests.ml.test_fields import metadata_of
 from tests.ml.test_streaming import streamed
@@ -168,3 +169,26 @@ def test_without_fields_pairs_are_numbers_and_importance_is_refused(planted_mode
     for report in (planted_model.importance, planted_model.fieldMatrix):
         with pytest.raises(ValueError, match=f"^{report.__name__}: the model knows no fields"):
             report()
+
+
+@pytest.mark.parametrize("output", ["ids", "pairs", "vector"])
+def test_reasons_in_the_names_of_an_encoder(spark, output):
+    kinds = ["Noir", "Comedy", "Drama"]
+    rows = [(f"u{i % 7}", kinds[i % 3 : 2 + i % 2], float(i % 5), float(i % 7 - i % 3)) for i in range(140)]
+    frame = spark.createDataFrame(
+        rows, "user string, genres array<string>, age double, label double"
+    ).coalesce(1)
+    fields = [categorical("user"), set_of("genres")] + ([] if output == "ids" else [numeric("age")])
+    encoded = FieldEncoder(fields=fields, outputType=output).fit(frame).transform(frame)
+    model = FMRegressor(factorSize=2, maxIter=5, explainCol="why", explainTop=50).fit(encoded)
+    assert [one.name for one in model.fields.fields] == ["user", "genres", "age"][: len(fields)]
+    found = model.transform(encoded).collect()
+    for row in found:
+        total = model.intercept + sum(part.contribution for part in row.why)
+        assert total == pytest.approx(row.prediction, rel=1e-9)
+        assert f"user={row.user}" in {part.label for part in row.why}
+        assert not any("#" in part.label for part in row.why)
+    said = {label for row in found for part in row.why for label in part.label.split(" x ")}
+    assert {f"genres={kind}" for kind in kinds} <= said
+    assert ("age" in said) == (output != "ids")
+    assert set(model.importance().field) == {one.name for one in model.fields.fields}

@@ -1,10 +1,12 @@
 """Under ALS's names: the same schemas as ALSModel's, and the best of all pairs."""
 
 import pytest
+from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.recommendation import ALS
 from pyspark.sql import functions as F
 
 from spark_fm import FMRegressor
+from spark_fm.feature import FieldEncoder, categorical, cross, numeric
 from spark_fm.recommendation import Recommender
 from tests.conftest import movielens_rows
 
@@ -91,18 +93,72 @@ def test_a_user_that_training_has_not_met_gets_what_is_liked_by_all(spark, rated
     assert items == sorted(scores, key=scores.get, reverse=True)[:3]
 
 
-def test_an_encoder_adds_the_features(rated, model, recommender):
-    def encode(rows):
-        key = F.col("user") if "user" in rows.columns else F.col("item") + USERS
-        return rows.withColumn("features", F.array(key))
+GENRES = ["Noir", "Drama", "Comedy"]
 
-    plain = Recommender(
-        model, rated.select("user").distinct(), rated.select("item").distinct(), encode=encode
+
+@pytest.fixture(scope="module")
+def events(rated):
+    """The ratings with names, hours and genres: what an encoder reads."""
+    return rated.select(
+        F.concat(F.lit("user "), "user").alias("user"),
+        F.concat(F.lit("film "), "item").alias("item"),
+        F.element_at(F.array(*map(F.lit, GENRES)), F.col("item") % 3 + 1).alias("genre"),
+        (F.hash("user", "item") % 3 + 3).alias("hour"),
+        "rating",
     )
-    some = rated.where("user < 4")
-    assert keys(plain.recommendForUserSubset(some, 3), "user", "item") == keys(
-        recommender.recommendForUserSubset(some.select("user"), 3), "user", "item"
+
+
+@pytest.fixture(scope="module")
+def pipeline(events):
+    fields = [categorical("user"), categorical("item"), categorical("genre"), numeric("hour")]
+    machine = FMRegressor(labelCol="rating", factorSize=3, initStd=0.3, maxIter=5, seed=1)
+    return Pipeline(stages=[FieldEncoder(fields=fields), machine]).fit(events)
+
+
+def test_an_encoder_makes_the_features_of_each_side(spark, events, pipeline):
+    """Users at an hour, of whom one is new, and a film that nobody has rated, of a known genre."""
+    films = (
+        events.select("item", "genre")
+        .distinct()
+        .union(spark.createDataFrame([("new", "Noir")], "a string, b string"))
     )
+    people = events.select("user").distinct()
+    contexts = spark.createDataFrame([("user 3", 4), ("nobody", 2)], "user string, hour int")
+    found = Recommender(pipeline, people, films).recommend(contexts, 200, reasons=3).collect()
+    pairs = contexts.crossJoin(films)
+    wanted = {(row.user, row["item"]): row.prediction for row in pipeline.transform(pairs).collect()}
+    assert len(wanted) == 2 * 101
+    ratings = {(row.user, one["item"]): one.rating for row in found for one in row.recommendations}
+    assert ratings == pytest.approx(wanted)
+    labels = {reason.label for row in found for one in row.recommendations for reason in one.reasons}
+    assert any(label.startswith("user=user 3 x item=film") for label in labels)
+
+
+def test_an_encoder_ranks_users_without_what_they_do_not_have(events, pipeline):
+    people, films = events.select("user").distinct(), events.select("item", "genre").distinct()
+    found = Recommender(pipeline, people, films).recommendForItemSubset(events.where("item = 'film 7'"), 5)
+    (row,) = found.collect()
+    assert row["item"] == "film 7"
+    assert len({one.user for one in row.recommendations}) == 5
+
+
+def test_fields_that_are_not_of_one_side_are_refused(events, pipeline):
+    people, films = events.select("user", "genre").distinct(), events.select("item", "genre").distinct()
+    with pytest.raises(
+        ValueError, match="field 'genre': found its columns \\['genre'\\] both in the items and on"
+    ):
+        Recommender(pipeline, people, films)
+    crossed = [categorical("user"), categorical("item"), cross("user", "item")]
+    machine = FMRegressor(labelCol="rating", factorSize=2, maxIter=1)
+    model = Pipeline(stages=[FieldEncoder(fields=crossed), machine]).fit(events)
+    with pytest.raises(
+        ValueError, match="found a cross of columns of both sides, \\['item', 'user'\\], expected"
+    ):
+        Recommender(model, people.select("user"), films)
+    with pytest.raises(
+        TypeError, match="model: found FieldEncoderModel, FieldEncoderModel, expected a fitted"
+    ):
+        Recommender(PipelineModel([pipeline.stages[0]] * 2), people, films)
 
 
 def test_columns_are_checked_at_once(rated, model, recommender):

@@ -17,7 +17,7 @@ LARGE = 1e9
 
 
 @compiled
-def _keep(
+def keep(
     part: float, i: int, j: int, count: int, first: IntArray, second: IntArray, parts: DoubleArray
 ) -> int:
     """Put a part among the largest so far, which are in descending order; gives their number."""
@@ -94,7 +94,7 @@ def top_parts(
             i, x = indices[known[a]], (values[known[a]] if has_values else 1.0)
             part = float(table[i, at.linear]) * x
             if part != 0.0 and (count < top or abs(part) > abs(chosen[count - 1])):
-                count = _keep(part, known[a], -1, count, chosen_i, chosen_j, chosen)
+                count = keep(part, known[a], -1, count, chosen_i, chosen_j, chosen)
             for f in range(K):
                 scaled[f, a] = np.float32(float(table[i, f]) * (x / unit))
         for a in range(n - 1):
@@ -103,7 +103,7 @@ def top_parts(
             for b in range(a + 1, n):
                 if abs(products[0, b]) > least:
                     part = float(products[0, b]) * unit * unit
-                    count = _keep(part, known[a], known[b], count, chosen_i, chosen_j, chosen)
+                    count = keep(part, known[a], known[b], count, chosen_i, chosen_j, chosen)
                     least = abs(chosen[count - 1]) / (unit * unit) if count == top else 0.0
         final = 0
         for c in range(count):
@@ -114,5 +114,5 @@ def top_parts(
                 for f in range(K):
                     part += np.float64(table[indices[p], f]) * np.float64(table[indices[q], f])
                 part *= (values[p] * values[q]) if has_values else 1.0
-            final = _keep(part, p, q, final, first[row], second[row], parts[row])
+            final = keep(part, p, q, final, first[row], second[row], parts[row])
         counts[row] = final

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_fm.core.compiled.compile import compiled
+from spark_fm.core.fm.parts import keep
 from spark_fm.core.fm.table import layout_of
 
 FloatArray = npt.NDArray[np.float32]
@@ -13,26 +14,20 @@ LongArray = npt.NDArray[np.int64]
 
 
 @compiled
-def _keep(
-    part: float, i: int, j: int, count: int, first: IntArray, second: IntArray, parts: DoubleArray
-) -> int:
-    """Put a part among the largest so far, which are in descending order; gives their number."""
-    if part == 0.0 or (count == parts.size and abs(part) <= abs(parts[count - 1])):
-        return count
-    at = count if count < parts.size else parts.size - 1
-    while at > 0 and abs(parts[at - 1]) < abs(part):
-        first[at], second[at], parts[at] = first[at - 1], second[at - 1], parts[at - 1]
-        at -= 1
-    first[at], second[at], parts[at] = i, j, part
-    return min(count + 1, parts.size)
-
-
-@compiled
 def _product(table: FloatArray, i: int, j: int, factors: int) -> float:
     total = 0.0
     for f in range(factors):
         total += np.float64(table[i, f]) * np.float64(table[j, f])
     return total
+
+
+@compiled
+def _keep_large(
+    part: float, i: int, j: int, count: int, first: IntArray, second: IntArray, parts: DoubleArray
+) -> int:
+    if part == 0.0 or (count == parts.size and abs(part) <= abs(parts[count - 1])):
+        return count
+    return int(keep(part, i, j, count, first, second, parts))
 
 
 @compiled
@@ -73,11 +68,13 @@ def top_reasons(
         count = 0
         for a in range(item_ptr[items[p]], item_ptr[items[p] + 1]):
             i, x = item_rows[a], item_values[a]
-            count = _keep(np.float64(table[i, at.linear]) * x, i, -1, count, first[p], second[p], parts[p])
+            count = _keep_large(
+                np.float64(table[i, at.linear]) * x, i, -1, count, first[p], second[p], parts[p]
+            )
             for b in range(a + 1, item_ptr[items[p] + 1]):
                 part = _product(table, i, item_rows[b], K) * x * item_values[b]
-                count = _keep(part, i, item_rows[b], count, first[p], second[p], parts[p])
+                count = _keep_large(part, i, item_rows[b], count, first[p], second[p], parts[p])
             for c in range(context_ptr[contexts[p]], context_ptr[contexts[p] + 1]):
                 part = _product(table, context_rows[c], i, K) * x * context_values[c]
-                count = _keep(part, context_rows[c], i, count, first[p], second[p], parts[p])
+                count = _keep_large(part, context_rows[c], i, count, first[p], second[p], parts[p])
         counts[p] = count

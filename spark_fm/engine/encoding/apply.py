@@ -81,7 +81,7 @@ def with_features(
         return pa.StructArray.from_arrays(list(parts.values()), list(parts))
 
     named = F.struct(*(column.alias(f"c{i}") for i, column in enumerate(inputs)))
-    types = [field.dataType for field in dataset.select(named.alias("all")).schema[0].dataType]
+    types = [field.dataType for field in dataset.select(*inputs).schema.fields]
     made = struct_column(encode, named, types, f"struct<ids:array<bigint>,{values}cold:boolean>")
     found = F.col(ENCODED)
     features = (
@@ -91,8 +91,7 @@ def with_features(
     added = [features.alias(output.column, metadata=metadata)]
     if output.cold:
         added.append(found["cold"].alias(output.cold))
-    new = {output.column, output.cold}
-    return encoded.select(*(F.col(quoted(name)) for name in dataset.columns if name not in new), *added)
+    return encoded.select(*(F.col(quoted(name)) for name in dataset.columns), *added)
 
 
 def _list(indptr: Any, flat: pa.Array) -> pa.ListArray:
@@ -107,8 +106,7 @@ def _with_vectors(
     metadata: dict[str, Any],
 ) -> DataFrame:
     """As vectors, which only mapInArrow can make of Arrow arrays: all columns pass through it."""
-    new = {output.column, output.cold}
-    kept = [name for name in dataset.columns if name not in new]
+    kept = dataset.columns
     size, cold = output.features, output.cold
 
     def encode(batches: Any) -> Any:

@@ -23,7 +23,7 @@ ONES: DoubleArray = np.empty(0)
 
 @dataclass(frozen=True)
 class Features:
-    """What one field gives: each row's ids from ``indptr`` on, or one a row where that is None; -1 stands for no feature.
+    """What one field gives: each row's ids from ``indptr`` on, or one a row where that is None; -1 stands for none.
 
     ``values`` (empty: all 1) go with the ids; ``cold`` says of each row whether its value is unknown.
     """
@@ -132,7 +132,7 @@ class Encoding:
         cold[rows[unseen]] = True
         rows, ids, values = rows[ids >= 0], ids[ids >= 0], values[ids >= 0]
         if one.options.get("value", "1") != "1":
-            n = np.bincount(rows, minlength=size).astype(np.float64)
+            n = np.maximum(np.bincount(rows, minlength=size), 1).astype(np.float64)
             values = (1.0 / n if one.options["value"] == "1/n" else 1.0 / np.sqrt(n))[rows]
         empty = np.bincount(rows, minlength=size) == 0
         missing = to_numpy(columns[0].is_null())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -126,8 +127,8 @@ def bucket_names(edges: Sequence[float]) -> list[str]:
     if not edges:
         return ["any"]
     shown = [f"{edge:.6g}" for edge in edges]
-    between = [f"[{low}, {high})" for low, high in zip(shown[:-1], shown[1:], strict=True)]
-    return [f"< {shown[0]}", *between, f">= {shown[-1]}"]
+    between = [f"[{low}, {high})" for low, high in pairwise(shown)]
+    return [f"(-inf, {shown[0]})", *between, f"[{shown[-1]}, inf)"]
 
 
 def laid_out(fields: Sequence[EncodedField]) -> tuple[EncodedField, ...]:

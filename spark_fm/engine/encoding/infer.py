@@ -45,8 +45,8 @@ def infer_fields(
 
     Strings and booleans are categorical; integers too, where they have at most 32 values or a name that ends like that
     of a key (id, key, code, no, nr, zip), else they are cut into buckets; other numbers are numeric; dates and
-    timestamps give their parts; arrays are sets of value 1 / sqrt(n); maps to numbers are weighted. Left out, with a line in
-    the log, is what says nothing: a column of one value, and of strings that are another one in nearly each row.
+    timestamps give their parts; arrays are sets of value 1 / sqrt(n); maps to numbers are weighted. Left out, with a
+    line in the log, is what says nothing: a column of one value, or of strings that are another one in nearly each row.
 
     Parameters
     ----------

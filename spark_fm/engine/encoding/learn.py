@@ -1,7 +1,7 @@
 """What a fit learns of a table: each field's values by frequency, and the edges of its buckets.
 
-Spark counts the texts of the values and hashes them. The driver gets the hashes and the counts, and of the most frequent
-values the text: a field of millions of values takes 16 bytes of the driver for each.
+Spark counts the texts of the values and hashes them. The driver gets the hashes and the counts, and of the most
+frequent values the text: a field of millions of values takes 16 bytes of the driver for each.
 """
 
 from collections.abc import Sequence

@@ -7,7 +7,6 @@ from typing import Any
 
 from spark_fm.engine.encoding.parts import PARTS
 
-
 LARGEST_WIDTH = 2**40
 
 

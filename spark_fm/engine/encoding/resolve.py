@@ -70,5 +70,5 @@ def _crossed(spec: FieldSpec, before: Sequence[EncodedField]) -> EncodedField:
                 f"row before it, expected one of: {can}"
             )
     parts = [[known[name].columns[0], known[name].options.get("part")] for name in spec.columns]
-    columns = tuple(dict.fromkeys(column for column, _ in parts))
+    columns = tuple(dict.fromkeys(known[name].columns[0] for name in spec.columns))
     return EncodedField(spec.name, "cross", columns, {**_options(spec), "parts": parts})

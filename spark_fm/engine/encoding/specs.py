@@ -165,8 +165,8 @@ def date_parts(column: str, parts: Sequence[str] | None = None, **options: Any) 
     column : its name
     parts : of hour, weekday, day, week and month; all that the type has of hour, weekday and month unless given
     options : ``name``: the fields are then called name_hour and so on, else hour and so on; ``cyclic``: two features
-        sin and cos of 2 pi part / period instead of one for each hour (False); ``null``: "other" (the default, of cyclic
-        ones "nothing"), or "nothing"
+        sin and cos of 2 pi part / period instead of one for each hour (False); ``null``: "other" (the default), or
+        "nothing" (the default of cyclic ones)
     """
     return _spec("date_parts", [column], options if parts is None else {"parts": list(parts), **options})
 

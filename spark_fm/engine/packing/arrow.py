@@ -104,7 +104,7 @@ def _read_pairs(array: pa.Array, name: str) -> Sparse:
     for part, found in parts.items():
         if found.null_count:
             row = _first(to_numpy(found.is_null()))
-            raise BadInputError(f"column {name!r}: row {row} has null for its {part}, expected an array")
+            raise BadInputError(f"column {name!r}: row {row} has null for {part}, expected an array")
     indptr, flat = list_parts(parts["ids"])
     value_ptr, value_array = list_parts(parts["values"])
     other = np.diff(indptr) != np.diff(value_ptr)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spark_fm.core.fm.parts import TIMES
 from spark_fm.core.fm.reasons import top_reasons
 from spark_fm.engine.packing.arrow import to_numpy
 
@@ -18,7 +19,6 @@ DoubleArray = npt.NDArray[np.float64]
 NONZERO = np.dtype([("row", np.int32), ("feature", np.int32), ("value", np.float64)])
 REASONS, LABEL, CONTRIBUTION = "reasons", "label", "contribution"
 REASONS_TYPE = pa.list_(pa.struct([(LABEL, pa.string()), (CONTRIBUTION, pa.float64())]))
-TIMES = " x "
 
 
 class Rows(NamedTuple):

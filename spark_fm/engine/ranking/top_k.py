@@ -16,6 +16,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, DoubleType, StringType, StructField, StructType
 
+from spark_fm.core.fm.fields import Field, FieldLayout
 from spark_fm.core.fm.losses import sigmoids
 from spark_fm.core.fm.top_k import TopK
 from spark_fm.engine.cluster.broadcast import Shipped
@@ -46,6 +47,7 @@ class Ranking:
     width : K + 2, the length of the vectors
     probability : whether a rating is 1 / (1 + exp(-z)) instead of z
     reasons : how many reasons a recommendation gets; where there are some, the splitter has labels
+    fields : of the features, as far as they are known
     """
 
     contexts: Side
@@ -54,6 +56,7 @@ class Ranking:
     width: int
     probability: bool
     reasons: int = 0
+    fields: tuple[Field, ...] = ()
 
     @property
     def contexts_at_once(self) -> int:
@@ -65,8 +68,9 @@ def _check_sides(catalogue_features: npt.NDArray[np.int64], batch: pa.RecordBatc
     for features in told_features(batch):
         both = np.intersect1d(catalogue_features, features, assume_unique=True)
         if both.size:
+            name = FieldLayout(asked.fields).label(int(both[0]))
             raise BadInputError(
-                f"column {asked.items.features!r}: feature {both[0]} is among those of the contexts and of the items, "
+                f"column {asked.items.features!r}: the feature {name} is among those of the contexts and of the items, "
                 "expected each feature on one side: what both have would count twice"
             )
 

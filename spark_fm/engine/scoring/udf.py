@@ -67,10 +67,13 @@ def struct_column(
         return _with_arrow_udf(function, arrow_udf, result)(columns)
     arrow_types = [_arrow_type(one) for one in types]
 
-    def pandas(frame: pd.DataFrame) -> pd.DataFrame:
+    def pandas(frame: Any) -> pd.DataFrame:
         arrays = [pa.Array.from_pandas(frame.iloc[:, i], type=one) for i, one in enumerate(arrow_types)]
         made = function(pa.StructArray.from_arrays(arrays, [f"c{i}" for i in range(len(arrays))]))
-        return pd.DataFrame({field.name: made.field(field.name).to_pandas() for field in made.type})
+        told: pd.DataFrame = pd.DataFrame(
+            {field.name: made.field(field.name).to_pandas() for field in made.type}
+        )
+        return told
 
     return _pandas_udf(pandas, result)(columns)
 

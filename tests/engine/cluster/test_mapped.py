@@ -1,8 +1,10 @@
+import io
 import pickle
 from collections import namedtuple
 
 import numpy as np
 import pytest
+from pyspark.serializers import ChunkedStream
 
 from spark_fm.engine.cluster.mapped import BYTES_A_LINE, FIRST_IN_PICKLE, map_pickled, of_bytes, to_bytes
 
@@ -73,6 +75,13 @@ def test_arrays_of_a_file_are_views_into_it(written):
         file.seek(FIRST_IN_PICKLE + len(data) - 8)
         file.write(np.float64(7.0).tobytes())
     assert found[-2:].tolist() == [0.0, 7.0]
+
+
+def test_spark_can_encrypt_them():
+    """Its stream asks for the length of what a pickle writes; that of a large array has none."""
+    value, sent = np.arange(100_000), io.BytesIO()
+    pickle.dump(to_bytes(value), ChunkedStream(sent, 1024), protocol=5)
+    assert len(sent.getvalue()) > value.nbytes
 
 
 def test_deleted_file_stays_readable(written, tmp_path):

@@ -168,10 +168,23 @@ def test_rows_as_pandas_hands_them_over_are_the_same_arrow_rows():
     frame = pd.DataFrame(
         [row or dict.fromkeys(["type", "size", "indices", "values"]) for row in array.to_pylist()]
     )
-    assert udf._vectors(frame).to_pylist() == array.to_pylist()
-    assert udf._lists(pd.Series([[1, 2], None, []]), "ids").to_pylist() == [[1, 2], None, []]
-    assert udf._lists(pd.Series([[1]]), "ids").type == pa.list_(pa.int64())
-    assert udf._lists(pd.Series([[1.5]]), "dense").type == pa.list_(pa.float64())
+    assert udf._read(frame, "vector").to_pylist() == array.to_pylist()
+    assert udf._read(pd.Series([[1, 2], None, []]), "ids").to_pylist() == [[1, 2], None, []]
+    assert udf._read(pd.Series([[1]]), "ids").type == pa.list_(pa.int64())
+    assert udf._read(pd.Series([[1.5]]), "dense").type == pa.list_(pa.float64())
+
+
+def test_column_of_pairs(spark, way):
+    rows = [(([0, 2], [1.0, 3.0]),), (([5, 3, 5], [1.0, 2.0, -2.0]),), (([], []),), (([1], [9.0]),)]
+    frame = spark.createDataFrame(rows, "x struct<ids:array<bigint>,values:array<double>>").coalesce(1)
+    found = [row.z for row in scored(frame, "pairs").collect()]
+    assert found == expected({0: 1.0, 2: 3.0}, {3: 2.0, 5: -1.0}, {}, {})
+
+
+def test_pairs_that_are_null_raise_their_sentence(spark, way):
+    frame = spark.createDataFrame([(None,)], "x struct<ids:array<bigint>,values:array<double>>")
+    with pytest.raises(PySparkException, match="column 'x': row 0 is null, expected features"):
+        scored(frame, "pairs").collect()
 
 
 def test_column_of_parts(spark, way):
