@@ -69,7 +69,9 @@ def chosen(made: World) -> list[str]:
     frequent = made.tastes.loc[ranked[: len(ranked) // 2]]
     users: list[str] = []
     for genre in ("Horror", "Family", "Action"):
-        users.append(str(frequent.drop(users)[genre].idxmax()))
+        first_names = tuple(user.partition(" ")[0] for user in users)
+        others = frequent[~frequent.index.str.startswith(first_names)]
+        users.append(str(others[genre].idxmax()))
     return users
 
 

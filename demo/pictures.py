@@ -40,8 +40,9 @@ def bars(rows: Sequence[tuple[str, float]], noise: float) -> str:
         axes.annotate(f"{error:.3f}", (error, place), (5, 0), textcoords="offset points", va="center")
     axes.axvline(noise, color=DARK, linestyle=":", linewidth=1.2)
     axes.annotate(
-        "the events' noise", (noise, -0.55), (4, 2), textcoords="offset points", color=DARK, fontsize=8
-    )
+        "noise", (noise, 1.0), (0, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
+        ha="center", color=DARK, fontsize=8,
+    )  # fmt: skip
     axes.invert_yaxis()
     axes.set(xlim=(0.0, 1.12 * max(errors)), xlabel="RMSE in stars, on the last tenth in time")
     return _svg(figure)
