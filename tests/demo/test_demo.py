@@ -93,7 +93,7 @@ class Page(HTMLParser):
 def test_the_page_of_a_small_world(
     spark: SparkSession, made: events.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is one file, its tags are closed, names are escaped, and the chosen users get films that they have not seen."""
+    """One file, its tags closed, names escaped; the three users get films that they have not rated."""
     evil = "<b>Ben & Co</b>"
     named = made.events.replace({"user": {page.chosen(made)[0]: evil}})
     world = made._replace(events=named, tastes=made.tastes.rename(index={page.chosen(made)[0]: evil}))
