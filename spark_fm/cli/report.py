@@ -87,22 +87,24 @@ def write_report(
         rows = [head, ["---"] * len(head), *body]
         lines += ["## Held-out rows", "", *_rows(rows), ""]
     if importance is not None:
-        rows = [
-            [f"{cell:.3g}" for cell in row] for row in importance.drop(columns="field").to_numpy().tolist()
-        ]
-        named = [[str(name), *row] for name, row in zip(importance["field"], rows, strict=True)]
-        head = [[*importance.columns], ["---"] * importance.shape[1]]
+        lines += ["## Fields", "", *_rows(_importance(importance)), ""]
         lines += [
-            "## Fields",
-            "",
-            "Standard deviations of what each says of a score, alone and together with others,",
+            "`alone` and `together`: standard deviations of what a field says of a score by itself, and with the"
         ]
-        lines += ["and its share of the variance.", "", *_rows([*head, *named]), ""]
+        lines += ["others beyond that; `share`: its part of the variance.", ""]
     if picture:
         lines += ["## Learning curve", "", f"![Loss by epoch]({picture})", ""]
     lines += ["## Time", "", *(f"- {name}: {spent:.1f} s" for name, spent in seconds.items()), ""]
     path.write_text("\n".join(lines), "utf-8")
     logger.info("report: %s", path)
+
+
+def _importance(found: pd.DataFrame) -> list[list[str]]:
+    numbers = found.drop(columns="field")
+    cells = [[f"{number:.3g}" for number in row] for row in numbers.to_numpy().tolist()]
+    heading = ["field", *map(str, numbers.columns)]
+    named = [[str(name), *row] for name, row in zip(found["field"], cells, strict=True)]
+    return [heading, ["---"] * len(heading), *named]
 
 
 def _rows(table: Sequence[Sequence[str]]) -> list[str]:
