@@ -25,10 +25,11 @@ $(STAMP): pyproject.toml
 check-java: $(STAMP)
 	@$(BIN)/python -m spark_fm.environment
 
-# A minute of small Spark jobs: what the JVM's second compiler would gain it never earns back.
+# Less than two minutes of small Spark jobs: what the JVM's second compiler would gain it never earns back. First the
+# jobs on generated ratings, then output/demo.html, from raw events to recommendations with reasons.
 demo: check-java
 	@$(BIN)/spark-submit --master 'local[2]' --driver-java-options -XX:TieredStopAtLevel=1 jobs/train.py --config conf/quickstart.toml
-	@$(BIN)/python -m demo
+	@PYSPARK_SUBMIT_ARGS='$(LOCAL)' $(BIN)/python -m demo
 
 # Each of the JOBS has a Spark of its own, of two cores: most of the time they wait for it.
 JOBS ?= 3

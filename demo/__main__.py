@@ -16,6 +16,7 @@ def main(target: Path) -> int:
     begun = time.perf_counter()
     with open_session("spark_fm demo", debug=False) as spark:
         spark.conf.set("spark.sql.session.timeZone", "UTC")
+        spark.conf.set("spark.sql.shuffle.partitions", "2")
         text = page_of(spark)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text, "utf-8")

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_fm import FMRegressor
+from spark_fm import FMRegressionModel, FMRegressor
 from spark_fm.evaluation import timeSplit
-from spark_fm.feature import FieldEncoder, FieldSpec, buckets, categorical, date_parts, set_of
+from spark_fm.feature import FieldEncoder, FieldEncoderModel, buckets, categorical, date_parts, set_of
 
 MATRIX = [categorical("user"), categorical("movie")]
 FIELDS = [
@@ -40,43 +39,30 @@ class Scored:
 
 @dataclass(frozen=True)
 class Trained:
-    """The model with all fields, the events that it has not seen, and the models beside it."""
+    """The encoder and the machine with all fields, the number of events to train on, and the models in comparison."""
 
-    pipeline: PipelineModel
-    training: DataFrame
-    held_out: DataFrame
-    beside: list[Scored]
-
-    @property
-    def encoder(self) -> Any:
-        """The fitted encoder."""
-        return self.pipeline.stages[0]
-
-    @property
-    def fm(self) -> Any:
-        """The fitted Factorization Machine."""
-        return self.pipeline.stages[-1]
+    encoder: FieldEncoderModel
+    fm: FMRegressionModel
+    rows: int
+    scores: list[Scored]
 
 
 def train(spark: SparkSession, events: pd.DataFrame) -> Trained:
     """Train on the first nine tenths in time, and measure on the last."""
     rows = spark.createDataFrame(events, SCHEMA).coalesce(1)
     training, held_out = (part.persist() for part in timeSplit(rows, "time", (0.9, 0.1)))
-    mean = training.agg(F.avg("rating")).collect()[0][0]
-    beside = [Scored("the mean for all", _rmse(held_out.withColumn("prediction", F.lit(mean))))]
-    for name, fields, size in (
-        ("user + movie, biases only", MATRIX, 0),
-        ("user + movie, matrix factorization", MATRIX, SIZE),
-        ("all fields", FIELDS, SIZE),
+    (sums,) = training.agg(F.avg("rating"), F.count("rating")).collect()
+    scores = [Scored("the mean for all", _rmse(held_out.withColumn("prediction", F.lit(sums[0]))))]
+    two = FieldEncoder(fields=MATRIX).fit(training)
+    encoder = FieldEncoder(fields=FIELDS).fit(training)
+    for name, encoding, size in (
+        ("user + movie, biases only", two, 0),
+        ("user + movie, matrix factorization", two, SIZE),
+        ("all fields", encoder, SIZE),
     ):
-        pipeline = _pipeline(fields, size).fit(training)
-        beside.append(Scored(name, _rmse(pipeline.transform(held_out))))
-    return Trained(pipeline, training, held_out, beside)
-
-
-def _pipeline(fields: list[FieldSpec], size: int) -> Pipeline:
-    encoder = FieldEncoder(fields=fields, outputCol="features")
-    return Pipeline(stages=[encoder, FMRegressor(labelCol="rating", factorSize=size, seed=1)])
+        fm = FMRegressor(labelCol="rating", factorSize=size, seed=1).fit(encoding.transform(training))
+        scores.append(Scored(name, _rmse(fm.transform(encoding.transform(held_out)))))
+    return Trained(encoder, fm, sums[1], scores)
 
 
 def _rmse(scored: DataFrame) -> float:
@@ -127,13 +113,14 @@ def interactions(
     trained: Trained, field: str, values: list[str], other: str, columns: list[str]
 ) -> npt.NDArray[np.float64]:
     """What values of one field say together with those of another, <v_i, v_j>, less the means of rows and columns."""
-    table = _vectors(trained, field, values) @ _vectors(trained, other, columns).T
-    return centred(table)
+    first, second = _vectors(trained, field, values), _vectors(trained, other, columns)
+    return centred(np.einsum("if,jf->ij", first, second))
 
 
 def centred(table: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """A table whose rows and columns have the mean 0: what the two say together beyond what each says by itself."""
-    return table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
+    centre: npt.NDArray[np.float64] = table.mean(0) + table.mean(1, keepdims=True) - table.mean()
+    return table - centre
 
 
 def opinions(trained: Trained, user: str, genres: list[str]) -> dict[str, float]:
@@ -145,8 +132,7 @@ def opinions(trained: Trained, user: str, genres: list[str]) -> dict[str, float]
 def _vectors(trained: Trained, field: str, values: list[str]) -> npt.NDArray[np.float64]:
     """The factors of some values of a field."""
     weights, fields = trained.fm.weights, trained.fm.fields
+    assert fields is not None
     labels = {label: row for row, label in enumerate(fields.labels(weights.features))}
-    found: npt.NDArray[np.float64] = weights.factors[[labels[f"{field}={value}"] for value in values]].astype(
-        float
-    )
-    return found
+    rows = [labels[f"{field}={value}"] for value in values]
+    return weights.factors[rows].astype(np.float64)

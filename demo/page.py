@@ -32,10 +32,10 @@ def page_of(spark: SparkSession) -> str:
             "version": __version__,
             "counts": _counts(made),
             "events": made.events.head(SHOWN_EVENTS).to_dict("records"),
-            "training": trained.training.count(),
+            "training": trained.rows,
             "fields": _fields(trained),
-            "scores": trained.beside,
-            "errors": pictures.bars([(one.name, one.rmse) for one in trained.beside], NOISE_STD),
+            "scores": trained.scores,
+            "errors": pictures.bars([(one.name, one.rmse) for one in trained.scores], NOISE_STD),
             "curve": pictures.png_of(trained.fm.summary.plot),
             "importance": trained.fm.importance().to_dict("records"),
             "matrix": pictures.png_of(trained.fm.plotFieldMatrix),
@@ -69,7 +69,9 @@ def chosen(made: World) -> list[str]:
     frequent = made.tastes.loc[ranked[: len(ranked) // 2]]
     users: list[str] = []
     for genre in ("Horror", "Family", "Action"):
-        users.append(str(frequent.drop(users)[genre].idxmax()))
+        first_names = tuple(user.partition(" ")[0] for user in users)
+        others = frequent[~frequent.index.str.startswith(first_names)]
+        users.append(str(others[genre].idxmax()))
     return users
 
 
@@ -77,7 +79,7 @@ def phrase(label: str) -> str:
     """A reason as people say it: values without the names of their fields, but for numbers."""
     parts = [part.partition("=") for part in label.split(" x ")]
     said = {"movie": "this film"}
-    return " \u00d7 ".join(
+    return " × ".join(
         said.get(name, f"visits {value}" if name == "visits" else value) for name, _, value in parts
     )
 
@@ -95,7 +97,8 @@ def _card(
     of = made.movies.set_index("movie")
     top = of.loc[best[0]["movie"]]
     why = model.explained(spark, trained, user, moment, len(history), best[0]["movie"], top["genres"])
-    truth = made.tastes.loc[user]
+    loves = made.tastes.loc[user].to_numpy()
+    truth = dict(zip(GENRES, (loves - loves.mean()).tolist(), strict=True))
     rows = [
         {
             "movie": one["movie"],
@@ -112,7 +115,7 @@ def _card(
         "mean": history["rating"].mean(),
         "liked": history.sort_values(["rating", "time"], ascending=False).head(4).to_dict("records"),
         "rows": rows,
-        "tastes": pictures.tastes((truth - truth.mean()).to_dict(), model.opinions(trained, user, GENRES)),
+        "tastes": pictures.tastes(truth, model.opinions(trained, user, GENRES)),
         "waterfall": pictures.png_of(why.plot),
     }
 

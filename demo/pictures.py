@@ -40,8 +40,9 @@ def bars(rows: Sequence[tuple[str, float]], noise: float) -> str:
         axes.annotate(f"{error:.3f}", (error, place), (5, 0), textcoords="offset points", va="center")
     axes.axvline(noise, color=DARK, linestyle=":", linewidth=1.2)
     axes.annotate(
-        "the events' noise", (noise, -0.55), (4, 2), textcoords="offset points", color=DARK, fontsize=8
-    )
+        "noise", (noise, 1.0), (0, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
+        ha="center", color=DARK, fontsize=8,
+    )  # fmt: skip
     axes.invert_yaxis()
     axes.set(xlim=(0.0, 1.12 * max(errors)), xlabel="RMSE in stars, on the last tenth in time")
     return _svg(figure)
@@ -54,15 +55,15 @@ def two_matrices(
     figure = Figure(figsize=(11.0, 0.9 + 0.3 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     most = max(np.abs(made).max(), np.abs(found).max())
-    picture = None
+    pictures = []
     for axes, table, title in ((left, made, "made"), (right, found, "found by the model")):
-        picture = axes.imshow(table, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
+        pictures.append(axes.imshow(table, cmap="RdBu", vmin=-most, vmax=most, aspect="auto"))
         axes.set_xticks(
             range(len(columns)), columns, rotation=55, ha="right", rotation_mode="anchor", fontsize=8
         )
         axes.set_yticks(range(len(rows)), rows, fontsize=8)
         axes.set_title(title, fontsize=10)
-    figure.colorbar(picture, ax=[left, right], label="stars")
+    figure.colorbar(pictures[0], ax=[left, right], label="stars")
     return _svg(figure)
 
 

@@ -51,7 +51,7 @@ def output_columns(fm: Any) -> list[str]:
     names = [fm.getPredictionCol()]
     if hasattr(fm, "getProbabilityCol"):
         names += [fm.getProbabilityCol(), fm.getRawPredictionCol()]
-    return names
+    return [*names, fm.getExplainCol()]
 
 
 def check_size(rows: DataFrame, fm: Any) -> None:
@@ -76,10 +76,13 @@ def check_size(rows: DataFrame, fm: Any) -> None:
 def scored_rows(model: PipelineModel, rows: DataFrame) -> DataFrame:
     """The columns of ``rows`` and the predictions as numbers, which any format can hold.
 
-    The column of the prediction, and of a classifier that of the probability, which is P(label = 1) here.
+    The column of the prediction, and of a classifier that of the probability, which is P(label = 1) here. Then that of
+    the reasons, an array, where the model was trained with explainCol.
     """
     fm: Any = model.stages[-1]
     outputs = [F.col(quoted(fm.getPredictionCol()))]
     if hasattr(fm, "getProbabilityCol"):
         outputs.append(positive_probability(fm).alias(fm.getProbabilityCol()))
+    if fm.getExplainCol():
+        outputs.append(F.col(quoted(fm.getExplainCol())))
     return model.transform(rows).select(*(F.col(quoted(name)) for name in rows.columns), *outputs)

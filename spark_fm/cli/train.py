@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 
@@ -64,7 +65,8 @@ def train(spark: SparkSession, config: Config) -> None:
         show(contenders)
         write_metrics(folder / "metrics.json", config.task, contenders)
     show_rows(scored_rows(model, training if held_out is None else held_out))
-    _report(folder, config, summary, contenders, steps)
+    importance = last.importance() if config.fields else None
+    _report(folder, config, summary, contenders, steps, importance)
 
 
 def training_rows(
@@ -114,12 +116,17 @@ def _measured(
 
 
 def _report(
-    folder: Path, config: Config, summary: FMTrainingSummary, contenders: Sequence[Contender], steps: Steps
+    folder: Path,
+    config: Config,
+    summary: FMTrainingSummary,
+    contenders: Sequence[Contender],
+    steps: Steps,
+    importance: pd.DataFrame | None,
 ) -> None:
     picture = "learning_curve.png"
     drawn = draw(folder / picture, summary)
     report = folder / "report.md"
-    write_report(report, config, summary, contenders, steps.seconds, picture if drawn else None)
+    write_report(report, config, summary, contenders, steps.seconds, picture if drawn else None, importance)
 
 
 def _settings(params: Mapping[str, Any]) -> str:

@@ -39,6 +39,7 @@ test = 0.1
 factorSize = 2
 maxIter = 30
 seed = 1
+explainCol = "why"
 [model]
 path = "{folder}/model"
 overwrite = true
@@ -103,7 +104,10 @@ def test_fields_from_training_to_scores(folder: Path, spark: SparkSession) -> No
     assert trained["rmse"] < 0.5
     assert score_main([*flags(folder), "--output", str(folder / "scored")]) == 0
     scored = spark.read.parquet(str(folder / "scored"))
-    assert scored.columns == ["user.id", "film", "genres", "at", "stars", "prediction"]
+    assert scored.columns == ["user.id", "film", "genres", "at", "stars", "prediction", "why"]
+    assert all("=" in part.label for part in scored.first().why)
+    report = (folder / "report" / "report.md").read_text("utf-8")
+    assert all(f"| {name} |" in report for name in ("user.id", "film", "genres", "weekday"))
 
 
 def test_the_best_films_of_each_user_with_reasons(folder: Path, spark: SparkSession) -> None:
