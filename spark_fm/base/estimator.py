@@ -254,11 +254,11 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
                 f"stepSize: training with {self.getStepSize():g} diverged again and again; the model has the "
                 "last good parameters"
             )
-        elif fitted.solved.stop_reason == "noImprovement":
+        elif fitted.solved.history and fitted.solved.best_epoch == 0:
             begun = "the constant" if self.getInitialModel() is None else "initialModel"
             story = (
                 f"no epoch improved on {begun}, so the model predicts as that does: the features say nothing "
-                "of the label, or need a smaller stepSize or a stronger regParamPrior"
+                "of the label, or need more epochs (maxIter), a smaller stepSize or a stronger regParamPrior"
             )
         elif is_still_falling(fitted.solved, self.getTol()):
             story = (

@@ -139,7 +139,7 @@ def check_reasons(spark: SparkSession, folder: str) -> None:
     for partitions in (1, 2):
         estimator = FMRegressor(
             featuresCol="vector", factorSize=2, maxIter=15, explainCol="reasons", numPartitions=partitions,
-            regParamByField={"user_vector": 2.0}, minFactorCount=2, nonnegative=True,
+            regParamByField={"user_vector": 2.0}, minFactorCount=2, nonnegative=True, validationFraction=0.0,
         )  # fmt: skip
         Pipeline(stages=[*encoded(), estimator]).fit(data).save(f"{folder}/reasons-{partitions}")
         model = PipelineModel.load(f"{folder}/reasons-{partitions}")
