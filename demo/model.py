@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pyspark.ml.linalg import Vectors
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -105,8 +104,7 @@ def explained(
     (features,) = (
         trained.encoder.transform(spark.createDataFrame(row, SCHEMA)).select("features").collect()[0]
     )
-    pairs = sorted(zip(features["ids"], features["values"], strict=True))
-    return trained.fm.explain(Vectors.sparse(trained.fm.numFeatures, pairs))
+    return trained.fm.explain(features)
 
 
 def interactions(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pyspark.ml.linalg import SparseVector, Vector
+from pyspark.sql import Row as SparkRow
 
 from spark_fm.base.drawing import draw_waterfall
 from spark_fm.core.fm.fields import FieldLayout
@@ -20,7 +21,7 @@ from spark_fm.engine.packing.arrow import LARGEST
 LongArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]
 SHOWN = 12
-Row = Vector | Sequence[int] | npt.NDArray[np.integer[Any]]
+Row = Vector | SparkRow | Sequence[int] | npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,8 +112,8 @@ def _ids_of(value: object) -> LongArray:
         isinstance(i, Integral) and not isinstance(i, bool) for i in found
     ):
         raise TypeError(
-            f"found {value!r}, expected a vector (pyspark.ml.linalg), or feature ids: integers in a list, a tuple or "
-            "an array"
+            f"found {value!r}, expected a vector (pyspark.ml.linalg), feature ids: integers in a list, a tuple or "
+            "an array, or a pyspark.sql.Row of ids and values, as FieldEncoder makes"
         )
     for i in found:
         if not 0 <= i < 2**63:
@@ -120,14 +121,27 @@ def _ids_of(value: object) -> LongArray:
     return np.array([int(i) for i in found], np.int64)
 
 
+def _pairs_of(ids: object, values: Any) -> tuple[LongArray, DoubleArray]:
+    """Ids and values of a row of pairs; the values of an id that is there twice add up."""
+    found, x = _ids_of(ids), np.asarray(values, np.float64)
+    if x.shape != found.shape:
+        raise ValueError(
+            f"found {found.size} ids and {x.size} values, expected as many of one as of the other"
+        )
+    distinct, places = np.unique(found, return_inverse=True)
+    sums = np.zeros(distinct.size)
+    np.add.at(sums, places, x)
+    return distinct, sums
+
+
 def sparse_of(value: Row, num_features: int, normalize: bool) -> tuple[LongArray, DoubleArray]:
-    """Ids (int64) and values (float64) of the non-zeros of a vector, or of feature ids, whose value is how often each
-    occurs.
+    """Ids (int64) and values (float64) of the non-zeros of a vector, of feature ids, whose value is how often each
+    occurs, or of ids with values.
 
     Raises
     ------
     TypeError
-        When it is neither.
+        When it is none of these.
     ValueError
         When a vector's size is not ``num_features``, a value is not finite, or an id is below 0.
     """
@@ -141,6 +155,8 @@ def sparse_of(value: Row, num_features: int, normalize: bool) -> tuple[LongArray
             ids, values = value.indices.astype(np.int64), value.values.astype(np.float64)
         else:
             ids, values = np.arange(num_features), np.asarray(value.toArray(), np.float64)
+    elif isinstance(value, SparkRow) and value.asDict().keys() == {"ids", "values"}:
+        ids, values = _pairs_of(value["ids"], value["values"])
     else:
         ids, counts = np.unique(_ids_of(value), return_counts=True)
         values = counts.astype(np.float64)

@@ -116,7 +116,8 @@ class FMModel(FieldReports, Model, Recommending, FMPersistable, metaclass=ABCMet
 
         Parameters
         ----------
-        value : a vector of size numFeatures, or feature ids in a list, a tuple or an integer array
+        value : a vector of size numFeatures, feature ids in a list, a tuple or an integer array, or a row of ids and
+            values, as FieldEncoder makes
 
         Returns
         -------

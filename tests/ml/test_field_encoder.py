@@ -3,6 +3,7 @@ import json
 
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
+from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from spark_fm.core.fm.fields import FieldLayout
@@ -128,6 +129,26 @@ def test_as_before_spark_had_arrow_udfs(events, model, monkeypatch):
     expected = sorted(map(str, model.transform(events).collect()))
     monkeypatch.delattr(F, "arrow_udf", raising=False)
     assert sorted(map(str, model.transform(events).collect())) == expected
+
+
+def test_single_rows_are_explained_and_predicted_as_columns_are(events, model):
+    encoded = model.transform(events)
+    fitted = FMRegressor(factorSize=2, maxIter=3, seed=1).fit(encoded)
+    for row in fitted.transform(encoded).collect():
+        found = fitted.explain(row.features)
+        assert found.score == pytest.approx(row.prediction, abs=1e-9)
+        assert fitted.predict(row.features) == pytest.approx(row.prediction, abs=1e-9)
+        assert set(found.labels.values()) <= set(named(model, row.features))
+
+
+def test_single_rows_of_pairs_add_up_and_are_checked(events, model):
+    fitted = FMRegressor(factorSize=2, maxIter=3, seed=1).fit(model.transform(events))
+    once, twice = Row(ids=[0, 3], values=[3.0, 1.0]), Row(ids=[3, 0, 0], values=[1.0, 1.0, 2.0])
+    assert fitted.predict(twice) == fitted.predict(once)
+    with pytest.raises(ValueError, match="found 2 ids and 1 values, expected as many"):
+        fitted.predict(Row(ids=[0, 1], values=[1.0]))
+    with pytest.raises(ValueError, match="found the value nan, expected a finite number"):
+        fitted.explain(Row(ids=[0], values=[float("nan")]))
 
 
 def test_metadata_has_fields_and_attributes(events, model):
