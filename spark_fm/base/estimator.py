@@ -127,9 +127,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         """The fields of the data, and of the model to start from."""
         initial: FMModel | None = self.getInitialModel()
         known = None if initial is None else initial.fields
-        found = known if layout is None else layout.over(known)
-        self._penalty_factors(found)
-        return found
+        return known if layout is None else layout.over(known)
 
     def _penalty_factors(self, layout: FieldLayout | None) -> tuple[tuple[int, int, float], ...]:
         """What the penalties of ranges of features are multiplied by.

@@ -11,9 +11,10 @@ from pyspark.sql import functions as F
 
 from spark_fm.base.converters import one_of, whole
 from spark_fm.engine.cluster.execute import collect, persist, unpersist
+from spark_fm.engine.packing.columns import number_of
 from spark_fm.evaluation.auc import area_under_roc, group_auc
 from spark_fm.evaluation.calibration import calibration_curve, expected_calibration_error
-from spark_fm.evaluation.columns import count_if, is_missing, key_of, number_of, refuse, score_of
+from spark_fm.evaluation.columns import count_if, is_missing, key_of, refuse, score_of
 from spark_fm.evaluation.evaluator import FMEvaluator
 
 METRICS = ("logLoss", "areaUnderROC", "groupAUC", "expectedCalibrationError")

@@ -4,23 +4,9 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, NumericType
+from pyspark.sql.types import NumericType
 
 from spark_fm.engine.packing.columns import field_of, quoted
-
-
-def number_of(dataset: DataFrame, name: str, param: str) -> Column:
-    """A column of numbers or booleans, as double.
-
-    Raises
-    ------
-    ValueError, TypeError
-        When there is no such column, or it holds something else.
-    """
-    found = field_of(dataset, name, param).dataType
-    if not isinstance(found, (NumericType, BooleanType)):
-        raise TypeError(f"{param}: column {name!r} has type {found.simpleString()}, expected a number")
-    return dataset[quoted(name)].cast("double")
 
 
 def score_of(dataset: DataFrame, name: str, param: str) -> Column:

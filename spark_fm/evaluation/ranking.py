@@ -10,7 +10,8 @@ from pyspark.sql import functions as F
 
 from spark_fm.base.converters import not_negative, one_of, whole
 from spark_fm.engine.cluster.execute import collect, persist, unpersist
-from spark_fm.evaluation.columns import count_if, is_missing, key_of, number_of, refuse, score_of
+from spark_fm.engine.packing.columns import number_of
+from spark_fm.evaluation.columns import count_if, is_missing, key_of, refuse, score_of
 from spark_fm.evaluation.evaluator import FMEvaluator
 from spark_fm.evaluation.ranking_metrics import METRICS, RankingMetrics, gain_of, ranking_metrics
 

@@ -5,8 +5,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, StructType
 
 from spark_fm.engine.cluster.execute import collect
-from spark_fm.engine.packing.columns import field_of
-from spark_fm.evaluation.columns import count_if, is_missing, key_of, number_of, refuse
+from spark_fm.engine.packing.columns import field_of, number_of
+from spark_fm.evaluation.columns import count_if, is_missing, key_of, refuse
 from spark_fm.evaluation.ranking_metrics import RankingMetrics, gain_of, ranking_metrics
 
 

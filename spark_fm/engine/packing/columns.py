@@ -71,7 +71,14 @@ def _is_pairs(data_type: StructType) -> bool:
     )
 
 
-def _number(dataset: DataFrame, name: str, param: str) -> Column:
+def number_of(dataset: DataFrame, name: str, param: str) -> Column:
+    """A column of numbers or booleans, as double.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When there is no such column, or it holds something else.
+    """
     data_type = field_of(dataset, name, param).dataType
     if not isinstance(data_type, (NumericType, BooleanType)):
         raise TypeError(f"{param}: column {name!r} has type {data_type.simpleString()}, expected a number")
@@ -96,8 +103,8 @@ def training_columns(dataset: DataFrame, columns: InputColumns) -> tuple[DataFra
     """
     kind = features_kind(field_of(dataset, columns.features, "featuresCol").dataType, columns.features)
     features = dataset[quoted(columns.features)]
-    label = _number(dataset, columns.label, "labelCol")
-    weight = _number(dataset, columns.weight, "weightCol") if columns.weight else F.lit(1.0)
+    label = number_of(dataset, columns.label, "labelCol")
+    weight = number_of(dataset, columns.weight, "weightCol") if columns.weight else F.lit(1.0)
     validation = F.lit(False)
     if columns.validation:
         data_type = field_of(dataset, columns.validation, "validationIndicatorCol").dataType
