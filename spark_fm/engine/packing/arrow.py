@@ -85,6 +85,23 @@ def read_features(array: pa.Array, kind: str, name: str) -> Sparse:
     return _read_arrays(array, name) if kind == "dense" else _read_vectors(array, name)
 
 
+def read_known(array: pa.Array, kind: str, name: str, num_features: int) -> Sparse:
+    """:func:`read_features` for a model of so many features, which is the size that vectors must have.
+
+    Raises
+    ------
+    BadInputError
+        As there, or for vectors of another size.
+    """
+    sparse = read_features(array, kind, name)
+    if sparse.size not in (-1, num_features):
+        raise BadInputError(
+            f"column {name!r}: vectors of size {sparse.size}, expected {num_features}, the number of features that "
+            "the model was trained on"
+        )
+    return sparse
+
+
 def _read_ids(array: pa.Array, name: str) -> Sparse:
     indptr, flat = list_parts(array)
     if flat.null_count:

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spark_fm.core.fm.parts import TIMES
 from spark_fm.core.fm.reasons import top_reasons
 from spark_fm.engine.packing.arrow import to_numpy
+from spark_fm.engine.scoring.explaining import part_labels
 
 LongArray = npt.NDArray[np.int64]
 IntArray = npt.NDArray[np.int32]
@@ -87,12 +87,6 @@ def reasons_of(
     parts = np.empty((size, top))
     top_reasons(table, *contexts, *items, *pairs, counts, first, second, parts)
     kept = np.arange(top) < counts[:, None]
-    one, other = first[kept], second[kept]
-    names = pc.binary_join_element_wise(
-        labels.take(pa.array(one)),
-        labels.take(pa.array(np.maximum(other, 0), mask=other < 0)),
-        TIMES,
-        null_handling="skip",
-    )
+    names = part_labels(labels, first[kept], second[kept])
     found = pa.StructArray.from_arrays([names, pa.array(parts[kept])], [LABEL, CONTRIBUTION])
     return pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(counts)).astype(np.int32)), found)

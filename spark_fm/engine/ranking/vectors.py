@@ -17,7 +17,7 @@ from spark_fm.core.fm.weights import Weights
 from spark_fm.core.sparse.dictionary import DenseDictionary, Dictionary, dictionary_of
 from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.cluster.worker_process import task
-from spark_fm.engine.packing.arrow import BadInputError, read_features, to_numpy
+from spark_fm.engine.packing.arrow import BadInputError, read_known, to_numpy
 from spark_fm.engine.packing.columns import quoted
 from spark_fm.engine.packing.input_columns import FeaturesKind
 from spark_fm.engine.ranking.reasons import Rows
@@ -88,12 +88,7 @@ class Splitter:
         BadInputError
             When a row is null, malformed, or of another size than the model's.
         """
-        sparse = read_features(features, side.kind, side.features)
-        if side.kind != "ids" and sparse.size not in (-1, self.num_features):
-            raise BadInputError(
-                f"column {side.features!r}: vectors of size {sparse.size}, expected {self.num_features}, the number "
-                "of features that the model was trained on"
-            )
+        sparse = read_known(features, side.kind, side.features, self.num_features)
         positions = self._dictionary.locate(sparse.ids)
         sums = np.empty((len(features), self.weights.factors.shape[1]))
         own = np.empty(len(features))

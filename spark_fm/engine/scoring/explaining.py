@@ -12,6 +12,22 @@ from spark_fm.core.fm.parts import TIMES, top_parts
 IntArray = npt.NDArray[np.int32]
 
 
+def part_labels(labels: pa.Array, first: IntArray, second: IntArray) -> pa.Array:
+    """What parts are called: by the label of their feature, or of both with a sign between where ``second`` is not -1.
+
+    Parameters
+    ----------
+    labels : string (m,)
+    first, second : int32 (n,), places in it
+    """
+    return pc.binary_join_element_wise(
+        labels.take(pa.array(first)),
+        labels.take(pa.array(np.maximum(second, 0), mask=second < 0)),
+        TIMES,
+        null_handling="skip",
+    )
+
+
 @dataclass(frozen=True)
 class Explainer:
     """What a worker needs to say of what a score is made: a label for each feature, in their order, and how many parts
@@ -40,14 +56,9 @@ class Explainer:
         top_parts(table, indptr, indices, values, counts, first, second, contributions)
         kept = np.arange(shape[1]) < counts[:, None]
         offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
-        one, other = indices[first[kept]], second[kept]
-        pair = np.where(other >= 0, indices[other], 0)
-        names = pc.binary_join_element_wise(
-            self.labels.take(pa.array(one)),
-            self.labels.take(pa.array(pair, mask=other < 0)),
-            TIMES,
-            null_handling="skip",
-        )
+        other = second[kept]
+        pair = np.where(other >= 0, indices[other], -1)
+        names = part_labels(self.labels, indices[first[kept]], pair)
         return (
             pa.ListArray.from_arrays(offsets, names),
             pa.ListArray.from_arrays(offsets, pa.array(contributions[kept])),

@@ -14,7 +14,7 @@ from spark_fm.core.fm.score import score_rows
 from spark_fm.core.fm.weights import Weights
 from spark_fm.core.sparse.dictionary import DenseDictionary, Dictionary, dictionary_of
 from spark_fm.engine.cluster.broadcast import Shipped
-from spark_fm.engine.packing.arrow import BadInputError, Sparse, read_features, unit_length
+from spark_fm.engine.packing.arrow import BadInputError, Sparse, read_known, unit_length
 from spark_fm.engine.packing.columns import quoted
 from spark_fm.engine.packing.input_columns import FeaturesKind
 from spark_fm.engine.scoring.explaining import Explainer
@@ -77,13 +77,7 @@ class Scorer:
         BadInputError
             When a row is null, malformed, or of another size than the model's.
         """
-        sparse = read_features(features, kind, name)
-        if kind != "ids" and sparse.size not in (-1, self.num_features):
-            raise BadInputError(
-                f"column {name!r}: vectors of size {sparse.size}, expected {self.num_features}, the number of "
-                "features that the model was trained on"
-            )
-        return self.score(sparse, normalize)
+        return self.score(read_known(features, kind, name, self.num_features), normalize)
 
     def unscored(self, rows: int, z: float) -> Scores:
         """What stands for the scores of rows that have none."""
