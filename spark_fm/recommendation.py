@@ -1,10 +1,13 @@
 """Recommendations for users and items under the names of pyspark.ml's ALSModel."""
 
+from collections.abc import Sequence
+
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_fm.base.model import FMModel
+from spark_fm.engine.encoding.sides import Keyed, sides_of
 from spark_fm.engine.packing.columns import field_of, quoted
 from spark_fm.feature import FieldEncoderModel
 
@@ -19,12 +22,13 @@ class Recommender:
         instead, from which the encoder makes the fields that have all theirs there. All that are to be ranked are
         there, also those that training has not met: they get what their other features say.
     userCol, itemCol : the columns of the keys, which are integers, strings, decimals or dates
+    itemFields : with an encoder, the names of the items' fields, where the columns of some are on both sides
 
     Raises
     ------
     ValueError, TypeError
         When a column is missing or of the wrong type, the model is another, or a field of the encoder is not of one
-        side: both have its columns, or it crosses columns of both. See also
+        side: both have its columns, and it reads neither key, or it crosses columns of both. See also
         :meth:`spark_fm.base.model.FMModel.recommend`.
 
     Examples
@@ -59,12 +63,14 @@ class Recommender:
         items: DataFrame,
         userCol: str = "user",
         itemCol: str = "item",
+        itemFields: Sequence[str] = (),
     ) -> None:
         field_of(users, userCol, "userCol")
         field_of(items, itemCol, "itemCol")
         self._model, self._encoder = _stages(model)
-        self._users, self._items, self._user_col, self._item_col = users, items, userCol, itemCol
-        self._check_sides(users)
+        self._user_col, self._item_col, self._item_fields = userCol, itemCol, itemFields
+        self._items = items
+        self._with_features = self._encoded(users, userCol)
 
     def recommend(
         self,
@@ -85,11 +91,8 @@ class Recommender:
         -------
         See :meth:`spark_fm.base.model.FMModel.recommend`, which has the other parameters too.
         """
-        self._check_sides(contexts)
         key = self._user_col if contextCol is None else contextCol
-        return self._model.recommend(
-            self._encoded(contexts), self._encoded(self._items), k, exclude, key, self._item_col, reasons
-        )
+        return self._model.recommend(*self._encoded(contexts, key), k, exclude, key, self._item_col, reasons)
 
     def recommendForAllUsers(self, k: int, exclude: DataFrame | None = None) -> DataFrame:
         """The k best items of each user.
@@ -102,11 +105,12 @@ class Recommender:
         -------
         (``userCol``, ``recommendations``: array<struct<``itemCol``, rating: float>>), the highest rating first, lazily.
         """
-        return self._recommend(self._users, self._items, k, exclude, self._user_col, self._item_col)
+        return self._recommend(*self._with_features, k, exclude, self._user_col, self._item_col)
 
     def recommendForAllItems(self, k: int, exclude: DataFrame | None = None) -> DataFrame:
         """The k users with the highest predictions for each item; see :meth:`recommendForAllUsers`."""
-        return self._recommend(self._items, self._users, k, exclude, self._item_col, self._user_col)
+        users, items = self._with_features
+        return self._recommend(items, users, k, exclude, self._item_col, self._user_col)
 
     def recommendForUserSubset(
         self, dataset: DataFrame, k: int, exclude: DataFrame | None = None
@@ -119,15 +123,17 @@ class Recommender:
             are left out, as ALSModel does it
         exclude : see :meth:`recommendForAllUsers`
         """
-        rows = _some(dataset, self._users, self._user_col, "userCol")
-        return self._recommend(rows, self._items, k, exclude, self._user_col, self._item_col)
+        users, items = self._with_features
+        rows = _some(dataset, users, self._user_col, "userCol")
+        return self._recommend(rows, items, k, exclude, self._user_col, self._item_col)
 
     def recommendForItemSubset(
         self, dataset: DataFrame, k: int, exclude: DataFrame | None = None
     ) -> DataFrame:
         """The k users with the highest predictions for the items in ``dataset``; see :meth:`recommendForUserSubset`."""
-        rows = _some(dataset, self._items, self._item_col, "itemCol")
-        return self._recommend(rows, self._users, k, exclude, self._item_col, self._user_col)
+        users, items = self._with_features
+        rows = _some(dataset, items, self._item_col, "itemCol")
+        return self._recommend(rows, users, k, exclude, self._item_col, self._user_col)
 
     def _recommend(
         self,
@@ -138,32 +144,22 @@ class Recommender:
         context: str,
         item: str,
     ) -> DataFrame:
-        found = self._model.recommend(
-            self._encoded(contexts), self._encoded(items), k, exclude, context, item
-        )
+        found = self._model.recommend(contexts, items, k, exclude, context, item)
         kind = items.schema[item].dataType.simpleString()
         pairs = f"array<struct<{quoted(item)}:{kind},rating:float>>"
         return found.withColumn("recommendations", F.col("recommendations").cast(pairs))
 
-    def _encoded(self, rows: DataFrame) -> DataFrame:
-        """Rows of one side with their features."""
-        return rows if self._encoder is None else self._encoder.encode(rows)
-
-    def _check_sides(self, contexts: DataFrame) -> None:
-        """Every field of the encoder that the columns make is of one side."""
-        here, there = set(contexts.columns), set(self._items.columns)
-        for one in () if self._encoder is None else self._encoder.encoded:
-            needed = set(one.columns)
-            if needed <= here & there:
-                raise ValueError(
-                    f"field {one.name!r}: found its columns {sorted(needed)} both in the items and on the other side, "
-                    "expected them on one"
-                )
-            if needed <= here | there and not (needed <= here or needed <= there):
-                raise ValueError(
-                    f"field {one.name!r}: found a cross of columns of both sides, {sorted(needed)}, expected fields of "
-                    "one side each: what it adds to a score is no product of two vectors"
-                )
+    def _encoded(self, users: DataFrame, key: str) -> tuple[DataFrame, DataFrame]:
+        """Rows of the users' side, and the items, with their features."""
+        if self._encoder is None:
+            return users, self._items
+        sides = sides_of(
+            self._encoder.layout.fields,
+            Keyed(key, users.columns),
+            Keyed(self._item_col, self._items.columns),
+            self._item_fields,
+        )
+        return self._encoder.encode(users, sides.contexts), self._encoder.encode(self._items, sides.items)
 
 
 def _stages(model: FMModel | PipelineModel) -> tuple[FMModel, FieldEncoderModel | None]:

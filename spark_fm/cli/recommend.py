@@ -14,7 +14,7 @@ from spark_fm.cli.config import Config, Recommend, required
 from spark_fm.cli.model import load_model
 from spark_fm.cli.output import is_wanted, write
 from spark_fm.cli.read import read
-from spark_fm.cli.sides import sides_of
+from spark_fm.engine.encoding.sides import Keyed, sides_of
 from spark_fm.engine.packing.columns import field_of, quoted
 from spark_fm.feature import FieldEncoderModel
 
@@ -107,7 +107,15 @@ def _encoded(
             "recommend: the model's features are made of columns.categorical and columns.numeric, expected a model "
             "trained with [[fields]] or with columns.features"
         )
-    sides = sides_of(encoder.layout.fields, asked, contexts, items)
+    sides = sides_of(
+        encoder.layout.fields,
+        Keyed(asked.context, contexts.columns),
+        Keyed(asked.item, items.columns),
+        asked.itemFields,
+        "recommend.",
+    )
+    for name in sides.left_out:
+        logger.warning("field %r is left out: no table of its side has its columns", name)
     return (
         encoder.encode(_read_by(encoder, contexts, asked.context, sides.contexts), sides.contexts),
         encoder.encode(_read_by(encoder, items, asked.item, sides.items), sides.items),

@@ -1,17 +1,13 @@
 """The jobs with [[fields]], from training to recommendations."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from spark_fm.cli import evaluate_main, recommend_main, score_main, train_main
-from spark_fm.cli.config import Recommend
-from spark_fm.cli.sides import Sides, sides_of
-from spark_fm.core.fm.fields import Field
 
 JOB = """
 task = "regression"
@@ -155,43 +151,3 @@ def test_what_can_not_be_recommended(
     given = [key.format(folder=folder) for key in keys]
     assert recommend_main(flags(folder, *given)) == 1
     assert sentence.format(folder=folder) in capsys.readouterr().err.splitlines()[-1]
-
-
-FIELDS = [
-    Field(name, i, 1, "categorical", (name,)) for i, name in enumerate(("user", "film", "hour", "city"))
-]
-ASKED = Recommend(context="user", item="film")
-
-
-def table(spark: SparkSession, *names: str) -> DataFrame:
-    return spark.createDataFrame([], ", ".join(f"{name} int" for name in names))
-
-
-def test_sides_are_told_by_keys_and_columns(spark: SparkSession) -> None:
-    events, films = table(spark, "user", "film", "hour"), table(spark, "film", "city")
-    assert sides_of(FIELDS, ASKED, events, films) == Sides(["user", "hour"], ["film", "city"])
-    both = table(spark, "user", "film", "hour", "city")
-    with pytest.raises(ValueError, match=r"recommend\.itemFields: both .* of field 'hour' \(hour\)"):
-        sides_of(FIELDS, ASKED, both, both)
-    told = replace(ASKED, itemFields=("film", "city"))
-    assert sides_of(FIELDS, told, both, both) == Sides(["user", "hour"], ["film", "city"])
-
-
-def test_a_field_of_no_table_is_left_out_and_told(
-    spark: SparkSession, caplog: pytest.LogCaptureFixture
-) -> None:
-    users, films = table(spark, "user", "city"), table(spark, "film")
-    with caplog.at_level("WARNING", "spark_fm.cli"):
-        assert sides_of(FIELDS, ASKED, users, films) == Sides(["user", "city"], ["film"])
-    assert "field 'hour' is left out" in caplog.text
-
-
-def test_sides_that_are_none(spark: SparkSession) -> None:
-    users, films = table(spark, "user"), table(spark, "film")
-    crossed = [*FIELDS[:2], Field("user x film", 4, 9, "cross", ("user", "film"))]
-    with pytest.raises(ValueError, match=r"field 'user x film' reads both 'user' and 'film'"):
-        sides_of(crossed, ASKED, users, films)
-    with pytest.raises(
-        ValueError, match=r"recommend\.items: found the columns of no field, expected some of: user"
-    ):
-        sides_of(FIELDS[:1], ASKED, users, films)

@@ -145,14 +145,16 @@ def test_an_encoder_ranks_users_without_what_they_do_not_have(events, pipeline):
 def test_fields_that_are_not_of_one_side_are_refused(events, pipeline):
     people, films = events.select("user", "genre").distinct(), events.select("item", "genre").distinct()
     with pytest.raises(
-        ValueError, match="field 'genre': found its columns \\['genre'\\] both in the items and on"
+        ValueError, match=r"itemFields: both .* of field 'genre' \(genre\), expected the names"
     ):
         Recommender(pipeline, people, films)
+    told = Recommender(pipeline, people, films, itemFields=["item", "genre"])
+    assert told.recommendForAllUsers(1).count() == people.count()
     crossed = [categorical("user"), categorical("item"), cross("user", "item")]
     machine = FMRegressor(labelCol="rating", factorSize=2, maxIter=1)
     model = Pipeline(stages=[FieldEncoder(fields=crossed), machine]).fit(events)
     with pytest.raises(
-        ValueError, match="found a cross of columns of both sides, \\['item', 'user'\\], expected"
+        ValueError, match=r"field 'user x item': found columns of both sides \(user, item\), expected"
     ):
         Recommender(model, people.select("user"), films)
     with pytest.raises(
