@@ -114,6 +114,7 @@ def test_a_constant_model_is_told_of_where_max_iter_ends_the_training(spark, par
     with pytest.warns(UserWarning, match="no epoch improved on the constant"):
         model = estimator.fit(frame)
     assert (model.summary.bestEpoch, model.summary.stopReason) == (0, "maxIter")
+    assert model.weights.features.size == 0
 
 
 def test_labels_that_features_say_nothing_of_are_told(spark):

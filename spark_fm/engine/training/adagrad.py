@@ -164,10 +164,12 @@ class RoundsTrainer:
                 self.dealt()
             report(epoch)
 
-        return train(
+        outcome = train(
             self.runner, warm, settings, reported,
             first_number=1, untrained=untrained, prior=prior, constant=self.init.constant_loss,
         )  # fmt: skip
+        # After no epoch parameters are what they were: the warm-up only serves the epochs.
+        return outcome if outcome.best_epoch else replace(outcome, state=self.state)
 
     def level(self, state: Parameters) -> Level:
         """Of all rows but the user's validation rows."""
