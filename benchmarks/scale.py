@@ -11,12 +11,13 @@ the same random order; its seconds too are a median, of passes before and after 
 
 --dealing 1000 deals the rows of the first set to so many partitions instead, and trains epochs over them, however few
 cores there are: what a large cluster would do, in tasks of few rows, so what each task and each row that is shuffled
-costs is most of it.
+costs is most of it. Seconds of CPU of all processes are counted there.
 """
 
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -138,8 +139,10 @@ def model_size(spark: Any, data: DataSet) -> dict[str, object]:
 
 
 def dealing(spark: Any, data: DataSet, sources: int, partitions: int, rounds: int) -> dict[str, object]:
-    """Dealing the rows of so many sources to so many chunks, and an epoch over them (with a warm-up and a last round
-    that only measures).
+    """Dealing the rows of so many sources to so many chunks, and an epoch over them.
+
+    Dealing is what dealing and reading every chunk costs beyond reading them once more; an epoch is what a fit of two
+    costs beyond a fit of one.
     """
     from spark_fm.engine.packing.input_columns import InputColumns
     from spark_fm.engine.packing.packed_data import PackedData
@@ -147,29 +150,40 @@ def dealing(spark: Any, data: DataSet, sources: int, partitions: int, rounds: in
     from spark_fm.engine.training.solver import Parallelism
     from spark_fm.engine.training.store import dealt_chunks
 
-    settings = Settings(LOGISTIC, factor_size=16, max_epochs=1, tol=0.0)
+    settings = Settings(LOGISTIC, factor_size=16, tol=0.0)
     frame = data.frame(spark, "train", "ids").repartition(sources)
     epochs: list[dict[str, float]] = []
     with PackedData.of(frame, InputColumns("features", "label", binary=True), shared=True) as packed:
         packed.vocabulary(settings)
         with (
             PeakMemory() as memory,
-            Work(spark) as work,
             dealt_chunks(packed, partitions, rounds, 0, settings) as chunks,
         ):
-            chunks.run(read_all, None, chunks.places.all())
-        with Work(spark) as training:
-            fit_packed(
-                packed, settings, Parallelism(partitions, rounds, 0.0), None,
-                lambda epoch: epochs.append(epoch.seconds),
-            )  # fmt: skip
+            with Work(spark) as work:
+                chunks.run(read_all, None, chunks.places.all())
+            with Work(spark) as reading:
+                chunks.run(read_all, None, chunks.places.all())
+        fits = []
+        for number in (1, 2):
+            with Work(spark) as training:
+                fit_packed(
+                    packed, replace(settings, max_epochs=number), Parallelism(partitions, rounds, 0.0), None,
+                    lambda epoch: epochs.append(epoch.seconds),
+                )  # fmt: skip
+            fits.append(training)
+    dealt, epoch = work.cpu - reading.cpu, fits[1].cpu - fits[0].cpu
     return {
         "rows": data.rows,
         "sources": sources,
         "partitions": partitions,
         "rounds an epoch": rounds,
-        **work.columns("dealing"),
-        **training.columns("epoch"),
+        **work.columns("dealing and reading"),
+        "reading CPU s": reading.cpu,
+        "fit of 1 epoch CPU s": fits[0].cpu,
+        "fit of 2 epochs CPU s": fits[1].cpu,
+        "dealing CPU s": dealt,
+        "epoch CPU s": epoch,
+        "dealing / epoch": dealt / epoch,
         **{f"{phase} s": seconds for phase, seconds in epochs[0].items()},
         **memory.columns(),
     }
