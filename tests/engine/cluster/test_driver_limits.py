@@ -9,7 +9,7 @@ from spark_fm.engine.cluster.driver_limits import (
     driver_limits,
     most_to_collect,
 )
-from spark_fm.engine.training import fit
+from spark_fm.engine.training import adagrad
 from tests.ml.frames import planted_frame
 
 GIB = 2**30
@@ -81,6 +81,6 @@ def test_model_that_does_not_fit_names_the_setting(name, sentence):
 
 
 def test_fit_refuses_before_the_first_round(spark, monkeypatch):
-    monkeypatch.setattr(fit, "driver_limits", lambda _: {RESULT_SIZE: 1000})
+    monkeypatch.setattr(adagrad, "driver_limits", lambda _: {RESULT_SIZE: 1000})
     with pytest.raises(ValueError, match="45 features that occur and 8 factors"):
         FMRegressor(numPartitions=2, maxIter=1).fit(planted_frame(spark, 400))

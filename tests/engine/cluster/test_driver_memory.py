@@ -3,7 +3,7 @@ import pytest
 from spark_fm import FMRegressor
 from spark_fm.engine.cluster import driver_memory as rooms
 from spark_fm.engine.cluster.driver_memory import CONTAINER, MACHINE, OVERHEAD, check_room, room
-from spark_fm.engine.training import fit
+from spark_fm.engine.training import adagrad
 from tests.ml.frames import planted_frame
 
 
@@ -72,6 +72,6 @@ def test_model_that_has_no_room_names_what_is_too_small(name, told):
 
 
 def test_fit_refuses_before_the_first_round(spark, monkeypatch):
-    monkeypatch.setattr(fit, "room", lambda _: {MACHINE: 1000})
+    monkeypatch.setattr(adagrad, "room", lambda _: {MACHINE: 1000})
     with pytest.raises(ValueError, match="45 features that occur and 8 factors takes"):
         FMRegressor(numPartitions=2, maxIter=1).fit(planted_frame(spark, 400))
