@@ -2,7 +2,7 @@
 
 With h = x (1, s), s the sum of v_j x_j over the row's other features, and t the row's residual without the feature,
 z is linear in theta = (w, v): its posterior precision is A = diag(lambda) + alpha sum_r g_r h h^T, and
-b = lambda mu + alpha sum_r g_r t h, for rows of weights g. Solved by Cholesky: A = L L^T.
+b = lambda mu + alpha sum_r g_r t h, for rows of weights g. Solved by Cholesky: A = L^T L.
 """
 
 import numpy as np
@@ -31,20 +31,22 @@ def add_rows(panel: DoubleArray, targets: DoubleArray, precision: DoubleArray, m
 
 
 @compiled
-def cholesky(a: DoubleArray) -> bool:
-    """Replace the lower half of a symmetric matrix, float64 (d, d), by L; false where it is not positive."""
-    d = a.shape[0]
-    for i in range(d):
-        for j in range(i + 1):
-            total = a[i, j]
-            for k in range(j):
-                total -= a[i, k] * a[j, k]
-            if i == j:
-                if not total > 0.0:
-                    return False
-                a[i, i] = np.sqrt(total)
-            else:
-                a[i, j] = total / a[j, j]
+def cholesky(matrix: DoubleArray) -> bool:
+    """Replace the lower half of a symmetric matrix, float64 (d, d), by L with A = L^T L; false where A is not positive.
+
+    From the last row up, so that all inner loops run along the beginnings of rows.
+    """
+    for k in range(matrix.shape[0] - 1, -1, -1):
+        row = matrix[k]
+        if not row[k] > 0.0:
+            return False
+        by = 1.0 / np.sqrt(row[k])
+        for b in range(k + 1):
+            row[b] *= by
+        for a in range(k):
+            other, times = matrix[a], row[a]
+            for b in range(a + 1):
+                other[b] -= times * row[b]
     return True
 
 
@@ -52,20 +54,22 @@ def cholesky(a: DoubleArray) -> bool:
 def draw(precision: DoubleArray, moment: DoubleArray, begin: np.uint64, theta: DoubleArray) -> bool:
     """Fill theta, float64 (d,), with a draw of N(A^-1 b, A^-1); A and b are used up.
 
-    With L y = b and L^T theta = y + noise: the noise then has the covariance L^-T L^-1 = A^-1.
+    With L^T y = b and L theta = y + noise: the noise then has the covariance L^-1 L^-T = A^-1.
     """
     d = moment.size
     if not cholesky(precision):
         return False
     normals(begin, theta)
-    for i in range(d):
-        total = moment[i]
-        for k in range(i):
-            total -= precision[i, k] * moment[k]
-        moment[i] = total / precision[i, i]
     for i in range(d - 1, -1, -1):
-        total = moment[i] + theta[i]
-        for k in range(i + 1, d):
-            total -= precision[k, i] * theta[k]
-        theta[i] = total / precision[i, i]
+        row = precision[i]
+        solved = moment[i] / row[i]
+        theta[i] += solved
+        for b in range(i):
+            moment[b] -= solved * row[b]
+    for i in range(d):
+        row = precision[i]
+        total = theta[i]
+        for b in range(i):
+            total -= row[b] * theta[b]
+        theta[i] = total / row[i]
     return True
