@@ -60,16 +60,16 @@ def _transpose(
 
 
 @compiled
-def row_sums(
+def fill_row_table(
     indptr: IntArray,
     indices: IntArray,
     values: FloatArray,
+    labels: DoubleArray,
     theta: DoubleArray,
     intercept: float,
-    z: DoubleArray,
-    sums: FloatArray,
+    table: FloatArray,
 ) -> None:
-    """Fill each row's z, float64 (rows,), and sum of v_i x_i, float32 (rows, K), from theta, float64 (m, K + 1)."""
+    """Fill in each row's sums of v_i x_i and its residual y - z, from theta, float64 (m, K + 1)."""
     K = theta.shape[1] - 1
     total = np.empty(K)
     for row in range(indptr.size - 1):
@@ -86,5 +86,5 @@ def row_sums(
         product = 0.0
         for f in range(K):
             product += total[f] * total[f]
-            sums[row, f] = np.float32(total[f])
-        z[row] = linear + 0.5 * (product - squares)
+            table[row, f] = np.float32(total[f])
+        table[row, K] = np.float32(labels[row] - linear - 0.5 * (product - squares))

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from spark_fm.core.solver.gibbs.by_feature import ByFeature, row_sums
-from spark_fm.core.solver.gibbs.draw_features import draw_features
+from spark_fm.core.solver.gibbs.by_feature import ByFeature, fill_row_table
+from spark_fm.core.solver.gibbs.draw_features import draw_features, row_table
 from spark_fm.core.solver.gibbs.priors import FieldSums, draw_intercept, draw_noise, draw_prior
 from spark_fm.core.sparse.block import Block
 
@@ -62,36 +62,36 @@ class Chain:
     draws_intercept: bool = True
     noise: float = 1.0
     _by_feature: ByFeature = field(init=False)
-    _z: DoubleArray = field(init=False)
-    _sums: FloatArray = field(init=False)
+    _table: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
         self._by_feature = ByFeature.of(self.block, self.ids.size)
-        self._z = np.empty(self.block.rows)
-        self._sums = np.empty((self.block.rows, self.theta.shape[1] - 1), np.float32)
+        self._table = row_table(self.block.rows, self.theta.shape[1] - 1)
 
     def sweep(self, number: int) -> float:
         """Draw noise, intercept, and each field's prior and features; the weighted mean squared residual before."""
         block, weight = self.block, self.block.weight
         values = block.values.astype(np.float32, copy=False)
         # Anew in each sweep, so that rounding does not add up.
-        row_sums(block.indptr, block.indices, values, self.theta, self.intercept, self._z, self._sums)
-        residuals = block.label - self._z
+        fill_row_table(
+            block.indptr, block.indices, values, block.label, self.theta, self.intercept, self._table
+        )
+        residuals = self._table[:, self.theta.shape[1] - 1]
         total = float(weight.sum(dtype=np.float64)) if weight.size else float(block.rows)
         weighted = residuals * weight if weight.size else residuals
-        squares = float(weighted @ residuals)
+        squares = float(weighted.astype(np.float64) @ residuals)
         random = np.random.default_rng([self.seed, number])
         self.noise = draw_noise(total, squares, random)
         if self.draws_intercept:
-            drawn = draw_intercept(self.intercept, total, float(weighted.sum()), self.noise, random)
-            residuals -= drawn - self.intercept
+            drawn = draw_intercept(self.intercept, total, float(weighted.sum(dtype=np.float64)), self.noise, random)
+            residuals -= np.float32(drawn - self.intercept)
             self.intercept = drawn
         for group in self.fields.groups:
             members = np.concatenate([self.fields.members[number] for number in group])
             mean, strength = draw_prior(FieldSums.of(self.theta[members]), random)
             if not draw_features(
                 members, self.ids, self._by_feature.indptr, self._by_feature.rows, self._by_feature.values,
-                weight, residuals, self._sums, self.theta, mean, strength, self.noise, self.seed, number,
+                weight, self._table, self.theta, mean, strength, self.noise, self.seed, number,
             ):  # fmt: skip
                 raise NotPositiveError("a conditional is not positive definite")
         return squares / total
