@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from spark_fm.core.fm.level import Level
 from spark_fm.core.fm.settings import Prior, Scale, Settings
 from spark_fm.core.fm.table import Parameters
 from spark_fm.core.fm.weights import ParameterInit, Weights
 from spark_fm.core.solver.early_stopping import HeldOut, fit, held_out_rows
+from spark_fm.core.solver.in_memory import fit_in_memory
 from spark_fm.core.solver.loop import train
 from spark_fm.core.solver.plan import Epoch, Outcome, Plan, parts_of
 from spark_fm.engine.cluster.broadcast import ship
@@ -85,7 +87,7 @@ def _fit_in_one_task(
             shipped,
             init.settings.factor_size,
             packed.statistics.census,
-            validation_fraction,
+            partial(fit_in_memory, validation_fraction=validation_fraction),
         )
     finally:
         shipped.release()

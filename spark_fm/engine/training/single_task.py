@@ -1,7 +1,7 @@
 """Training that one core does in about a second: all epochs in a single Spark task."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -14,7 +14,6 @@ from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling
 from spark_fm.core.fm.settings import Prior
 from spark_fm.core.fm.table import Parameters, columns_of
 from spark_fm.core.fm.weights import ParameterInit
-from spark_fm.core.solver.in_memory import fit_in_memory
 from spark_fm.core.solver.plan import Epoch, Outcome
 from spark_fm.core.sparse.block import NO_FEATURES, Block, concatenate
 from spark_fm.engine.cluster.broadcast import Shipped
@@ -24,6 +23,8 @@ from spark_fm.engine.packing.census import Census, InputChangedError
 from spark_fm.engine.packing.vocabulary import Counter
 
 ROWS_A_CHUNK = 2**18
+
+Solve = Callable[[Block, ParameterInit, FeatureCounts], Outcome[Parameters]]
 
 TRAINED_DDL = "number int, outcome string, features binary, table binary, mean binary, inverse binary"
 TRAINED = pa.schema(
@@ -43,9 +44,11 @@ def train_all(
     batches: Iterator[pa.RecordBatch],
     init: Shipped[ParameterInit],
     counted: Census,
-    validation_fraction: float,
+    solve: Solve,
 ) -> Iterator[pa.RecordBatch]:
     """The mapInArrow function: everything into memory, train, return model and history in chunks.
+
+    ``solve`` gets the block of all rows, whose indices are positions of the features that it gets too.
 
     Raises
     ------
@@ -65,7 +68,7 @@ def train_all(
         raise InputChangedError("found two blocks of the same place")
     # The order must not depend on which block came first.
     whole, features = _joined([(source, b) for source, _, b in sorted(found, key=lambda f: f[:2])])
-    outcome = fit_in_memory(whole, init.get(), features, validation_fraction)
+    outcome = solve(whole, init.get(), features)
     training_rows = whole.rows - int(whole.validation.sum())
     scaling = FeatureScaling.of(features, training_rows, init.get().settings.centres)
     trained = outcome.state
@@ -112,9 +115,9 @@ def train_in_one_task(
     init: Shipped[ParameterInit],
     factor_size: int,
     counted: Census,
-    validation_fraction: float,
+    solve: Solve,
 ) -> tuple[Outcome[Parameters], FeatureScaling]:
-    """Train in a single task of a single job.
+    """Train in a single task of a single job, see :func:`train_all`.
 
     Returns
     -------
@@ -129,7 +132,7 @@ def train_in_one_task(
                 train_all,
                 init=init,
                 counted=counted,
-                validation_fraction=validation_fraction,
+                solve=solve,
             ),
             TRAINED_DDL,
         )

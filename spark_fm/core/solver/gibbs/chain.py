@@ -1,6 +1,5 @@
 """A Markov chain over the parameters of a Factorization Machine: one sweep draws all of them once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy.typing as npt
 
 from spark_fm.core.solver.gibbs.by_feature import ByFeature, fill_row_table
 from spark_fm.core.solver.gibbs.draw_features import draw_features, row_table
+from spark_fm.core.solver.gibbs.fields import DrawOrder
 from spark_fm.core.solver.gibbs.priors import FieldSums, draw_intercept, draw_noise, draw_prior
 from spark_fm.core.sparse.block import Block
 
@@ -16,30 +16,8 @@ DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
 
-
-@dataclass(frozen=True)
-class Fields:
-    """Which features are drawn together.
-
-    Attributes
-    ----------
-    members : int32 arrays, the positions of each field's features
-    groups : which fields have one prior, lists of their numbers: fields of one feature share theirs
-    """
-
-    members: Sequence[IntArray]
-    groups: Sequence[Sequence[int]]
-
-    @classmethod
-    def of(cls, members: Sequence[IntArray]) -> "Fields":
-        """A prior for each field of several features, and one for all fields of one feature."""
-        single = [number for number, one in enumerate(members) if one.size == 1]
-        groups = [[number] for number, one in enumerate(members) if one.size > 1]
-        return cls(members, [*groups, single] if single else groups)
-
-
-class NotPositiveError(RuntimeError):
-    """A conditional without a Cholesky decomposition: numbers beyond what float64 can tell apart."""
+# The strength of a prior around 0 of what shall stay there.
+PINNED = 1e12
 
 
 @dataclass
@@ -48,6 +26,7 @@ class Chain:
 
     Attributes
     ----------
+    ids : int64 (m,), the features' ids
     theta : float64 (m, K + 1), each feature's weight and factors
     intercept : w0
     noise : alpha, the precision of a row of weight 1
@@ -55,11 +34,12 @@ class Chain:
 
     block: Block
     ids: LongArray
-    fields: Fields
+    order: DrawOrder
     seed: int
     theta: DoubleArray
     intercept: float
-    draws_intercept: bool = True
+    fits_intercept: bool = True
+    fits_linear: bool = True
     noise: float = 1.0
     _by_feature: ByFeature = field(init=False)
     _table: FloatArray = field(init=False)
@@ -69,7 +49,34 @@ class Chain:
         self._table = row_table(self.block.rows, self.theta.shape[1] - 1)
 
     def sweep(self, number: int) -> float:
-        """Draw noise, intercept, and each field's prior and features; the weighted mean squared residual before."""
+        """Draw noise, intercept, and each field's prior and features.
+
+        Returns
+        -------
+        The weighted mean squared residual before.
+
+        Raises
+        ------
+        FloatingPointError
+            When a conditional has no Cholesky decomposition: numbers beyond what float64 can tell apart.
+        """
+        squares, total = self._begin(number)
+        random = np.random.default_rng([self.seed, number, 1])
+        for group in self.order.groups:
+            members = np.concatenate([self.order.members[one] for one in group])
+            mean, strength = draw_prior(FieldSums.of(self.theta[members]), random)
+            if not self.fits_linear:
+                mean[0], strength[0] = 0.0, PINNED
+            by_feature = self._by_feature
+            if not draw_features(
+                members, self.ids, by_feature.indptr, by_feature.rows, by_feature.values, self.block.weight,
+                self._table, self.theta, mean, strength, self.noise, self.seed, number,
+            ):  # fmt: skip
+                raise FloatingPointError("a conditional is not positive definite")
+        return squares / total
+
+    def _begin(self, number: int) -> tuple[float, float]:
+        """Draw noise and intercept; the weighted sum of squared residuals before, and of the weights."""
         block, weight = self.block, self.block.weight
         values = block.values.astype(np.float32, copy=False)
         # Anew in each sweep, so that rounding does not add up.
@@ -77,21 +84,14 @@ class Chain:
             block.indptr, block.indices, values, block.label, self.theta, self.intercept, self._table
         )
         residuals = self._table[:, self.theta.shape[1] - 1]
+        exact = residuals.astype(np.float64)
+        weighted = exact * weight if weight.size else exact
         total = float(weight.sum(dtype=np.float64)) if weight.size else float(block.rows)
-        weighted = residuals * weight if weight.size else residuals
-        squares = float(weighted.astype(np.float64) @ residuals)
+        squares = float(weighted @ exact)
         random = np.random.default_rng([self.seed, number])
         self.noise = draw_noise(total, squares, random)
-        if self.draws_intercept:
-            drawn = draw_intercept(self.intercept, total, float(weighted.sum(dtype=np.float64)), self.noise, random)
+        if self.fits_intercept:
+            drawn = draw_intercept(self.intercept, total, float(weighted.sum()), self.noise, random)
             residuals -= np.float32(drawn - self.intercept)
             self.intercept = drawn
-        for group in self.fields.groups:
-            members = np.concatenate([self.fields.members[number] for number in group])
-            mean, strength = draw_prior(FieldSums.of(self.theta[members]), random)
-            if not draw_features(
-                members, self.ids, self._by_feature.indptr, self._by_feature.rows, self._by_feature.values,
-                weight, self._table, self.theta, mean, strength, self.noise, self.seed, number,
-            ):  # fmt: skip
-                raise NotPositiveError("a conditional is not positive definite")
-        return squares / total
+        return squares, total
