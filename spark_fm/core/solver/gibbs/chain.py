@@ -1,5 +1,6 @@
 """A Markov chain over the parameters of a Factorization Machine: one sweep draws all of them once."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,31 +63,51 @@ class Chain:
         """
         squares, total = self._begin(number)
         random = np.random.default_rng([self.seed, number, 1])
+        self._draw(number, lambda members: self._drawn_prior(members, random))
+        return squares / total
+
+    def _drawn_prior(self, members: IntArray, random: np.random.Generator) -> tuple[DoubleArray, DoubleArray]:
+        mean, strength = draw_prior(FieldSums.of(self.theta[members]), random)
+        if not self.fits_linear:
+            mean[0], strength[0] = 0.0, PINNED
+        return mean, strength
+
+    def draw_parameters(
+        self, number: int, priors: Sequence[tuple[DoubleArray, DoubleArray]], noise: float
+    ) -> None:
+        """Draw each group's features with a prior (mean and strength) and noise that are given."""
+        self._fill()
+        self.noise = noise
+        given = iter(priors)
+        self._draw(number, lambda members: next(given))
+
+    def _draw(self, number: int, prior: Callable[[IntArray], tuple[DoubleArray, DoubleArray]]) -> None:
+        by_feature = self._by_feature
         for group in self.order.groups:
             members = np.concatenate([self.order.members[one] for one in group])
-            mean, strength = draw_prior(FieldSums.of(self.theta[members]), random)
-            if not self.fits_linear:
-                mean[0], strength[0] = 0.0, PINNED
-            by_feature = self._by_feature
+            mean, strength = prior(members)
             if not draw_features(
                 members, self.ids, by_feature.indptr, by_feature.rows, by_feature.values, self.block.weight,
                 self._table, self.theta, mean, strength, self.noise, self.seed, number,
             ):  # fmt: skip
                 raise FloatingPointError("a conditional is not positive definite")
-        return squares / total
 
-    def _begin(self, number: int) -> tuple[float, float]:
-        """Draw noise and intercept; the weighted sum of squared residuals before, and of the weights."""
-        block, weight = self.block, self.block.weight
+    def _fill(self) -> None:
+        """The rows' sums and residuals, anew in each sweep, so that rounding does not add up."""
+        block = self.block
         values = block.values.astype(np.float32, copy=False)
-        # Anew in each sweep, so that rounding does not add up.
         fill_row_table(
             block.indptr, block.indices, values, block.label, self.theta, self.intercept, self._table
         )
+
+    def _begin(self, number: int) -> tuple[float, float]:
+        """Draw noise and intercept; the weighted sum of squared residuals before, and of the weights."""
+        weight = self.block.weight
+        self._fill()
         residuals = self._table[:, self.theta.shape[1] - 1]
         exact = residuals.astype(np.float64)
         weighted = exact * weight if weight.size else exact
-        total = float(weight.sum(dtype=np.float64)) if weight.size else float(block.rows)
+        total = float(weight.sum(dtype=np.float64)) if weight.size else float(self.block.rows)
         squares = float(weighted @ exact)
         random = np.random.default_rng([self.seed, number])
         self.noise = draw_noise(total, squares, random)
