@@ -17,7 +17,7 @@ ROWS_AT_ONCE = 65_536
 
 
 def compressed(factors: FloatArray, counts: DoubleArray, rank: int) -> FloatArray:
-    """Factors, float32 (m, K), in at most so many columns, <u_i, u_j> kept as well as can be where i and j are frequent."""
+    """Factors, float32 (m, K), in at most so many columns; <u_i, u_j> is kept best where i and j are frequent."""
     columns = factors.shape[1]
     if columns <= rank:
         return factors

@@ -109,6 +109,8 @@ class Chain:
         weighted = exact * weight if weight.size else exact
         total = float(weight.sum(dtype=np.float64)) if weight.size else float(self.block.rows)
         squares = float(weighted @ exact)
+        if not np.isfinite(squares):
+            raise FloatingPointError("the residuals are not finite")
         random = np.random.default_rng([self.seed, number])
         self.noise = draw_noise(total, squares, random)
         if self.fits_intercept:

@@ -16,7 +16,7 @@ RATE = 1.0
 
 @dataclass(frozen=True)
 class FieldSums:
-    """What the features of a field say of their prior: how many they are, and sums of theta and theta^2, float64 (d,)."""
+    """What a field's features say of their prior: how many they are, sums of theta and theta^2, float64 (d,)."""
 
     features: int
     total: DoubleArray

@@ -19,7 +19,8 @@ def mixed(number: np.uint64) -> np.uint64:
     z = number + STEP
     z = (z ^ (z >> np.uint64(30))) * FIRST
     z = (z ^ (z >> np.uint64(27))) * SECOND
-    return z ^ (z >> np.uint64(31))
+    made: np.uint64 = z ^ (z >> np.uint64(31))
+    return made
 
 
 @compiled
