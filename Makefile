@@ -25,9 +25,11 @@ $(STAMP): pyproject.toml
 check-java: $(STAMP)
 	@$(BIN)/python -m spark_fm.environment
 
-# A minute of small Spark jobs: what the JVM's second compiler would gain it never earns back.
+# Less than two minutes of small Spark jobs: what the JVM's second compiler would gain it never earns back. First the
+# jobs on generated ratings, then output/demo.html, from raw events to recommendations with reasons.
 demo: check-java
 	@$(BIN)/spark-submit --master 'local[2]' --driver-java-options -XX:TieredStopAtLevel=1 jobs/train.py --config conf/quickstart.toml
+	@PYSPARK_SUBMIT_ARGS='$(LOCAL)' $(BIN)/python -m demo
 
 # Each of the JOBS has a Spark of its own, of two cores: most of the time they wait for it.
 JOBS ?= 3
@@ -56,10 +58,11 @@ $(BENCH_STAMP): $(STAMP)
 	@touch $@
 
 # What is written from other files: getters, setters and constructors from base/params.py, the tables and charts of
-# README.md and docs/ from benchmarks/results and the params; then the README's example.
+# README.md and docs/ from benchmarks/results and the params; then the examples of README.md and docs/explain.md.
 docs: check-java
 	$(BIN)/python -m benchmarks.params
-	$(BIN)/python -m benchmarks.readme --example
+	$(BIN)/python -m benchmarks.readme
+	$(BIN)/python -m benchmarks.examples
 
 # spark_fm for spark-submit --py-files, which takes no wheel: a zip with the package at its root.
 zip: wheel

@@ -1,4 +1,4 @@
-"""The Spark session of all tests, and of the examples in the package's docstrings, where it is ``spark``."""
+"""One SparkSession for all tests and for the examples in docstrings, which call it ``spark``."""
 
 import os
 import sys

@@ -15,7 +15,7 @@ from spark_fm.base.params import FMEstimatorParams, FMParams
 
 PACKAGE = Path(__file__).parent.parent / "spark_fm"
 # Their getters say more than the param's value.
-WITH_OTHER_GETTERS = {"regParamLinear", "regParamFactors", "regParamPrior", "initialModel"}
+WITH_OTHER_GETTERS = {"regParamLinear", "regParamFactors", "regParamPrior", "regParamByField", "initialModel"}
 # pyspark.ml's order, then ours in the order of their definition.
 FIRST = [
     "featuresCol", "labelCol", "predictionCol", "probabilityCol", "rawPredictionCol", "factorSize",

@@ -3,30 +3,24 @@
 python -m benchmarks.readme
 
 rewrites what stands between ``<!-- table: NAME -->`` and ``<!-- end -->`` in README.md and docs/*.md, and
-docs/peers.svg. The tests fail where a file is not what this command would write. ``--example`` also runs the example of
-the README, and writes what it printed and drew.
+docs/peers.svg and docs/polynomial.svg. The tests fail where a file is not what this command would write.
 """
 
-import argparse
-import contextlib
-import io
 import json
-import os
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.charts import Panel, dots
-from benchmarks.common import show, spark_session
+from benchmarks.common import show
+from benchmarks.recipe_tables import HEAD, polynomial_chart, recipe_rows
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 CHART = ROOT / "docs" / "peers.svg"
-CURVE = ROOT / "docs" / "learning-curve.png"
+POLYNOMIAL = ROOT / "docs" / "polynomial.svg"
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-EXAMPLE = re.compile(r"```python\n(.*?)```\n\n<!-- output -->\n```text\n(.*?)```", re.DOTALL)
 
 TITLES = {
     "ml-latest-small": "MovieLens small",
@@ -220,6 +214,36 @@ def partitions_table() -> str:
     return f"{table(head, rows)}\n\n{provenance(used)}"
 
 
+def recommend_table() -> str:
+    """The best items of all users, beside others' ways."""
+    rows, used = [], results("recommend")
+    for made in used:
+        (found,) = made["tables"].values()
+        for row in found:
+            memory = [f"{row[name]:,}" if name in row else "" for name in ("JVM MB", "workers MB")]
+            ratio = times(row["times spark_fm's"])
+            rows.append([row["pairs"], row["way"], f"{row['seconds']:,.3g}", ratio, *memory])
+    head = ["users x items", "way", "seconds", "times spark_fm's", "JVM MB", "workers MB"]
+    return f"{table(head, rows)}\n\n{provenance(used)}"
+
+
+def explaining_table() -> str:
+    """What explainCol costs beside scoring, by the number of fields."""
+    made = result("explaining")
+    if made is None:
+        return ""
+    (rows,) = made["tables"].values()
+    cells = [[str(row["fields"]), str(row["parts of a row"]), times(row["ratio"])] for row in rows]
+    head = ["features of a row", "parts of its score", "explainCol, beside scoring alone"]
+    return f"{table(head, cells)}\n\n{provenance([made])}"
+
+
+def recipes_table() -> str:
+    """RMSE and seconds of the recipes, of ALS and of means."""
+    made = result("recipes")
+    return f"{table(HEAD, recipe_rows(made))}\n\n{provenance([made])}" if made else ""
+
+
 def params_table() -> str:
     """All params of the estimators, from their own documentation."""
     from spark_fm import FMClassifier, FMRegressor
@@ -231,7 +255,9 @@ def params_table() -> str:
         owners = [one for one in estimators if one.hasParam(name)]
         default = owners[0].getOrDefault(name) if owners[0].hasDefault(name) else None
         shown = (
-            "" if default is None else f"`{json.dumps(default) if not isinstance(default, str) else default}`"
+            ""
+            if default in (None, "")
+            else f"`{json.dumps(default) if not isinstance(default, str) else default}`"
         )
         only = "" if len(owners) == 2 else f" ({type(owners[0]).__name__} only)"
         doc = " ".join(param.doc.split()).rstrip(".").replace("|", r"\|")
@@ -245,6 +271,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "large": large_table,
     "scale": scale_table,
     "partitions": partitions_table,
+    "recommend": recommend_table,
+    "explaining": explaining_table,
+    "recipes": recipes_table,
     "params": params_table,
 }
 
@@ -290,7 +319,10 @@ def rewritten(text: str) -> str:
 
 def wanted() -> dict[Path, str]:
     """What the files should hold."""
-    return {page: rewritten(page.read_text()) for page in pages()} | {CHART: chart()}
+    charts = {CHART: chart()}
+    if made := result("polynomial"):
+        charts[POLYNOMIAL] = polynomial_chart(made)
+    return {page: rewritten(page.read_text()) for page in pages()} | charts
 
 
 def stale() -> list[str]:
@@ -302,41 +334,12 @@ def stale() -> list[str]:
     ]
 
 
-def run_example(code: str, spark: Any, curve: Path) -> str:
-    """What the README's example prints; its picture goes to ``curve``."""
-    printed, before = io.StringIO(), Path.cwd()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        try:
-            with contextlib.redirect_stdout(printed):
-                exec(code, {"spark": spark})
-            curve.write_bytes(Path("learning-curve.png").read_bytes())
-        finally:
-            os.chdir(before)
-    # Spark pads its tables; a Markdown file has no blanks at the end of a line.
-    return "".join(f"{line.rstrip()}\n" for line in printed.getvalue().splitlines() if line.strip())
-
-
 def main() -> None:
     """Rewrite."""
-    options = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    options.add_argument("--example", action="store_true", help="also run the README's example")
-    args = options.parse_args()
     for path, text in wanted().items():
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
             show(f"written: {path.relative_to(ROOT)}")
-    if args.example:
-        page = ROOT / "README.md"
-        text = page.read_text()
-        ((code, _),) = EXAMPLE.findall(text)
-        spark = spark_session(memory="2g")
-        try:
-            printed = run_example(code, spark, CURVE)
-        finally:
-            spark.stop()
-        page.write_text(EXAMPLE.sub(lambda m: m[0].replace(m[2], printed), text))
-        show(printed)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,11 @@ from spark_fm.base.converters import two_thresholds
 from spark_fm.base.estimator import FMEstimator
 from spark_fm.base.evaluated import FMClassificationSummary
 from spark_fm.base.explain import Row
-from spark_fm.base.model import FMModel
+from spark_fm.base.model import RAW, FMModel
 from spark_fm.base.params import FMParams
 from spark_fm.core.fm.losses import LOGISTIC
 
 C = TypeVar("C", bound="_ClassifierParams")
-RAW = "__spark_fm_z"
 
 
 class _ClassifierParams(FMParams, HasRawPredictionCol, HasProbabilityCol, HasThresholds):
@@ -41,7 +40,7 @@ class _ClassifierParams(FMParams, HasRawPredictionCol, HasProbabilityCol, HasThr
         return self._set(thresholds=value)
 
     def _output_columns(self) -> list[str]:
-        return [self.getRawPredictionCol(), self.getProbabilityCol(), self.getPredictionCol()]
+        return [self.getRawPredictionCol(), self.getProbabilityCol(), *super()._output_columns()]
 
     def _check_scoring(self, dataset: DataFrame) -> None:
         self._two_thresholds()
@@ -79,6 +78,8 @@ class FMClassificationModel(_ClassifierParams, FMModel):
     >>> measured.accuracy, measured.areaUnderROC
     (1.0, 1.0)
     """
+
+    _loss = LOGISTIC
 
     @property
     def numClasses(self) -> int:
@@ -124,7 +125,7 @@ class FMClassificationModel(_ClassifierParams, FMModel):
     def _transform(self, dataset: DataFrame) -> DataFrame:
         self._check_scoring(dataset)
         outputs = self._outputs(F.col(RAW))
-        if not outputs:
+        if not outputs and not self.getExplainCol():
             return dataset
         scored = self._with_raw_score(dataset, RAW)
         for name, column in outputs.items():
@@ -211,9 +212,15 @@ class FMClassifier(_ClassifierParams, FMEstimator[FMClassificationModel]):
         regParamPrior: float = 0.3,
         patience: int = 7,
         validationFraction: float = 0.1,
+        validationMetric: str = "loss",
         numPartitions: int = 0,
         roundsPerEpoch: int = 0,
         verbose: bool = False,
+        regParamByField: dict[str, float] | None = None,
+        minFactorCount: int = 0,
+        nonnegative: bool = False,
+        explainCol: str = "",
+        explainTop: int = 5,
         validationIndicatorCol: str | None = None,
     ) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from spark_fm.base.estimator import FMEstimator
 from spark_fm.base.evaluated import FMRegressionSummary
 from spark_fm.base.explain import Row
-from spark_fm.base.model import FMModel
+from spark_fm.base.model import RAW, FMModel
 from spark_fm.core.fm.losses import SQUARED
 
 
@@ -43,6 +43,8 @@ class FMRegressionModel(FMModel):
     0.0
     """
 
+    _loss = SQUARED
+
     def predict(self, value: Row) -> float:
         """The predicted label of one row: a vector of size numFeatures, or feature ids in a list, tuple or array."""
         return self._raw(value)
@@ -59,11 +61,11 @@ class FMRegressionModel(FMModel):
         return FMRegressionSummary(model.transform(dataset), *model._evaluated_columns())
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
-        name = self.getPredictionCol()
-        if not name:
-            return dataset
         self._check_scoring(dataset)
-        return self._with_raw_score(dataset, name)
+        name = self.getPredictionCol()
+        if name:
+            return self._with_raw_score(dataset, name)
+        return self._with_raw_score(dataset, RAW).drop(RAW) if self.getExplainCol() else dataset
 
 
 class FMRegressor(FMEstimator[FMRegressionModel]):
@@ -129,9 +131,15 @@ class FMRegressor(FMEstimator[FMRegressionModel]):
         regParamPrior: float = 0.3,
         patience: int = 7,
         validationFraction: float = 0.1,
+        validationMetric: str = "loss",
         numPartitions: int = 0,
         roundsPerEpoch: int = 0,
         verbose: bool = False,
+        regParamByField: dict[str, float] | None = None,
+        minFactorCount: int = 0,
+        nonnegative: bool = False,
+        explainCol: str = "",
+        explainTop: int = 5,
         validationIndicatorCol: str | None = None,
     ) -> None:
         super().__init__()

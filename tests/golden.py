@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from spark_fm import FMClassifier, FMRegressor
+from spark_fm.core.fm.fields import Field, FieldLayout
 
 ROWS_TO_PREDICT = [[0, 10], [3, 14], [1, 12], [7, 13], [4, 11], [99]]
 
@@ -28,6 +30,15 @@ def fitted(spark: SparkSession) -> list[Any]:
         for user, item, score in zip(users.tolist(), items.tolist(), scores.tolist(), strict=True)
     ]
     data = spark.createDataFrame(rows, "features array<int>, label double, liked double").coalesce(1)
+    layout = FieldLayout(
+        (Field("user", 0, 10), Field("item", 10, 5)), {0: "ann", 3: "bob", 10: "Noir", 14: "éß=x"}
+    )
+    attrs = [{"idx": i, "name": layout.label(i)} for i in layout.names]
+    metadata = {
+        "spark_fm": {"fields": layout.to_json(), "num_features": 15},
+        "ml_attr": {"num_attrs": 15, "attrs": {"binary": attrs}},
+    }
+    data = data.withColumn("features", F.col("features").alias("features", metadata=metadata))
     params: dict[str, Any] = {"factorSize": 2, "maxIter": 8, "initStd": 0.1, "regParam": 0.001}
     return [
         FMRegressor(**params).fit(data),
@@ -46,6 +57,8 @@ def main() -> None:
             "predictions": [model.predict(row) for row in ROWS_TO_PREDICT],
             "scores": [model.explain(row).score for row in ROWS_TO_PREDICT],
             "bestEpoch": model.summary.bestEpoch,
+            "explanations": [repr(model.explain(row)) for row in ROWS_TO_PREDICT],
+            "strengths": model.topInteractions(3).strength.tolist(),
         }
         (path / "expected.json").write_text(json.dumps(expected) + "\n")
         for checksums in path.rglob(".*.crc"):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from spark_fm.core.fm.constraints import Constraints
 from spark_fm.core.fm.losses import SQUARED, Loss
 from spark_fm.core.fm.scaling import FeatureCounts
 from spark_fm.core.fm.table import TAIL, padded
@@ -93,6 +94,7 @@ class Oracle:
         steps: np.ndarray,
         penalties: np.ndarray,
         usual: float = np.inf,
+        constraints: Constraints | None = None,
     ) -> float:
         """One AdaGrad step on one row, written out by hand; returns the row's weighted loss before it."""
         if c == 0.0:
@@ -108,18 +110,21 @@ class Oracle:
         self.w0 -= steps[0] * g / np.sqrt(self.g0)
         total = self.v[ids].T @ x if len(ids) else np.zeros(self.v.shape[1])
         for i, xi in zip(ids, x, strict=True):
-            own = min(penalties[2] * self.own[i], penalties[3])
-            shrink_w = c * abs(xi) ** PENALTY_POWER * (penalties[0] + own)
-            shrink_v = c * abs(xi) ** PENALTY_POWER * (penalties[1] + penalties[4] * own)
+            by = constraints.penalties[i] if constraints else 1.0
+            own = min(penalties[2] * self.own[i] * by, penalties[3])
+            shrink_w = c * abs(xi) ** PENALTY_POWER * (penalties[0] * by + own)
+            shrink_v = c * abs(xi) ** PENALTY_POWER * (penalties[1] * by + penalties[4] * own)
             grad_w = g * xi + shrink_w * self.w[i]
             grad_v = g * xi * (total - self.v[i] * xi) + shrink_v * self.v[i]
             self.gw[i] += grad_w * grad_w
             self.info_w[i] += grad_w * grad_w / c
             self.w[i] -= steps[1] * grad_w / np.sqrt(self.gw[i])
-            if grad_v.size:
+            if grad_v.size and (constraints is None or constraints.has_factors[i]):
                 self.gv[i] += (grad_v * grad_v).mean()
                 self.info_v[i] += (grad_v * grad_v).mean() / c
                 self.v[i] -= steps[2] * grad_v / np.sqrt(self.gv[i])
+            if constraints and constraints.nonnegative:
+                self.w[i], self.v[i] = max(self.w[i], 0.0), np.maximum(self.v[i], 0.0)
         return before
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import benchmarks
-from benchmarks import common, defaults, kernel, load, simulation
+from benchmarks import common, defaults, kernel, load, polynomial, recipe_tables, recipes, simulation
 from benchmarks.sets import open_set
 
 MODULES = sorted(found.name for found in pkgutil.iter_modules(benchmarks.__path__))
@@ -76,3 +76,32 @@ def test_the_work_of_others_is_told_from_our_own(monkeypatch):
 
 def test_our_own_seconds_are_some_of_all():
     assert 0.0 < load.own_seconds() < load.busy_seconds()
+
+
+def test_the_polynomial_has_the_scores_of_the_fm_and_is_drawn():
+    rows = [polynomial.measured(n, 4, 1) for n in (5, 80)]
+    assert max(row["apart"] for row in rows) < 1e-5
+    assert [row["polynomial parameters"] for row in rows] == [16, 3241]
+    drawn = recipe_tables.polynomial_chart({"tables": {"seconds": rows}})
+    assert drawn.count("<circle") == 4
+    assert "nan" not in drawn
+
+
+def test_rows_of_the_recipes_know_what_was_before_only(spark, tmp_path):
+    (tmp_path / "ratings.csv").write_text(
+        "userId,movieId,rating,timestamp\n1,7,4.0,100\n1,8,2.0,86500\n2,7,3.0,300\n"
+    )
+    (tmp_path / "movies.csv").write_text(
+        "movieId,title,genres\n7,Seven (1995),Crime|Thriller\n8,Eight,Drama\n"
+    )
+    (tmp_path / "tags.csv").write_text("userId,movieId,tag,timestamp\n2,7,Dark,200\n2,7,late,400\n")
+    events = recipes.events(spark, tmp_path)
+    rows = events.sort("user", "item").collect()
+    assert [row.tags for row in rows] == [None, None, ["dark"]]
+    assert [row.lastItem for row in rows] == [None, 7, None]
+    assert [row.daysSinceFirst for row in rows] == [0.0, 1.0, 0.0]
+    assert rows[0].genres == ["Crime", "Thriller"]
+    made = recipes.with_history(events.where("user = 2"), events.where("user = 1")).collect()[0]
+    assert (made.rated, made.userCount, made.itemCount) == ([], 0, 1)
+    assert made.userMean == pytest.approx(3.0)
+    assert made.itemMean == pytest.approx((4.0 + 5 * 3.0) / 6)

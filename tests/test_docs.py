@@ -28,7 +28,15 @@ def test_links_and_named_files_exist(page):
 def test_every_module_of_core_and_engine_is_in_the_picture():
     picture = (ROOT / "docs" / "architecture.md").read_text().split("```")[1]
     words = set(re.findall(r"\w+", picture))
-    for folder in ("base", "core/solver", "core/fm", "core/sparse", "engine/training", "engine/packing"):
+    for folder in (
+        "base",
+        "core/solver",
+        "core/fm",
+        "core/sparse",
+        "engine/training",
+        "engine/packing",
+        "evaluation",
+    ):
         modules = {path.stem for path in (ROOT / "spark_fm" / folder).glob("*.py")} - {"__init__"}
         assert modules - words == set(), folder
 

@@ -12,6 +12,7 @@ import spark_fm
 from spark_fm.base.evaluated import FMClassificationSummary, FMRegressionSummary
 from spark_fm.base.explain import Explanation
 from spark_fm.base.summary import FMTrainingSummary
+from spark_fm.evaluation import FMClassificationEvaluator, RankingEvaluator, RankingMetrics
 
 MODULES = sorted(
     found.name
@@ -80,7 +81,8 @@ def test_params_have_docs_getters_and_setters(estimator):
 @pytest.mark.parametrize(
     "public_class",
     [getattr(spark_fm, name) for name in spark_fm.__all__]
-    + [FMTrainingSummary, FMRegressionSummary, FMClassificationSummary, Explanation],
+    + [FMTrainingSummary, FMRegressionSummary, FMClassificationSummary, Explanation]
+    + [FMClassificationEvaluator, RankingEvaluator, RankingMetrics],
 )
 def test_public_classes_have_an_example(public_class):
     assert ">>> " in public_class.__doc__

@@ -1,24 +1,28 @@
-"""The README's example runs and prints what stands there; tables and charts are those of the result files."""
+"""The pages' examples run and print what stands there; tables and charts are those of the result files."""
 
 import json
 import re
 
 import pytest
 
-from benchmarks import readme
+from benchmarks import examples, readme
 from benchmarks.charts import Panel, dots, ticks
 
 NUMBER = re.compile(r"-?\d+\.\d+")
 
 
-def test_the_example_prints_what_the_readme_shows(spark, tmp_path):
-    ((code, shown),) = readme.EXAMPLE.findall((readme.ROOT / "README.md").read_text())
-    printed = readme.run_example(code, spark, tmp_path / "curve.png")
+@pytest.mark.parametrize("page", examples.EXAMPLES, ids=lambda page: page.name)
+def test_the_example_prints_what_the_page_shows(spark, tmp_path, page):
+    ((code, shown),) = examples.EXAMPLE.findall(page.read_text())
+    pictures = examples.EXAMPLES[page]
+    printed = examples.run_example(code, spark, pictures, tmp_path)
     assert NUMBER.sub("", printed) == NUMBER.sub("", shown)
     found, expected = ([float(number) for number in NUMBER.findall(text)] for text in (printed, shown))
     # Another processor may round otherwise.
     assert found == pytest.approx(expected, abs=0.1001)
-    assert (tmp_path / "curve.png").stat().st_size > 1000
+    for name in pictures:
+        assert (tmp_path / name).stat().st_size > 1000
+        assert (examples.ROOT / "docs" / name).exists()
 
 
 def test_tables_and_charts_are_those_of_the_result_files():

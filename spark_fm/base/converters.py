@@ -73,6 +73,21 @@ def solver_of(value: Any) -> str:
     return one_of("solver", list(SOLVERS))(value)
 
 
+def factors_of(value: Any) -> dict[str, float]:
+    """Finite numbers >= 0 by name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When it is anything else.
+    """
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise TypeError(
+            f"regParamByField: found {value!r}, expected a dict from the names of fields to numbers"
+        )
+    return {name: not_negative(f"regParamByField[{name!r}]")(found) for name, found in value.items()}
+
+
 def model_of(value: Any) -> Any:
     """A fitted model.
 

@@ -5,7 +5,7 @@ import warnings
 import weakref
 from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -17,8 +17,12 @@ from spark_fm.base.model import FMModel, ParamMap
 from spark_fm.base.persistence import FMPersistable
 from spark_fm.base.setters import FMSetters
 from spark_fm.base.summary import FMTrainingSummary, Progress
+from spark_fm.core.fm.fields import FieldLayout
+from spark_fm.core.fm.interactions import Moments
 from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.settings import Settings
+from spark_fm.core.fm.validation import metric_of
+from spark_fm.engine.packing.attributes import layout_of
 from spark_fm.engine.packing.input_columns import InputColumns
 from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.training.fit import Fitted, fit_packed, is_still_falling
@@ -33,6 +37,7 @@ class _PackedOnce:
 
     dataset: DataFrame
     _packed: dict[InputColumns, PackedData]
+    _layouts: dict[str, FieldLayout | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, dataset: DataFrame) -> "_PackedOnce":
@@ -40,6 +45,11 @@ class _PackedOnce:
         once = cls(dataset, packed)
         weakref.finalize(once, _release, packed)
         return once
+
+    def layout(self, features: str) -> FieldLayout | None:
+        if features not in self._layouts:
+            self._layouts[features] = layout_of(self.dataset.schema, features)
+        return self._layouts[features]
 
     def get(self, columns: InputColumns) -> PackedData:
         if columns not in self._packed:
@@ -74,10 +84,11 @@ class _FitIterator(Generic[M]):
             self._given += 1
             estimator = self._estimators[index]
             begun = time.perf_counter()
+            layout = estimator._known_fields(self._packed.layout(estimator.getFeaturesCol()))
             packed = self._packed.get(estimator._columns())
             seconds = time.perf_counter() - begun
         try:
-            return index, estimator._fit_packed(packed, seconds)
+            return index, estimator._fit_packed(packed, layout, seconds)
         finally:
             with self._lock:
                 self._done += 1
@@ -112,7 +123,34 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             normalize=self.getNormalize(),
         )
 
-    def _settings(self) -> Settings:
+    def _known_fields(self, layout: FieldLayout | None) -> FieldLayout | None:
+        """The fields of the data, and of the model to start from."""
+        initial: FMModel | None = self.getInitialModel()
+        known = None if initial is None else initial.fields
+        return known if layout is None else layout.over(known)
+
+    def _penalty_factors(self, layout: FieldLayout | None) -> tuple[tuple[int, int, float], ...]:
+        """What the penalties of ranges of features are multiplied by.
+
+        Raises
+        ------
+        ValueError
+            When regParamByField names a field that there is not.
+        """
+        made = []
+        for name, factor in self.getRegParamByField().items():
+            try:
+                one = (layout or FieldLayout(())).number_of(name)
+            except ValueError as error:
+                raise ValueError(
+                    f"regParamByField: {error}, by the metadata of column {self.getFeaturesCol()!r}"
+                ) from None
+            assert layout is not None
+            first, size = layout.fields[one].first, layout.fields[one].size
+            made.append((first, first + size, factor))
+        return tuple(made)
+
+    def _settings(self, layout: FieldLayout | None = None) -> Settings:
         return Settings(
             loss=self._loss,
             factor_size=self.getFactorSize(),
@@ -130,7 +168,18 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             mini_batch_fraction=self.getMiniBatchFraction(),
             # Any integer is a seed for pyspark.ml; numpy wants none below 0.
             seed=self.getSeed() % 2**63,
+            validation_metric=metric_of(self.getValidationMetric(), self._loss),
+            penalty_factors=self._penalty_factors(layout),
+            min_factor_count=self.getMinFactorCount(),
+            nonnegative=self.getNonnegative(),
         )
+
+    def _check(self, dataset: DataFrame) -> FieldLayout | None:
+        """Refuse before the data are packed what can be refused by then; the fields that are known."""
+        self._check_scoring(dataset)
+        layout = self._known_fields(layout_of(dataset.schema, self.getFeaturesCol()))
+        self._settings(layout)
+        return layout
 
     def _initial(self, num_features: int, vectors: bool) -> FMModel | None:
         model: FMModel | None = self.getInitialModel()
@@ -150,13 +199,18 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
                 f"initialModel: it knows {model.numFeatures} features, expected at most {num_features}, "
                 "the size of the training vectors"
             )
+        least = min(model.weights.linear.min(initial=0.0), model.weights.factors.min(initial=0.0))
+        if self.getNonnegative() and least < 0.0:
+            raise ValueError(
+                f"initialModel: found the parameter {least:g}, expected none below 0 where nonnegative is set"
+            )
         return model
 
     def _fit(self, dataset: DataFrame) -> M:
-        self._check_scoring(dataset)
+        layout = self._check(dataset)
         begun = time.perf_counter()
         with PackedData.of(dataset, self._columns()) as packed:
-            return self._fit_packed(packed, time.perf_counter() - begun)
+            return self._fit_packed(packed, layout, time.perf_counter() - begun)
 
     def fitMultiple(self, dataset: DataFrame, paramMaps: Sequence[ParamMap]) -> Iterator[tuple[int, M]]:
         """Fit a model for each param map; the data are packed once and shared.
@@ -167,10 +221,10 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         """
         estimators = [self.copy(extra) for extra in paramMaps]
         for estimator in estimators:
-            estimator._check_scoring(dataset)
+            estimator._check(dataset)
         return _FitIterator(estimators, dataset)
 
-    def _fit_packed(self, packed: PackedData, seconds: float) -> M:
+    def _fit_packed(self, packed: PackedData, layout: FieldLayout | None, seconds: float) -> M:
         statistics = packed.statistics
         initial = self._initial(statistics.num_features, packed.kind == "vector")
         parallelism = Parallelism(
@@ -179,7 +233,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         with Progress(self.getMaxIter(), self.getVerbose()) as progress:
             fitted = fit_packed(
                 packed,
-                self._settings(),
+                self._settings(layout),
                 parallelism,
                 None if initial is None else initial.weights,
                 progress,
@@ -188,7 +242,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         self._warn(fitted)
         fitted = replace(fitted, seconds={"pack": seconds} | fitted.seconds)
         known = 0 if initial is None else initial.numFeatures
-        return self._model(fitted, max(known, fitted.statistics.num_features))
+        return self._model(fitted, max(known, fitted.statistics.num_features), layout)
 
     def _warn(self, fitted: Fitted) -> None:
         """Tell of a model that is not what was asked for."""
@@ -198,11 +252,11 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
                 f"stepSize: training with {self.getStepSize():g} diverged again and again; the model has the "
                 "last good parameters"
             )
-        elif fitted.solved.stop_reason == "noImprovement":
+        elif fitted.solved.history and fitted.solved.best_epoch == 0:
             begun = "the constant" if self.getInitialModel() is None else "initialModel"
             story = (
                 f"no epoch improved on {begun}, so the model predicts as that does: the features say nothing "
-                "of the label, or need a smaller stepSize or a stronger regParamPrior"
+                "of the label, or need more epochs (maxIter), a smaller stepSize or a stronger regParamPrior"
             )
         elif is_still_falling(fitted.solved, self.getTol()):
             story = (
@@ -211,10 +265,14 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         if story:
             warnings.warn(story, stacklevel=4)
 
-    def _model(self, fitted: Fitted, num_features: int) -> M:
+    def _model(self, fitted: Fitted, num_features: int, layout: FieldLayout | None) -> M:
         model = self._new_model()
         model._resetUid(self.uid)
         self._copyValues(model)
-        model._weights, model._num_features = fitted.solved.weights, num_features
-        model._summary = FMTrainingSummary.of(fitted, self._loss.metric)
+        weights, counted = fitted.solved.weights, fitted.solved.counted
+        model._weights, model._num_features = weights, num_features
+        model._fields = None if layout is None else layout.among(weights.features)
+        if counted is not None:
+            model._moments = Moments.of(counted, fitted.statistics.training_rows, weights.features)
+        model._summary = FMTrainingSummary.of(fitted, self._loss.metric, self.getValidationMetric())
         return model

@@ -73,6 +73,11 @@ class FMGetters(Params):
         value: float = self.getOrDefault(self.getParam("validationFraction"))
         return value
 
+    def getValidationMetric(self) -> str:
+        """Gets the value of validationMetric or its default value."""
+        value: str = self.getOrDefault(self.getParam("validationMetric"))
+        return value
+
     def getNumPartitions(self) -> int:
         """Gets the value of numPartitions or its default value."""
         value: int = self.getOrDefault(self.getParam("numPartitions"))
@@ -86,4 +91,24 @@ class FMGetters(Params):
     def getVerbose(self) -> bool:
         """Gets the value of verbose or its default value."""
         value: bool = self.getOrDefault(self.getParam("verbose"))
+        return value
+
+    def getMinFactorCount(self) -> int:
+        """Gets the value of minFactorCount or its default value."""
+        value: int = self.getOrDefault(self.getParam("minFactorCount"))
+        return value
+
+    def getNonnegative(self) -> bool:
+        """Gets the value of nonnegative or its default value."""
+        value: bool = self.getOrDefault(self.getParam("nonnegative"))
+        return value
+
+    def getExplainCol(self) -> str:
+        """Gets the value of explainCol or its default value."""
+        value: str = self.getOrDefault(self.getParam("explainCol"))
+        return value
+
+    def getExplainTop(self) -> int:
+        """Gets the value of explainTop or its default value."""
+        value: int = self.getOrDefault(self.getParam("explainTop"))
         return value

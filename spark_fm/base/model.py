@@ -4,25 +4,32 @@ from abc import ABCMeta
 from typing import Any, TypeVar, cast
 
 import numpy as np
+import pyarrow as pa
 from pyspark.ml.base import Model
 from pyspark.ml.linalg import DenseMatrix, DenseVector
 from pyspark.ml.param import Param
 from pyspark.sql import DataFrame
 
 from spark_fm.base.explain import Explanation, Row, explain, raw_prediction, sparse_of
-from spark_fm.base.params import FMParams
+from spark_fm.base.field_reports import FieldReports
 from spark_fm.base.persistence import FMPersistable
+from spark_fm.base.recommend import Recommending
 from spark_fm.base.summary import FMTrainingSummary
+from spark_fm.core.fm.fields import FieldLayout
+from spark_fm.core.fm.interactions import Moments
 from spark_fm.core.fm.weights import Weights
 from spark_fm.engine.cluster.broadcast import Shipped, application_of, ship
 from spark_fm.engine.packing.columns import features_kind, field_of
+from spark_fm.engine.scoring.explaining import Explainer
+from spark_fm.engine.scoring.model_table import ModelTable
 from spark_fm.engine.scoring.scoring import Invalid, Scorer, with_raw_score
 
 M = TypeVar("M", bound="FMModel")
 ParamMap = dict[Param[Any], Any]
+RAW = "__spark_fm_z"
 
 
-class FMModel(Model, FMParams, FMPersistable, metaclass=ABCMeta):
+class FMModel(FieldReports, Model, Recommending, FMPersistable, metaclass=ABCMeta):
     """A fitted Factorization Machine.
 
     z(x) = w0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j   (S. Rendle, Factorization Machines, ICDM 2010)
@@ -39,8 +46,10 @@ class FMModel(Model, FMParams, FMPersistable, metaclass=ABCMeta):
         )
         self._num_features = 0
         self._summary: FMTrainingSummary | None = None
+        self._fields: FieldLayout | None = None
+        self._moments: Moments | None = None
         self._shipped: Shipped[Scorer] | None = None
-        self._shipped_in: object = None
+        self._shipped_for: tuple[object, int] | None = None
 
     @property
     def weights(self) -> Weights:
@@ -73,6 +82,13 @@ class FMModel(Model, FMParams, FMPersistable, metaclass=ABCMeta):
         return self._num_features
 
     @property
+    def fields(self) -> FieldLayout | None:
+        """The fields of the features, and the names of those that have parameters, as the metadata of the training rows
+        told them; None where they told nothing.
+        """
+        return self._fields
+
+    @property
     def hasSummary(self) -> bool:
         """Whether the model has a training summary; one that version 0.1 saved has none."""
         return self._summary is not None
@@ -100,11 +116,12 @@ class FMModel(Model, FMParams, FMPersistable, metaclass=ABCMeta):
 
         Parameters
         ----------
-        value : a vector of size numFeatures, or feature ids in a list, a tuple or an integer array
+        value : a vector of size numFeatures, feature ids in a list, a tuple or an integer array, or a row of ids and
+            values, as FieldEncoder makes
 
         Returns
         -------
-        The intercept, each w_i x_i and each <v_i, v_j> x_i x_j; their sum is z.
+        The intercept, each w_i x_i and each <v_i, v_j> x_i x_j, with the names of the features; their sum is z.
 
         Raises
         ------
@@ -113,7 +130,17 @@ class FMModel(Model, FMParams, FMPersistable, metaclass=ABCMeta):
         ValueError
             When the vector has another size, a value is not finite, or an id is below 0.
         """
-        return explain(self._weights, *sparse_of(value, self._num_features, self.getNormalize()))
+        ids, values = sparse_of(value, self._num_features, self.getNormalize())
+        return explain(self._weights, ids, values, self._fields or FieldLayout(()))
+
+    def _table(self) -> ModelTable:
+        """What is saved of each feature."""
+        labels = None
+        if self._fields is not None:
+            ids, names = self._weights.features.tolist(), self._fields.names
+            told = zip(ids, self._fields.labels(self._weights.features), strict=True)
+            labels = [label if i in names else None for i, label in told]
+        return ModelTable(self._weights, labels, self._moments)
 
     def _evaluable(self: M, dataset: DataFrame) -> M:
         """A copy that has a prediction column, after checking the rows' columns."""
@@ -125,7 +152,7 @@ class FMModel(Model, FMParams, FMPersistable, metaclass=ABCMeta):
         model = self.copy()
         if not model.getPredictionCol():
             model.setPredictionCol(f"prediction_{self.uid}")
-        return model
+        return model.setExplainCol("")
 
     def _evaluated_columns(self) -> tuple[str, str, str]:
         """Names of the prediction, the label and the weight column; no name where rows have no weights."""
@@ -136,13 +163,19 @@ class FMModel(Model, FMParams, FMPersistable, metaclass=ABCMeta):
         """The rows with the lazy column ``output`` of raw predictions."""
         name = self.getFeaturesCol()
         kind = features_kind(field_of(dataset, name, "featuresCol").dataType, name)
+        parts = self.getExplainCol()
         # What was shipped is gone with the application that it was shipped in: a notebook may start another.
-        application = application_of(dataset.sparkSession)
-        if self._shipped is None or self._shipped_in is not application:
-            scorer = Scorer(self._weights, self._num_features)
-            self._shipped, self._shipped_in = ship(dataset.sparkSession, scorer), application
+        wanted = application_of(dataset.sparkSession), self.getExplainTop() if parts else 0
+        if self._shipped is None or self._shipped_for != wanted:
+            scorer = Scorer(self._weights, self._num_features, self._explainer() if parts else None)
+            self._shipped, self._shipped_for = ship(dataset.sparkSession, scorer), wanted
         invalid = cast(Invalid, self.getHandleInvalid())
-        return with_raw_score(dataset, self._shipped, name, kind, output, self.getNormalize(), invalid)
+        return with_raw_score(dataset, self._shipped, name, kind, output, self.getNormalize(), invalid, parts)
+
+    def _explainer(self) -> Explainer:
+        """What workers need to name the parts of scores."""
+        labels = (self._fields or FieldLayout(())).labels(self._weights.features)
+        return Explainer(pa.array(labels, pa.string()), self.getExplainTop())
 
     def setFeaturesCol(self: M, value: str) -> M:
         """Sets the value of featuresCol."""
@@ -151,6 +184,14 @@ class FMModel(Model, FMParams, FMPersistable, metaclass=ABCMeta):
     def setPredictionCol(self: M, value: str) -> M:
         """Sets the value of predictionCol."""
         return self._set(predictionCol=value)
+
+    def setExplainCol(self: M, value: str) -> M:
+        """Sets the value of explainCol."""
+        return self._set(explainCol=value)
+
+    def setExplainTop(self: M, value: int) -> M:
+        """Sets the value of explainTop."""
+        return self._set(explainTop=value)
 
     def setHandleInvalid(self: M, value: str) -> M:
         """Sets the value of handleInvalid."""

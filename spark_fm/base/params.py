@@ -22,6 +22,7 @@ from pyspark.sql import DataFrame
 from spark_fm.base.converters import (
     DEFAULT_SOLVER,
     checked,
+    factors_of,
     model_of,
     not_negative,
     one_of,
@@ -29,6 +30,7 @@ from spark_fm.base.converters import (
     whole,
 )
 from spark_fm.base.getters import FMGetters
+from spark_fm.core.fm.validation import NAMES
 from spark_fm.engine.training.fit import SOLVERS
 
 INVALID = ("error", "skip", "keep")
@@ -181,6 +183,13 @@ class FMParams(
             "a number in [0, 0.5]",
         ),
     )
+    validationMetric: Param[str] = param_of(
+        "validationMetric",
+        "loss",
+        "by what validation rows, or rows held out, judge when to stop: loss; for regression also rmse (which judges "
+        "as the loss does) and mae; for classification logLoss (the same as loss) and areaUnderROC",
+        one_of("validationMetric", NAMES),
+    )
     numPartitions: Param[int] = param_of(
         "numPartitions",
         0,
@@ -196,6 +205,37 @@ class FMParams(
     verbose: Param[bool] = param_of(
         "verbose", False, "whether to show a progress bar with the losses", TypeConverters.toBoolean
     )
+    regParamByField: Param[dict[str, float]] = param_of(
+        "regParamByField",
+        None,
+        "from the name of a field to the number, >= 0, that all L2 penalties of its features are multiplied by, "
+        "the prior's included: 0 leaves them unpenalised",
+        factors_of,
+    )
+    minFactorCount: Param[int] = param_of(
+        "minFactorCount",
+        0,
+        "features that occur in fewer training rows have a weight and no factors, unless initialModel has factors "
+        "of them; >= 0",
+        whole("minFactorCount", 0),
+    )
+    nonnegative: Param[bool] = param_of(
+        "nonnegative",
+        False,
+        "whether weights and factors are kept at or above 0; the intercept is free, and dense columns are scaled "
+        "and not centred",
+        TypeConverters.toBoolean,
+    )
+    explainCol: Param[str] = param_of(
+        "explainCol",
+        "",
+        "column of the largest parts of each row's raw prediction, "
+        "array<struct<label: string, contribution: double>>; empty for none",
+        TypeConverters.toString,
+    )
+    explainTop: Param[int] = param_of(
+        "explainTop", 5, "how many parts explainCol has at most; >= 1", whole("explainTop", 1)
+    )
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -209,7 +249,7 @@ class FMParams(
 
     def _output_columns(self) -> list[str]:
         """Names of the columns that scoring adds; an empty name adds none."""
-        return [self.getPredictionCol()]
+        return [self.getPredictionCol(), self.getExplainCol()]
 
     def _check_scoring(self, dataset: DataFrame) -> None:
         """Check that the columns that scoring adds are new.
@@ -231,6 +271,13 @@ class FMParams(
         if not self.isSet(own) and self.isSet(self.regParam):
             return self.getOrDefault(self.regParam)
         return self.getOrDefault(own)
+
+    def getRegParamByField(self) -> dict[str, float]:
+        """Gets the number that the penalties of each field are multiplied by; empty when there is none."""
+        if not self.isDefined(self.regParamByField):
+            return {}
+        found: dict[str, float] = self.getOrDefault("regParamByField")
+        return dict(found)
 
     def getRegParamLinear(self) -> float:
         """Gets the L2 penalty in force on the weights (see regParam)."""

@@ -1,9 +1,11 @@
 """Models and estimators on disk: JSON metadata and Parquet, written and read by Spark.
 
 A model's folder holds ``metadata`` (lines of JSON as pyspark.ml writes them, with the intercept, the number of
-features, the training summary and a format version) and ``data-<save>`` (Parquet with the columns ``feature`` bigint,
-``linear`` float and ``factors`` array<float>, readable with SQL), where the metadata say which ``save``. There is no
-pickle. Saving over a model replaces it as a whole: until the last step the old one is there, afterwards the new one.
+features, the fields, the training summary and a format version) and ``data-<save>`` (Parquet with the columns
+``feature`` bigint, ``linear`` float and ``factors`` array<float>, where features have names ``label`` string, and of
+their values ``mean`` and ``root_mean_square`` float, readable with SQL), where the metadata say which ``save``. There
+is no pickle. Saving over a model replaces it as a whole: until the last step the old one is there, afterwards the new
+one.
 """
 
 import uuid
@@ -21,13 +23,21 @@ from pyspark.ml.util import (
 )
 
 from spark_fm.base.summary import FMTrainingSummary
-from spark_fm.core.fm.weights import Weights
+from spark_fm.core.fm.fields import FieldLayout
 from spark_fm.engine.cluster.driver_limits import check_collected, driver_limits
 from spark_fm.engine.cluster.folders import exists, files, holds_something, remove, told
 from spark_fm.engine.cluster.saved import add_line, check_numbers, read_lines
-from spark_fm.engine.scoring.model_table import DATA_DDL, bytes_of, checksum, read_weights, write_weights
+from spark_fm.engine.scoring.model_table import (
+    COLUMNS,
+    ModelTable,
+    bytes_of,
+    checksum,
+    ddl_of,
+    read_table,
+    write_table,
+)
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 OWN_CLASSES = "spark_fm."
 
 
@@ -63,7 +73,7 @@ class FMWriter(MLWriter):
                 add_line(spark, path, self._written(path, save), save)
         except BaseException:
             with suppress(OSError):
-                for name in _folders(save):
+                for name in folders_of(save):
                     remove(spark, f"{path}/{name}")
             raise
         with suppress(OSError):
@@ -83,25 +93,28 @@ class FMWriter(MLWriter):
         if not lines or not all(str(line.get("class")).startswith(OWN_CLASSES) for line in lines):
             remove(spark, path)
             return []
-        folders = {name for line in lines for name in _folders(line.get("save"))}
+        folders = {name for line in lines for name in folders_of(line.get("save"))}
         return [*files(spark, f"{path}/metadata"), *(f"{path}/{name}" for name in folders)]
 
     def _written(self, path: str, save: str) -> str:
         """Write all but the metadata; gives these."""
         instance, spark = self.instance, self.sparkSession
-        data, beside = _folders(save)
+        data, beside = folders_of(save)
         param_map = {p.name: v for p, v in instance._paramMap.items()}
         initial = param_map.pop("initialModel", None)
         extra: dict[str, Any] = {"formatVersion": FORMAT_VERSION, "save": save}
         if hasattr(instance, "weights"):
-            weights = instance.weights
-            write_weights(spark, weights, f"{path}/{data}")
+            weights, table = instance.weights, instance._table()
+            write_table(spark, table, f"{path}/{data}")
             extra |= {
                 "intercept": weights.intercept,
                 "numFeatures": instance.numFeatures,
                 "factorSize": weights.factors.shape[1],
                 "parameterRows": weights.features.size,
                 "checksum": checksum(weights),
+                "columns": table.columns,
+                "labelBytes": sum(len(label or "") for label in table.labels or ()),
+                "fields": instance.fields.to_json() if instance.fields is not None else None,
                 "summary": instance.summary.to_json() if instance.hasSummary else None,
             }
         extra["hasInitialModel"] = initial is not None
@@ -111,7 +124,7 @@ class FMWriter(MLWriter):
         return made
 
 
-def _folders(save: str | None) -> tuple[str, str]:
+def folders_of(save: str | None) -> tuple[str, str]:
     """The folders of a save: a model's parameters, and an estimator's initial model. The first format had no names."""
     return (f"data-{save}", f"initialModel-{save}") if save else ("data", "initialModel")
 
@@ -163,7 +176,7 @@ class FMReader(MLReader[Any]):
 
     def _read(self, path: str, metadata: dict[str, Any]) -> Any:
         instance: Any = self.cls()
-        data, beside = _folders(metadata.get("save"))
+        data, beside = folders_of(metadata.get("save"))
         try:
             instance._resetUid(metadata["uid"])
             DefaultParamsReader.getAndSetParams(instance, metadata)
@@ -174,27 +187,45 @@ class FMReader(MLReader[Any]):
                 f"{path} is damaged: its metadata have {type(error).__name__}: {error}"
             ) from None
         if hasattr(instance, "weights"):
-            instance._weights = self._weights(path, data, metadata)
+            table = self._table(path, data, metadata)
+            instance._weights, instance._moments = table.weights, table.moments
             instance._num_features = metadata["numFeatures"]
+            instance._fields = self._fields(path, metadata, table)
         if metadata.get("hasInitialModel"):
             reader = FMReader(instance._model_class()).session(self.sparkSession)
             instance._set(initialModel=reader.load(f"{path}/{beside}"))
         return instance
 
-    def _weights(self, path: str, folder: str, metadata: dict[str, Any]) -> Weights:
+    def _fields(self, path: str, metadata: dict[str, Any], table: ModelTable) -> FieldLayout | None:
+        """The fields and names of a model; models of formats 1 and 2 have none."""
+        if metadata.get("fields") is None:
+            return None
+        ids, labels = table.weights.features.tolist(), table.labels or []
+        try:
+            fields = FieldLayout.of_json(metadata["fields"], {}).fields
+            return FieldLayout.of_labels(
+                fields, {i: label for i, label in zip(ids, labels, strict=True) if label is not None}
+            )
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: {error}") from None
+
+    def _table(self, path: str, folder: str, metadata: dict[str, Any]) -> ModelTable:
         try:
             check_numbers(metadata)
         except ValueError as error:
             raise ValueError(f"{path} is damaged: {error}") from None
         rows, size = metadata["parameterRows"], metadata["factorSize"]
-        check_collected(driver_limits(self.sparkSession), bytes_of(rows, size), f"the model at {path}")
+        collected = bytes_of(rows, size) + int(metadata.get("labelBytes", 0))
+        check_collected(driver_limits(self.sparkSession), collected, f"the model at {path}")
         try:
-            data = self.sparkSession.read.schema(DATA_DDL).parquet(f"{path}/{folder}")
-            weights = read_weights(data, size, float(metadata["intercept"]))
+            columns = ddl_of(metadata.get("columns", COLUMNS))
+            data = self.sparkSession.read.schema(columns).parquet(f"{path}/{folder}")
+            table = read_table(data, size, float(metadata["intercept"]))
         except RuntimeError:
             raise
         except Exception as error:  # What a damaged file raises depends on where Spark notices it.
             raise ValueError(f"{path} is damaged: its parameters can't be read") from error
+        weights = table.weights
         if weights.features.size != rows:
             raise ValueError(
                 f"{path} is damaged: found the parameters of {weights.features.size} features, expected {rows}"
@@ -206,7 +237,7 @@ class FMReader(MLReader[Any]):
             )
         if "checksum" in metadata and checksum(weights) != metadata["checksum"]:
             raise ValueError(f"{path} is damaged: found other parameters than those that were saved")
-        return weights
+        return table
 
 
 class FMPersistable(Params, MLWritable, MLReadable[Any]):

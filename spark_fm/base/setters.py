@@ -104,6 +104,10 @@ class FMSetters(FMEstimatorParams):
         """Sets the value of validationFraction."""
         return self._set(validationFraction=value)
 
+    def setValidationMetric(self: S, value: str) -> S:
+        """Sets the value of validationMetric."""
+        return self._set(validationMetric=value)
+
     def setNumPartitions(self: S, value: int) -> S:
         """Sets the value of numPartitions."""
         return self._set(numPartitions=value)
@@ -115,6 +119,26 @@ class FMSetters(FMEstimatorParams):
     def setVerbose(self: S, value: bool) -> S:
         """Sets the value of verbose."""
         return self._set(verbose=value)
+
+    def setRegParamByField(self: S, value: dict[str, float]) -> S:
+        """Sets the value of regParamByField."""
+        return self._set(regParamByField=value)
+
+    def setMinFactorCount(self: S, value: int) -> S:
+        """Sets the value of minFactorCount."""
+        return self._set(minFactorCount=value)
+
+    def setNonnegative(self: S, value: bool) -> S:
+        """Sets the value of nonnegative."""
+        return self._set(nonnegative=value)
+
+    def setExplainCol(self: S, value: str) -> S:
+        """Sets the value of explainCol."""
+        return self._set(explainCol=value)
+
+    def setExplainTop(self: S, value: int) -> S:
+        """Sets the value of explainTop."""
+        return self._set(explainTop=value)
 
     def setValidationIndicatorCol(self: S, value: str) -> S:
         """Sets the value of validationIndicatorCol."""

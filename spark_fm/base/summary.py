@@ -24,7 +24,8 @@ class FMTrainingSummary:
         Mean loss of the rows as the epoch visited them, each before its own step.
     validationLoss : list of float, one per epoch
         Mean loss of the validation rows, or of the rows held out to choose the number of epochs, after the epoch;
-        NaN when there are none.
+        NaN when there are none. With another ``validationMetric`` that: rmse, mae, or 1 - areaUnderROC, so that
+        smaller is better.
     bestEpoch : int
         The epoch whose parameters the model has; counted from 1, 0 is the start.
     stopReason : str
@@ -44,6 +45,8 @@ class FMTrainingSummary:
         For each epoch whose rounds were Spark jobs, seconds by phase: "parameters out" (the driver ships them), then
         in the workers, as if all cores were equally busy, "parameters in", "blocks in" (waiting for rows), "kernel"
         and "updates", then "Spark" (the rest of the job) and "merge".
+    validationMetric : str
+        By what validation rows judged.
 
     Examples
     --------
@@ -74,9 +77,10 @@ class FMTrainingSummary:
     roundsPerEpoch: int
     seconds: dict[str, float]
     epochSeconds: list[dict[str, float]]
+    validationMetric: str = "loss"
 
     @classmethod
-    def of(cls, fitted: Fitted, loss_name: str) -> "FMTrainingSummary":
+    def of(cls, fitted: Fitted, loss_name: str, validation_metric: str) -> "FMTrainingSummary":
         """The summary of a finished run."""
         seconds, solved, statistics = dict(fitted.seconds), fitted.solved, fitted.statistics
         for epoch in solved.history:
@@ -96,6 +100,7 @@ class FMTrainingSummary:
             roundsPerEpoch=solved.rounds_per_epoch,
             seconds=seconds,
             epochSeconds=[epoch.seconds for epoch in solved.history if epoch.seconds],
+            validationMetric=validation_metric,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -115,7 +120,8 @@ class FMTrainingSummary:
             When an entry is missing, or is none.
         """
         names = {field.name for field in fields(cls)}
-        if not isinstance(found, dict) or found.keys() != names:
+        # Models of version 0.2 were all judged by the loss, and don't say so.
+        if not isinstance(found, dict) or found.keys() | {"validationMetric"} != names:
             raise ValueError(f"found the summary {found!r}, expected the entries {', '.join(sorted(names))}")
         losses = {
             name: [nan if loss is None else float(loss) for loss in found[name]]
@@ -147,7 +153,15 @@ class FMTrainingSummary:
         axes: Any = figure.subplots()
         epochs = range(1, self.totalIterations + 1)
         axes.plot(epochs, self.trainingLoss, marker="o", markersize=3, label="training")
-        axes.plot(epochs, self.validationLoss, marker="o", markersize=3, label="validation")
+        if self.validationMetric in ("loss", "logLoss"):
+            axes.plot(epochs, self.validationLoss, marker="o", markersize=3, label="validation")
+        else:
+            # It has other units than the loss.
+            name = "1 - areaUnderROC" if self.validationMetric == "areaUnderROC" else self.validationMetric
+            beside = axes.twinx()
+            beside.set_ylabel(f"{name} of the validation rows")
+            axes.plot([], [], color="C1", marker="o", markersize=3, label=f"validation: {name}")
+            beside.plot(epochs, self.validationLoss, color="C1", marker="o", markersize=3)
         if self.bestEpoch:
             axes.axvline(self.bestEpoch, color="grey", linestyle=":", label="best epoch")
         axes.set(xlabel="epoch", ylabel=self.lossName, title="Learning curve")

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from spark_fm.base.converters import two_thresholds
-from spark_fm.cli.config import Config
+from spark_fm.cli.config import Config, Input, Split
 from spark_fm.cli.errors import reason
 from spark_fm.cli.folders import inside, qualified, why_not_writable
 from spark_fm.cli.read import GENERATED, expanded, unknown_format
+from spark_fm.engine.encoding.specs import spec_of
 
 GLOB = "*?[]{}"
 LARGEST_INT = 2**31 - 1
@@ -40,6 +42,8 @@ def check_settings(config: Config) -> None:
             f"columns.numFeatures: found {config.columns.numFeatures}, expected an integer from 1 to {LARGEST_INT}"
         )
     _check_columns(config)
+    _check_fields(config)
+    _check_split(config.split)
     _check_thresholds(config.params.get("thresholds"))
     for name in ("predictionCol", "probabilityCol"):
         if config.params.get(name) == "":
@@ -65,6 +69,38 @@ def _check_columns(config: Config) -> None:
                 raise ValueError(
                     f"columns.{key}: found {name!r}, which is the label or the validation column, expected features"
                 )
+
+
+def _check_fields(config: Config) -> None:
+    columns = config.columns
+    for field in config.fields:
+        spec = spec_of(field)
+        for name in spec.columns:
+            if spec.kind != "cross" and name in (columns.label, columns.validation, columns.weight):
+                raise ValueError(
+                    f"fields: {spec.kind} of {name!r}, which is the label, the validation or the weight column, "
+                    "expected features"
+                )
+    if config.fields and columns.fill is not None:
+        raise ValueError(
+            "columns.fill: found it beside [[fields]], expected fill in the field of the numbers that it fills"
+        )
+
+
+def _check_split(split: Split) -> None:
+    kind, needed = f'kind = "{split.kind}"', {"random": (), "time": ("time",), "last": ("time", "user")}
+    if split.column and split.kind != "random":
+        raise ValueError(f"split.column: found {split.column!r} beside {kind}, expected one of them")
+    for key in needed[split.kind]:
+        if not getattr(split, key):
+            raise ValueError(f"split.{key}: missing, expected the column of the {key}s for {kind}")
+    for key in ("time", "user"):
+        if split.kind == "random" and getattr(split, key):
+            raise ValueError(
+                f'split.{key}: found {getattr(split, key)!r}, expected it with kind = "time" or "last"'
+            )
+    if split.rows < 1:
+        raise ValueError(f"split.rows: found {split.rows}, expected an integer >= 1")
 
 
 def _check_thresholds(found: Any) -> None:
@@ -98,8 +134,12 @@ def report_folder(path: str) -> Path:
     return folder
 
 
-def check_places(spark: SparkSession, config: Config) -> None:
+def check_places(spark: SparkSession, config: Config, sources: Mapping[str, Input] | None = None) -> None:
     """Check that the paths are different ones, and that model and output can be written.
+
+    Parameters
+    ----------
+    sources : what is read, by its table in the config; that is [input] unless given
 
     Raises
     ------
@@ -107,12 +147,12 @@ def check_places(spark: SparkSession, config: Config) -> None:
         In one sentence that names the keys.
     """
     written = {"model.path": config.model.path, "output.path": config.output.path}
-    source = config.input.path
-    paths = {"input.path": "" if source == GENERATED else expanded(source)} | written
+    read = {f"{key}.path": source.path for key, source in (sources or {"input": config.input}).items()}
+    paths = {key: "" if path == GENERATED else expanded(path, key) for key, path in read.items()} | written
     places = {key: _place(spark, key, path) for key, path in paths.items() if path}
     keys = list(places)
     for i, one in enumerate(keys):
-        for other in keys[i + 1 :]:
+        for other in (key for key in keys[i + 1 :] if key in written):
             _check_apart(other, one, places)
             _check_apart(one, other, places)
     places["report.folder"] = _place(

@@ -95,11 +95,11 @@ def _overrides(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
         key, equals, value = text.partition("=")
         if not equals:
             raise ValueError(f"--set: found {text!r}, expected KEY=VALUE")
-        overrides.append((key.strip(), _value(value.strip())))
+        overrides.append((key.strip(), value_of(value.strip())))
     return overrides
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
     """A TOML value; what is none, such as a bare word, is a string."""
     try:
         return toml(f"value = {text}")["value"]

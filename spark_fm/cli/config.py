@@ -1,4 +1,4 @@
-"""The jobs' configuration: TOML tables as dataclasses. One file serves train, evaluate and score.
+"""The jobs' configuration: TOML tables as dataclasses. One file serves all jobs.
 
 conf/ratings.toml and conf/clicks.toml explain every key. Paths of input, model and output are Spark's: any file
 system that it knows, relative ones from the working directory where that is the default file system.
@@ -23,6 +23,7 @@ DESCRIPTIONS: dict[Any, str] = {
     float | None: "a number",
     tuple[str, ...]: "a list of strings",
     dict[str, Any]: "a table",
+    tuple[dict[str, Any], ...]: "a list of tables, each under its own [[...]]",
 }
 
 
@@ -43,7 +44,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Columns:
-    """[columns]: the label, and either columns to encode or a ready ``features`` column.
+    """[columns]: the label, and columns to encode or a ready ``features`` column, where there are no [[fields]].
 
     ``validation`` is a boolean column: true where a row chooses the number of epochs instead of being trained on.
     ``positive`` is the value of the label that classification counts as 1, every other one being 0; without it labels
@@ -67,13 +68,18 @@ class Columns:
 class Split:
     """[split]: the rows held out of training, on which train and evaluate measure.
 
-    A fraction (0 in train: measure on none; in evaluate: on all), or where the boolean ``column`` is true. A fraction
-    is drawn by a hash of the seed and of all columns but label, weight and validation.
+    A fraction (0 in train: measure on none; in evaluate: on all), or where the boolean ``column`` is true. By ``kind``
+    a fraction is drawn by a hash of the seed and of all columns but label, weight and validation (random), or is the
+    last in ``time``, with ``user`` of each user's rows (time), or each user's last ``rows`` are held out (last).
     """
 
+    kind: str = _one_of("random", "random", "time", "last")
     test: float = 0.2
     column: str = ""
     seed: int = 0
+    time: str = ""
+    user: str = ""
+    rows: int = 1
 
 
 @dataclass(frozen=True)
@@ -114,18 +120,45 @@ class Compare:
 
 
 @dataclass(frozen=True)
+class Recommend:
+    """[recommend]: the ``k`` best items of each context, and so many ``reasons`` with each.
+
+    ``contexts`` (users, or users with an hour, a device, ...) and ``items`` are rows to read, ``exclude`` pairs to
+    leave out, each told as [input]; ``context`` and ``item`` are the columns of their keys. ``itemFields`` names the
+    fields of the items where that can't be told by the columns. ``form`` is "list", a row for each context, or "rows",
+    a row for each recommendation.
+    """
+
+    k: int = 10
+    context: str = ""
+    item: str = ""
+    reasons: int = 0
+    form: str = _one_of("list", "list", "rows")
+    itemFields: tuple[str, ...] = ()
+    contexts: Input = Input()
+    items: Input = Input()
+    exclude: Input = Input()
+
+
+@dataclass(frozen=True)
 class Config:
-    """The whole file. ``params`` holds params of the estimator by name."""
+    """The whole file.
+
+    ``fields`` are what the features are made of, as :func:`spark_fm.feature.FieldEncoder` takes them; ``params`` holds
+    params of the estimator by name.
+    """
 
     task: str = _one_of("", "regression", "classification")
     input: Input = Input()
     columns: Columns = Columns()
+    fields: tuple[dict[str, Any], ...] = ()
     split: Split = Split()
     params: dict[str, Any] = field(default_factory=dict)
     model: Model = Model()
     report: Report = Report()
     output: Output = Output()
     compare: Compare = Compare()
+    recommend: Recommend = Recommend()
 
 
 def toml(text: str) -> dict[str, Any]:
@@ -202,8 +235,9 @@ def _converted(value: Any, expected: Any, key: str) -> Any:
         return parse(expected, value, key + ".")
     if expected in (float, float | None) and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
-    if expected == tuple[str, ...] and isinstance(value, list) and all(isinstance(v, str) for v in value):
-        return tuple(value)
+    for listed, kind in ((tuple[str, ...], str), (tuple[dict[str, Any], ...], dict)):
+        if expected == listed and isinstance(value, list) and all(isinstance(v, kind) for v in value):
+            return tuple(value)
     if expected == dict[str, Any] and isinstance(value, dict):
         return value
     if type(value) is expected:

@@ -12,8 +12,16 @@ KEYS = {
     "labelCol": "columns.label",
     "weightCol": "columns.weight",
     "validationIndicatorCol": "columns.validation",
+    "contextCol": "recommend.context",
+    "itemCol": "recommend.item",
+    "exclude": "recommend.exclude",
+    "k": "recommend.k",
+    "reasons": "recommend.reasons",
+    "timeCol": "split.time",
+    "userCol": "split.user",
+    "df": "input",
 }
-ENCODED = "the features made of columns.categorical and columns.numeric"
+ENCODED = "the features made of columns.categorical, columns.numeric or fields"
 
 
 def reason(error: BaseException) -> str:

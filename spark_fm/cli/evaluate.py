@@ -16,7 +16,7 @@ from spark_fm.cli.model import load_model
 from spark_fm.cli.read import check_new_columns, check_present, read
 from spark_fm.cli.report import show, write_metrics
 from spark_fm.cli.score import check_size, output_columns
-from spark_fm.cli.split import held_out_rows, not_hashed, split_rows
+from spark_fm.cli.split import marked, not_hashed
 from spark_fm.cli.survey import survey, typed
 
 logger = logging.getLogger("spark_fm.cli")
@@ -47,7 +47,7 @@ def evaluate(spark: SparkSession, config: Config) -> None:
         check_present(data, columns)
         check_new_columns(data, output_columns(fm))
         check_size(data, fm)
-        rows, held_out = split_rows(data, held_out_rows(data, config.split, not_hashed(columns)))
+        rows, held_out = marked(data, config.split, not_hashed(columns)).split()
         measured = rows if held_out is None else held_out
         found = survey(measured, config, None, None)
     what = "all rows" if held_out is None else "the rows that [split] holds out"

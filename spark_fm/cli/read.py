@@ -12,11 +12,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import BooleanType, DataType
 
 from spark_fm.cli.cells import CATEGORIES, NUMBERS
-from spark_fm.cli.config import Columns, Input, required
+from spark_fm.cli.config import Columns, Config, Input, required
 from spark_fm.cli.errors import reason
 from spark_fm.cli.ratings import generated_ratings
 from spark_fm.cli.stages import INTERNAL
 from spark_fm.engine.cluster.execute import JOB_ERRORS
+from spark_fm.engine.encoding.resolve import resolved
+from spark_fm.engine.encoding.specs import spec_of
 
 GENERATED = "${generated_ratings}"
 EXPECTED: dict[tuple[type[DataType], ...], str] = {
@@ -26,8 +28,10 @@ EXPECTED: dict[tuple[type[DataType], ...], str] = {
 }
 
 
-def read(spark: SparkSession, source: Input) -> DataFrame:
+def read(spark: SparkSession, source: Input, key: str = "input") -> DataFrame:
     """The rows of a path or a table; those of a generator for the path ``${generated_ratings}``.
+
+    ``key`` is the source's table in the config, which errors name.
 
     Raises
     ------
@@ -35,18 +39,18 @@ def read(spark: SparkSession, source: Input) -> DataFrame:
         When neither or both are named, or Spark can't read it.
     """
     if source.path and source.table:
-        raise ValueError(f"input: found both path and table ({source.table}), expected one of them")
+        raise ValueError(f"{key}: found both path and table ({source.table}), expected one of them")
     if source.path == GENERATED:
         # In one partition, so that the model is the same on any number of cores.
         return spark.createDataFrame(generated_ratings()).coalesce(1)
     if not source.table:
-        required(source.path, "input.path", "a path to read, or input.table")
-    path = expanded(source.path)
+        required(source.path, f"{key}.path", f"a path to read, or {key}.table")
+    path = expanded(source.path, f"{key}.path")
     try:
         data = _opened(spark, replace(source, path=path))
         data.schema  # noqa: B018  on Spark Connect this is where the source is looked up
     except JOB_ERRORS as error:
-        raise ValueError(_problem(error, replace(source, path=path))) from error
+        raise ValueError(_problem(error, replace(source, path=path), key)) from error
     return data
 
 
@@ -60,22 +64,22 @@ def _opened(spark: SparkSession, source: Input) -> DataFrame:
     return reader.load(path)
 
 
-def _problem(error: Exception, source: Input) -> str:
+def _problem(error: Exception, source: Input, key: str) -> str:
     """One sentence on why Spark can't read a source."""
     text = str(error)
     if "PATH_NOT_FOUND" in text:
-        return f"input.path: there is nothing at {source.path}, expected rows to read"
+        return f"{key}.path: there is nothing at {source.path}, expected rows to read"
     if "TABLE_OR_VIEW_NOT_FOUND" in text:
-        return f"input.table: there is no table {source.table}, expected one that Spark knows"
+        return f"{key}.table: there is no table {source.table}, expected one that Spark knows"
     if "DATA_SOURCE_NOT_FOUND" in text:
-        return unknown_format("input.format", source.format)
+        return unknown_format(f"{key}.format", source.format)
     if "UNABLE_TO_INFER_SCHEMA" in text:
-        return f"input.path: found no {source.format} file with rows in {source.path}, expected one, or input.schema"
+        return f"{key}.path: found no {source.format} file with rows in {source.path}, expected one, or {key}.schema"
     if "READ_FILE" in text:
-        return f"input.format: can't read the files at {source.path} as {source.format}, expected files of that format"
+        return f"{key}.format: can't read the files at {source.path} as {source.format}, expected files of that format"
     if isinstance(error, ParseException):
-        return f"input.schema: found {source.schema!r}, expected names and types as SQL writes them, as in 'user int'"
-    return f"input: can't be read: {reason(error)}"
+        return f"{key}.schema: found {source.schema!r}, expected names and types as SQL writes them, as in 'user int'"
+    return f"{key}: can't be read: {reason(error)}"
 
 
 def unknown_format(key: str, name: str) -> str:
@@ -86,7 +90,7 @@ def unknown_format(key: str, name: str) -> str:
     )
 
 
-def expanded(path: str) -> str:
+def expanded(path: str, key: str = "input.path") -> str:
     """A path with ``${pyspark_data}`` replaced by the folder of the sample data that Spark ships.
 
     Raises
@@ -97,32 +101,43 @@ def expanded(path: str) -> str:
     for name in re.findall(r"\$\{([^}]*)\}", path):
         if name != "pyspark_data":
             raise ValueError(
-                f"input.path: unknown variable ${{{name}}}, expected ${{pyspark_data}}/..., or {GENERATED} alone"
+                f"{key}: unknown variable ${{{name}}}, expected ${{pyspark_data}}/..., or {GENERATED} alone"
             )
-        path = path.replace("${pyspark_data}", "file://" + str(_pyspark_data()))
+        path = path.replace("${pyspark_data}", "file://" + str(_pyspark_data(key)))
     return path
 
 
-def _pyspark_data() -> Path:
+def _pyspark_data(key: str) -> Path:
     # Under spark-submit pyspark is imported from a zip file inside SPARK_HOME.
     home = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
     if not (home / "data").is_dir():
-        raise ValueError(f"input.path: ${{pyspark_data}} stands for {home / 'data'}, which does not exist")
+        raise ValueError(f"{key}: ${{pyspark_data}} stands for {home / 'data'}, which does not exist")
     return home / "data"
 
 
-def check_columns(data: DataFrame, columns: Columns) -> None:
+def check_columns(data: DataFrame, config: Config) -> None:
     """Check that the columns that the config names are there, and can be what it says.
 
     Raises
     ------
-    ValueError
-        Naming the key and the column that is not; or when no features are named, or both kinds.
+    ValueError, TypeError
+        Naming the key and the column that is not; or when no features are told, or in two ways.
     """
+    columns = config.columns
     encoded = columns.categorical + columns.numeric
+    if config.fields:
+        if encoded or columns.features:
+            key = "features" if columns.features else "categorical" if columns.categorical else "numeric"
+            raise ValueError(f"fields: found columns.{key} too, expected one of both to tell the features")
+        check_present(data, columns)
+        resolved(data, [spec_of(field) for field in config.fields])
+        return
     if bool(encoded) == bool(columns.features):
         found = "both" if encoded else "neither"
-        raise ValueError(f"columns: found {found}, expected features, or categorical and numeric")
+        raise ValueError(
+            f"columns: found {found}, expected features, or categorical and numeric; or [[fields]], which `spark-fm "
+            "init` writes for a table"
+        )
     check_present(data, columns)
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
 from pyspark.sql import DataFrame
 
 from spark_fm.base.summary import FMTrainingSummary
@@ -65,6 +66,7 @@ def write_report(
     contenders: Sequence[Contender],
     seconds: Mapping[str, float],
     picture: str | None,
+    importance: pd.DataFrame | None,
 ) -> None:
     """Write the story of a training run as Markdown."""
     params = ", ".join(f"{name} = {value}" for name, value in config.params.items()) or "defaults"
@@ -83,12 +85,30 @@ def write_report(
     if contenders:
         head, *body = _table(contenders)
         rows = [head, ["---"] * len(head), *body]
-        lines += ["## Held-out rows", "", *("| " + " | ".join(row) + " |" for row in rows), ""]
+        lines += ["## Held-out rows", "", *_rows(rows), ""]
+    if importance is not None:
+        lines += ["## Fields", "", *_rows(_importance(importance)), ""]
+        lines += [
+            "`alone` and `together`: standard deviations of what a field says of a score by itself, and with the"
+        ]
+        lines += ["others beyond that; `share`: its part of the variance.", ""]
     if picture:
         lines += ["## Learning curve", "", f"![Loss by epoch]({picture})", ""]
     lines += ["## Time", "", *(f"- {name}: {spent:.1f} s" for name, spent in seconds.items()), ""]
     path.write_text("\n".join(lines), "utf-8")
     logger.info("report: %s", path)
+
+
+def _importance(found: pd.DataFrame) -> list[list[str]]:
+    numbers = found.drop(columns="field")
+    cells = [[f"{number:.3g}" for number in row] for row in numbers.to_numpy().tolist()]
+    heading = ["field", *map(str, numbers.columns)]
+    named = [[str(name), *row] for name, row in zip(found["field"], cells, strict=True)]
+    return [heading, ["---"] * len(heading), *named]
+
+
+def _rows(table: Sequence[Sequence[str]]) -> list[str]:
+    return ["| " + " | ".join(row) + " |" for row in table]
 
 
 def _table(contenders: Sequence[Contender]) -> list[list[str]]:

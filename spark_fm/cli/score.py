@@ -4,20 +4,19 @@ import logging
 from typing import Any
 
 from pyspark.ml import PipelineModel
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_fm.cli.checks import check_output_format, check_places, check_settings
+from spark_fm.cli.checks import check_places, check_settings
 from spark_fm.cli.command import Steps
-from spark_fm.cli.config import Config, Output, required
+from spark_fm.cli.config import Config, required
 from spark_fm.cli.metrics import positive_probability
 from spark_fm.cli.model import load_model
+from spark_fm.cli.output import is_wanted, write
 from spark_fm.cli.read import check_new_columns, read
-from spark_fm.engine.cluster.folders import exists
 from spark_fm.engine.packing.columns import quoted
 
 logger = logging.getLogger("spark_fm.cli")
-REFUSES = ("error", "errorifexists")
 
 
 def score(spark: SparkSession, config: Config) -> None:
@@ -31,21 +30,9 @@ def score(spark: SparkSession, config: Config) -> None:
     steps = Steps()
     check_settings(config)
     path = required(config.model.path, "model.path", "the folder of a saved model")
-    output = config.output
-    if bool(output.path) == bool(output.table):
-        found = "both" if output.path else "neither"
-        raise ValueError(f"output: found {found}, expected a path or a table to write to")
     check_places(spark, config)
-    check_output_format(spark, output.format)
-    target = output.path or output.table
-    if _is_there(spark, output):
-        if output.mode in REFUSES:
-            raise ValueError(
-                f'output: {target} already exists, expected nothing there; output.mode = "overwrite" replaces it'
-            )
-        if output.mode == "ignore":
-            logger.warning('output: %s already exists: nothing is written (output.mode = "ignore")', target)
-            return
+    if not is_wanted(spark, config.output):
+        return
     with steps.step("load the model"):
         model = load_model(spark, path)
     fm: Any = model.stages[-1]
@@ -53,20 +40,10 @@ def score(spark: SparkSession, config: Config) -> None:
         rows = read(spark, config.input)
         check_new_columns(rows, output_columns(fm))
         check_size(rows, fm)
-    written = Observation()
-    scored = scored_rows(model, rows).observe(written, F.count(F.lit(1)).alias("rows"))
-    mode = "error" if output.mode in REFUSES else output.mode
-    writer = scored.write.format(output.format).mode(mode).options(**output.options)
-    with steps.step(f"score and write to {target}"):
-        if output.table:
-            writer.saveAsTable(output.table)
-        else:
-            writer.save(output.path)
-    logger.info("rows: %d", written.get["rows"])
-
-
-def _is_there(spark: SparkSession, output: Output) -> bool:
-    return spark.catalog.tableExists(output.table) if output.table else exists(spark, output.path)
+    scored = scored_rows(model, rows)
+    with steps.step(f"score and write to {config.output.path or config.output.table}"):
+        written = write(scored, config.output)
+    logger.info("rows: %d", written)
 
 
 def output_columns(fm: Any) -> list[str]:
@@ -74,7 +51,7 @@ def output_columns(fm: Any) -> list[str]:
     names = [fm.getPredictionCol()]
     if hasattr(fm, "getProbabilityCol"):
         names += [fm.getProbabilityCol(), fm.getRawPredictionCol()]
-    return names
+    return [*names, fm.getExplainCol()]
 
 
 def check_size(rows: DataFrame, fm: Any) -> None:
@@ -99,10 +76,13 @@ def check_size(rows: DataFrame, fm: Any) -> None:
 def scored_rows(model: PipelineModel, rows: DataFrame) -> DataFrame:
     """The columns of ``rows`` and the predictions as numbers, which any format can hold.
 
-    The column of the prediction, and of a classifier that of the probability, which is P(label = 1) here.
+    The column of the prediction, and of a classifier that of the probability, which is P(label = 1) here. Then that of
+    the reasons, an array, where the model was trained with explainCol.
     """
     fm: Any = model.stages[-1]
     outputs = [F.col(quoted(fm.getPredictionCol()))]
     if hasattr(fm, "getProbabilityCol"):
         outputs.append(positive_probability(fm).alias(fm.getProbabilityCol()))
+    if fm.getExplainCol():
+        outputs.append(F.col(quoted(fm.getExplainCol())))
     return model.transform(rows).select(*(F.col(quoted(name)) for name in rows.columns), *outputs)

@@ -14,6 +14,7 @@ from spark_fm.classification import FMClassifier
 from spark_fm.cli.cells import category, number
 from spark_fm.cli.config import Columns, Config, required
 from spark_fm.engine.packing.columns import quoted
+from spark_fm.feature import FieldEncoder
 from spark_fm.regression import FMRegressor
 
 INTERNAL = "__spark_fm_"
@@ -25,8 +26,19 @@ Stage = Estimator[Any] | Transformer
 NOT_IN_PARAMS = ("featuresCol", "labelCol", "weightCol", "validationIndicatorCol", "initialModel")
 
 
-def encoders(columns: Columns, schema: StructType) -> list[Stage]:
+def encoders(config: Config, schema: StructType) -> list[Stage]:
     """The stages that make the features column; none when the config names a ready one.
+
+    Of [[fields]] it is a FieldEncoder; with [compare.spark] it makes vectors, because pyspark.ml reads nothing else.
+    """
+    if config.fields:
+        form = "vector" if config.compare.spark else "auto"
+        return [FieldEncoder(fields=list(config.fields), outputCol=FEATURES, outputType=form)]
+    return _of_columns(config.columns, schema)
+
+
+def _of_columns(columns: Columns, schema: StructType) -> list[Stage]:
+    """The stages for [columns].
 
     The first of them puts the user's columns under names that pyspark.ml takes: it reads dots and backticks as syntax.
     An empty cell is a category of its own. A category that training has not met has no feature: it contributes
@@ -81,6 +93,8 @@ def estimator_of(config: Config) -> FMClassifier | FMRegressor:
         params["validationIndicatorCol"] = config.columns.validation
     features = config.columns.features or FEATURES
     estimator: FMClassifier | FMRegressor = cls(featuresCol=features, labelCol=config.columns.label, **params)
+    # Which metrics judge depends on the task: fit would tell only after the rows were read.
+    estimator._settings()
     return estimator
 
 

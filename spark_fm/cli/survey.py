@@ -108,9 +108,11 @@ def _check_rows(found: dict[str, Any], config: Config, split: bool) -> None:
         )
     if not split:
         return
-    key = (
-        f"split.column: column {test.column!r}" if test.column else f"split.test: the fraction {test.test:g}"
-    )
+    key = f"split.test: the fraction {test.test:g}"
+    if test.column:
+        key = f"split.column: column {test.column!r}"
+    elif test.kind == "last":
+        key = f"split.rows: {test.rows} of each user"
     if not held_out:
         hint = "" if test.column else "; split.test = 0 measures on none"
         raise ValueError(f"{key} holds out none of {rows} rows, expected some to measure on{hint}")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 
@@ -19,7 +20,7 @@ from spark_fm.cli.model import check_target, save_model
 from spark_fm.cli.read import check_columns, check_new_columns, read
 from spark_fm.cli.report import draw, show, show_rows, write_metrics, write_report
 from spark_fm.cli.score import output_columns, scored_rows
-from spark_fm.cli.split import held_out_rows, not_hashed, row_hash, split_rows
+from spark_fm.cli.split import marked, not_hashed
 from spark_fm.cli.stages import Stage, encoders, estimator_of, sparks_own
 from spark_fm.cli.survey import survey, typed
 from spark_fm.regression import FMRegressor
@@ -49,7 +50,7 @@ def train(spark: SparkSession, config: Config) -> None:
     with steps.step("read"):
         training, held_out = training_rows(spark, config, estimator)
     with steps.step("train"):
-        fitted = Pipeline(stages=[*encoders(config.columns, training.schema), estimator]).fit(training)
+        fitted = Pipeline(stages=[*encoders(config, training.schema), estimator]).fit(training)
     with steps.step(f"save to {path} and load again"):
         model = save_model(spark, fitted, path)
 
@@ -64,7 +65,8 @@ def train(spark: SparkSession, config: Config) -> None:
         show(contenders)
         write_metrics(folder / "metrics.json", config.task, contenders)
     show_rows(scored_rows(model, training if held_out is None else held_out))
-    _report(folder, config, summary, contenders, steps)
+    importance = last.importance() if config.fields else None
+    _report(folder, config, summary, contenders, steps, importance)
 
 
 def training_rows(
@@ -77,16 +79,13 @@ def training_rows(
     ValueError
         When the input can't be read, or not be trained or measured on.
     """
-    columns, split = config.columns, config.split
     data = read(spark, config.input)
-    check_columns(data, columns)
+    check_columns(data, config)
     check_new_columns(data, output_columns(estimator))
-    apart = not_hashed(columns)
-    held_out = held_out_rows(data, split, apart)
-    drawn = None if split.column or held_out is None else row_hash(data, split, apart)
-    found = survey(data, config, held_out, drawn)
+    divided = marked(data, config.split, not_hashed(config.columns))
+    found = survey(divided.rows, config, divided.held_out, divided.drawn)
     logger.info("rows: %d, of which %d are held out of training", found.rows, found.held_out)
-    training, measured = split_rows(data, held_out)
+    training, measured = divided.split()
     return typed(training, config), None if measured is None else typed(measured, config)
 
 
@@ -117,12 +116,17 @@ def _measured(
 
 
 def _report(
-    folder: Path, config: Config, summary: FMTrainingSummary, contenders: Sequence[Contender], steps: Steps
+    folder: Path,
+    config: Config,
+    summary: FMTrainingSummary,
+    contenders: Sequence[Contender],
+    steps: Steps,
+    importance: pd.DataFrame | None,
 ) -> None:
     picture = "learning_curve.png"
     drawn = draw(folder / picture, summary)
     report = folder / "report.md"
-    write_report(report, config, summary, contenders, steps.seconds, picture if drawn else None)
+    write_report(report, config, summary, contenders, steps.seconds, picture if drawn else None, importance)
 
 
 def _settings(params: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pyspark.ml import Pipeline, PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 
 from spark_fm.cli import evaluate_main, score_main, train_main
-from spark_fm.cli.config import Columns
+from spark_fm.cli.config import Columns, Config
 from spark_fm.cli.errors import reason
 from spark_fm.cli.stages import FEATURES, encoders
 
@@ -22,7 +22,9 @@ def features(pipeline: PipelineModel, data: DataFrame) -> list[dict[int, float]]
 
 
 def fitted(data: DataFrame, **columns: Any) -> PipelineModel:
-    return Pipeline(stages=encoders(Columns(**{"numFeatures": 4096} | columns), data.schema)).fit(data)
+    return Pipeline(
+        stages=encoders(Config(columns=Columns(**{"numFeatures": 4096} | columns)), data.schema)
+    ).fit(data)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)

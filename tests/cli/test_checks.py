@@ -56,6 +56,33 @@ HUGE = 2**63
             Config(columns=Columns(label="a", numeric=("a",))),
             "columns.numeric: found 'a', which is the label or the",
         ),
+        (
+            Config(fields=({"kind": "sets", "column": "a"},)),
+            "fields: found the kind 'sets' in {'kind': 'sets', 'column': 'a'}, expected one of: cat",
+        ),
+        (
+            Config(fields=({"kind": "categorical", "column": "a", "minCount": 0},)),
+            "fields: categorical of 'a': minCount: found 0, expected an integer from 1 to",
+        ),
+        (
+            Config(columns=Columns(label="a"), fields=({"kind": "buckets", "column": "a"},)),
+            "fields: buckets of 'a', which is the label, the validation or the weight column, expected features",
+        ),
+        (
+            Config(columns=Columns(fill=0.0), fields=({"kind": "numeric", "column": "a"},)),
+            "columns.fill: found it beside [[fields]], expected fill in the field",
+        ),
+        (Config(split=Split(kind="time")), "split.time: missing, expected the column of the times for kind"),
+        (
+            Config(split=Split(kind="last", time="at")),
+            'split.user: missing, expected the column of the users for kind = "last"',
+        ),
+        (
+            Config(split=Split(kind="time", time="at", column="later")),
+            "split.column: found 'later' beside kind = \"time\", expected one of them",
+        ),
+        (Config(split=Split(user="who")), "split.user: found 'who', expected it with kind = \"time\" or"),
+        (Config(split=Split(rows=0)), "split.rows: found 0, expected an integer >= 1"),
     ],
 )
 def test_settings(config: Config, sentence: str) -> None:

@@ -64,7 +64,7 @@ Caused by: java.io.IOException: no space left
         (ValueError("weightCol: column 'w' is -1"), "columns.weight: column 'w' is -1"),
         (
             RuntimeError("column '__spark_fm_features': row 3 is null"),
-            "the features made of columns.categorical and columns.numeric: row 3 is null",
+            "the features made of columns.categorical, columns.numeric or fields: row 3 is null",
         ),
         (
             AnalysisException("[UNRESOLVED_COLUMN.X] A column with name `a.``b` cannot be resolved."),

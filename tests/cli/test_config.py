@@ -57,8 +57,13 @@ def test_the_examples_are_valid(path: Path) -> None:
         ("[columns]\npositive = ['yes']", "columns.positive: found ['yes'], expected a string"),
         ("input = 'rows'", "input: found 'rows', expected a table"),
         ("params = 3", "params: found 3, expected a table"),
+        ("fields = 3", "fields: found 3, expected a list of tables"),
+        ("fields = ['user']", "fields: found ['user'], expected a list of tables"),
+        ("[recommend]\nk = 'ten'", "recommend.k: found 'ten', expected an integer"),
+        ("[recommend.items]\nfile = 'a'", "recommend.items.file: unknown key, expected one of: format, path"),
         ("task = 'ranking'", "task: found 'ranking', expected one of: regression, classification"),
         ("[columns]\nencoder = 'two'", "columns.encoder: found 'two', expected one of: onehot, hash"),
+        ("[split]\nkind = 'later'", "split.kind: found 'later', expected one of: random, time, last"),
         ("task = ", "is not valid TOML"),
     ],
 )

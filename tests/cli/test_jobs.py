@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_fm.cli import evaluate_main, score_main, train_main
-from spark_fm.cli.config import Columns
+from spark_fm.cli.config import Columns, Config
 from spark_fm.cli.stages import encoders
 
 CLICKS = """
@@ -314,7 +314,7 @@ def test_a_pipeline_must_end_in_our_estimator(
     spark: SparkSession, trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = str(trained / "encoders")
-    stages = encoders(Columns(categorical=("site",), encoder="hash"), clicks(spark).schema)
+    stages = encoders(Config(columns=Columns(categorical=("site",), encoder="hash")), clicks(spark).schema)
     Pipeline(stages=stages).fit(clicks(spark)).write().overwrite().save(path)
     assert evaluate_main(["--config", str(trained / "job.toml"), "--model", path]) == 1
     assert "is a FeatureHasher, expected a Factorization Machine" in capsys.readouterr().err.splitlines()[-1]

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from spark_fm import FMRegressor
 from spark_fm.cli import model as saving
-from spark_fm.cli.config import Columns
+from spark_fm.cli.config import Columns, Config
 from spark_fm.cli.folders import clear
 from spark_fm.cli.model import check_target, load_model, save_model
 from spark_fm.cli.stages import FEATURES, encoders
@@ -26,7 +26,7 @@ def rows(spark: SparkSession) -> DataFrame:
 def fitted(rows: DataFrame) -> PipelineModel:
     columns = Columns(categorical=("user", "movie"))
     fm = FMRegressor(featuresCol=FEATURES, maxIter=1)
-    return Pipeline(stages=[*encoders(columns, rows.schema), fm]).fit(rows)
+    return Pipeline(stages=[*encoders(Config(columns=columns), rows.schema), fm]).fit(rows)
 
 
 @pytest.fixture(scope="module")

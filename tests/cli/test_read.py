@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_fm.cli.config import Columns, Input
+from spark_fm.cli.config import Columns, Config, Input
 from spark_fm.cli.read import check_columns, check_new_columns, expanded, read
 
 SAMPLE = Input(
@@ -104,7 +104,43 @@ def test_pyspark_data_must_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 )
 def test_column_errors(sample: DataFrame, columns: Columns, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        check_columns(sample, columns)
+        check_columns(sample, Config(columns=columns))
+
+
+@pytest.mark.parametrize(
+    ("field", "columns", "error", "sentence"),
+    [
+        (
+            {"kind": "categorical", "column": "who"},
+            Columns(label="rating"),
+            ValueError,
+            "fields: there is no column 'who'",
+        ),
+        (
+            {"kind": "set", "column": "user"},
+            Columns(label="rating"),
+            TypeError,
+            "fields: column 'user' has type int",
+        ),
+        (
+            {"kind": "numeric", "column": "user"},
+            Columns(label="stars"),
+            ValueError,
+            "columns.label: there is no column",
+        ),
+        (
+            {"kind": "numeric", "column": "user"},
+            Columns(label="rating", categorical=("movie",)),
+            ValueError,
+            r"fields: found columns\.categorical too, expected one of both",
+        ),
+    ],
+)
+def test_fields_are_checked_by_the_schema(
+    sample: DataFrame, field: dict[str, str], columns: Columns, error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        check_columns(sample, Config(columns=columns, fields=(field,)))
 
 
 def test_a_csv_without_names_and_types_hints_at_the_schema(spark: SparkSession, tmp_path: Path) -> None:
@@ -113,7 +149,7 @@ def test_a_csv_without_names_and_types_hints_at_the_schema(spark: SparkSession, 
     with pytest.raises(
         ValueError, match=r"'stars'; the columns are: _c0, _c1, _c2; input\.schema names .* header"
     ):
-        check_columns(rows, Columns(label="stars", categorical=("user",)))
+        check_columns(rows, Config(columns=Columns(label="stars", categorical=("user",))))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +173,7 @@ def test_a_csv_without_names_and_types_hints_at_the_schema(spark: SparkSession, 
 def test_types_of_columns(spark: SparkSession, columns: Columns, sentence: str) -> None:
     rows = spark.sql("SELECT array(1) AS ids, date'2024-01-01' AS day, 1 AS l")
     with pytest.raises(ValueError, match=sentence):
-        check_columns(rows, columns)
+        check_columns(rows, Config(columns=columns))
 
 
 @pytest.mark.parametrize("name", ["Prediction", "__spark_fm_features"])

@@ -19,7 +19,7 @@ SCHEMA = "site string, bid double, mobile boolean"
 
 def encoded(spark: SparkSession, columns: Columns) -> list[Any]:
     rows = spark.createDataFrame(ROWS, SCHEMA)
-    fitted = Pipeline(stages=encoders(columns, rows.schema)).fit(rows)
+    fitted = Pipeline(stages=encoders(Config(columns=columns), rows.schema)).fit(rows)
     return [row[0] for row in fitted.transform(spark.createDataFrame(NEW, SCHEMA)).select(FEATURES).collect()]
 
 
@@ -40,7 +40,7 @@ def test_hash_needs_no_dictionary(spark: SparkSession) -> None:
 
 
 def test_a_ready_column_needs_no_encoder() -> None:
-    assert encoders(Columns(features="ids"), StructType()) == []
+    assert encoders(Config(columns=Columns(features="ids")), StructType()) == []
     assert estimator_of(Config(task="regression", columns=Columns(features="ids"))).getFeaturesCol() == "ids"
 
 
@@ -78,6 +78,11 @@ def test_without_params_the_estimator_has_its_defaults() -> None:
             Config(task="regression", params={"factorSize": -3}),
             ValueError,
             "factorSize: found -3, expected an integer >= 0",
+        ),
+        (
+            Config(task="regression", params={"validationMetric": "areaUnderROC"}),
+            ValueError,
+            "validationMetric: found 'areaUnderROC', expected one of: loss, rmse, mae",
         ),
         (Config(task="regression", params={"maxIter": "many"}), TypeError, "maxIter"),
     ],

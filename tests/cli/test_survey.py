@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_fm.cli.config import Columns, Config, Input, Split
-from spark_fm.cli.split import held_out_rows, not_hashed, row_hash
+from spark_fm.cli.split import marked, not_hashed
 from spark_fm.cli.survey import Survey, survey, typed
 
 COLUMNS = Columns(label="y", categorical=("site",), numeric=("bid",), weight="w")
@@ -23,7 +23,8 @@ def rows(spark: SparkSession, **columns: str) -> DataFrame:
 
 
 def surveyed(data: DataFrame, config: Config = PLAIN) -> Survey:
-    return survey(data, config, held_out_rows(data, config.split, not_hashed(config.columns)), None)
+    divided = marked(data, config.split, not_hashed(config.columns))
+    return survey(divided.rows, config, divided.held_out, None)
 
 
 def test_rows_are_counted(spark: SparkSession) -> None:
@@ -114,6 +115,15 @@ def test_a_fraction_that_holds_out_nothing(spark: SparkSession) -> None:
         surveyed(rows(spark), config)
 
 
+def test_a_split_by_time_is_counted(spark: SparkSession) -> None:
+    by_time = Split(kind="time", time="bid", test=0.3)
+    assert surveyed(rows(spark), replace(PLAIN, split=by_time)) == Survey(10, 3)
+    last = Split(kind="last", time="bid", user="site")
+    assert surveyed(rows(spark), replace(PLAIN, split=last)) == Survey(10, 3)
+    with pytest.raises(ValueError, match=r"split\.rows: 4 of each user holds out none of 10 rows"):
+        surveyed(rows(spark), replace(PLAIN, split=replace(last, rows=4)))
+
+
 def test_labels_of_regression_are_numbers(spark: SparkSession) -> None:
     config = replace(PLAIN, task="regression")
     data = rows(spark, y="if(id = 1, '2.5', ' 3 ')")
@@ -189,11 +199,10 @@ def warned(data: DataFrame) -> list[str]:
     config = Config(
         task="classification", columns=Columns(label="y", categorical=("site",)), split=Split(test=0.3)
     )
-    apart = not_hashed(config.columns)
-    held_out = held_out_rows(data, config.split, apart)
+    divided = marked(data, config.split, not_hashed(config.columns))
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        survey(data, config, held_out, row_hash(data, config.split, apart))
+        survey(divided.rows, config, divided.held_out, divided.drawn)
     return [str(warning.message) for warning in found]
 
 

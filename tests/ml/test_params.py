@@ -6,6 +6,7 @@ from pyspark.ml.param import Params
 from benchmarks.params import files
 from spark_fm import FMClassifier, FMRegressor
 from spark_fm.base.params import FMParams
+from spark_fm.core.fm.fields import Field, FieldLayout
 from spark_fm.engine.training.fit import SOLVERS
 
 ESTIMATORS = [FMRegressor, FMClassifier]
@@ -36,6 +37,8 @@ OUT_OF_RANGE = [
     ("roundsPerEpoch", -1, "an integer >= 0"),
     ("solver", "lbfgs", "one of: adagrad"),
     ("handleInvalid", "drop", "one of: error, skip, keep"),
+    ("minFactorCount", -1, "an integer >= 0"),
+    ("explainTop", 0, "an integer >= 1"),
 ]
 
 VALUES = {
@@ -44,7 +47,8 @@ VALUES = {
     "regParamFactors": 0.3, "regParamPrior": 0.7, "miniBatchFraction": 0.5, "initStd": 0.2,
     "maxIter": 7, "stepSize": 0.3,
     "tol": 0.01, "solver": "adagrad", "seed": 9, "patience": 2, "validationFraction": 0.25, "numPartitions": 3,
-    "roundsPerEpoch": 2, "normalize": True, "handleInvalid": "keep", "verbose": True,
+    "roundsPerEpoch": 2, "normalize": True, "handleInvalid": "keep", "verbose": True, "validationMetric": "loss",
+    "regParamByField": {"user": 2.0}, "minFactorCount": 3, "nonnegative": True, "explainCol": "w", "explainTop": 2,
 }  # fmt: skip
 
 
@@ -160,10 +164,13 @@ def test_prior_adapts_unless_it_is_set(given, adapts):
 
 
 def test_settings_are_the_params():
-    settings = FMRegressor(**VALUES)._settings()
+    layout = FieldLayout((Field("item", 0, 3), Field("user", 3, 4)))
+    settings = FMRegressor(**VALUES)._settings(layout)
     assert (settings.factor_size, settings.fit_intercept, settings.fit_linear) == (5, False, False)
     assert (settings.step_size, settings.init_std, settings.max_epochs) == (0.3, 0.2, 7)
     assert (settings.tol, settings.patience, settings.mini_batch_fraction, settings.seed) == (0.01, 2, 0.5, 9)
+    assert (settings.min_factor_count, settings.nonnegative) == (3, True)
+    assert settings.penalty_factors == ((3, 7, 2.0),)
 
 
 @pytest.mark.parametrize("seed", [-1, -(2**63), 2**63 - 1])

@@ -144,6 +144,8 @@ def test_sql_can_read_the_parameters(spark, rating_model, path):
         ("feature", "bigint"),
         ("linear", "float"),
         ("factors", "array<float>"),
+        ("mean", "float"),
+        ("root_mean_square", "float"),
     ]
     rows = data.collect()
     assert [row.feature for row in rows] == rating_model.weights.features.tolist()
@@ -155,7 +157,7 @@ def test_metadata_are_json(planted_model, saved):
     (part,) = (Path(saved) / "metadata").glob("part-*")
     metadata = json.loads(part.read_text())
     assert metadata["class"] == "spark_fm.regression.FMRegressionModel"
-    assert metadata["formatVersion"] == 2
+    assert metadata["formatVersion"] == 3
     assert data_of(saved).name == f"data-{metadata['save']}"
     assert metadata["summary"]["bestEpoch"] == planted_model.summary.bestEpoch
     assert (metadata["numFeatures"], metadata["factorSize"]) == (45, 4)
@@ -204,11 +206,11 @@ def test_pysparks_models_are_refused(path):
     assert "org.apache.spark.ml.classification.LogisticRegression" in refused(FMClassifier, path)
 
 
-@pytest.mark.parametrize("version", [3, 0, "1", None])
+@pytest.mark.parametrize("version", [4, 0, "1", None])
 def test_other_format_versions_are_refused(saved, version):
     change_metadata(saved, formatVersion=version)
     assert refused(FMRegressionModel, saved) == (
-        f"{saved} has the format version {version}, expected 1 to 2; a newer spark_fm may read it"
+        f"{saved} has the format version {version}, expected 1 to 3; a newer spark_fm may read it"
     )
 
 
@@ -301,7 +303,7 @@ def fails(*args, **kwargs):
     raise OSError("no space left")
 
 
-@pytest.mark.parametrize("name", ["write_weights", "add_line"])
+@pytest.mark.parametrize("name", ["write_table", "add_line"])
 def test_save_that_fails_leaves_the_old_model(planted_model, rating_model, path, monkeypatch, name):
     planted_model.save(path)
     there = sorted(p.name for p in Path(path).iterdir())
@@ -351,14 +353,14 @@ def test_model_that_is_saved_over_while_it_is_read_is_read_again(
     planted_model, rating_model, path, monkeypatch
 ):
     planted_model.save(path)
-    read = persistence.read_weights
+    read = persistence.read_table
 
     def late(*args):
-        monkeypatch.setattr(persistence, "read_weights", read)
+        monkeypatch.setattr(persistence, "read_table", read)
         rating_model.write().overwrite().save(path)
         return read(*args)
 
-    monkeypatch.setattr(persistence, "read_weights", late)
+    monkeypatch.setattr(persistence, "read_table", late)
     assert_same_weights(FMRegressionModel.load(path), rating_model)
 
 
@@ -385,15 +387,17 @@ def test_models_of_the_first_format_load(cls, path):
     assert [model.predict(ids) for ids in expected["rows"]] == expected["predictions"]
     assert model._raw(expected["rows"][0]) == pytest.approx(expected["raw"], rel=1e-6)
     assert (model.getFactorSize(), model.getMaxIter(), model.hasSummary) == (2, 100, False)
+    assert model.fields is None
     shutil.copytree(folder, path)
     model.write().overwrite().save(path)
     assert_same_weights(cls.load(path), model)
     assert not (Path(path) / "data").exists()
 
 
+@pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("cls", MODELS)
-def test_models_of_the_second_format_load(spark, cls, path):
-    folder = GOLDEN / "format-2" / cls.__name__
+def test_models_of_later_formats_load(spark, cls, version, path):
+    folder = GOLDEN / f"format-{version}" / cls.__name__
     model = cls.load(str(folder))
     expected = json.loads((folder / "expected.json").read_text())
     assert [model.predict(ids) for ids in expected["rows"]] == expected["predictions"]
@@ -408,6 +412,12 @@ def test_models_of_the_second_format_load(spark, cls, path):
     assert (model.getFactorSize(), model.getMaxIter(), model.getInitStd()) == (2, 8, 0.1)
     assert model.summary.bestEpoch == expected["bestEpoch"]
     assert len(model.summary.validationLoss) == model.summary.totalIterations
+    if version == 2:
+        assert model.fields is None
+    else:
+        assert [repr(model.explain(ids)) for ids in expected["rows"]] == expected["explanations"]
+        found = model.topInteractions(3).strength.tolist()
+        assert found == pytest.approx(expected["strengths"], rel=1e-6)
     model.save(path)
     assert_same_weights(cls.load(path), model)
 

@@ -105,6 +105,18 @@ def test_small_wide_data_are_learned_untuned(spark):
     assert area > 0.58
 
 
+@pytest.mark.parametrize("partitions", [1, 2])
+def test_a_constant_model_is_told_of_where_max_iter_ends_the_training(spark, partitions):
+    rows = [([i % 40, 40 + i % 7], float(i % 40), i >= 400) for i in range(400)]
+    rows += [([i % 40, 40 + i % 7], 39.0 - i % 40, True) for i in range(200)]
+    frame = spark.createDataFrame(rows, "features array<int>, label double, held boolean")
+    estimator = FMRegressor(maxIter=2, validationIndicatorCol="held", numPartitions=partitions)
+    with pytest.warns(UserWarning, match="no epoch improved on the constant"):
+        model = estimator.fit(frame)
+    assert (model.summary.bestEpoch, model.summary.stopReason) == (0, "maxIter")
+    assert model.weights.features.size == 0
+
+
 def test_labels_that_features_say_nothing_of_are_told(spark):
     rows = [([i % 400], float((i * 7919) % 13)) for i in range(800)]
     estimator = FMRegressor(factorSize=4, stepSize=2.0, patience=1, maxIter=10)

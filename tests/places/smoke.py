@@ -1,4 +1,4 @@
-"""What must work in every place: fit, score, save, overwrite, load, Pipeline, CrossValidator, streaming.
+"""What must work in every place: fit, score, save, overwrite, load, Pipeline, CrossValidator, streaming, recommending.
 
 The ordinary tests run it on their Spark, ``make oldest`` on the oldest packages, ``make connect-test`` on a Spark
 Connect server. As a script it needs spark_fm, pyspark and nothing else; the environment says which session it gets
@@ -21,6 +21,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_fm import FMClassificationModel, FMClassifier, FMRegressionModel, FMRegressor
+from spark_fm.evaluation import (
+    FMClassificationEvaluator,
+    RankingEvaluator,
+    leaveLastOut,
+    recommendationMetrics,
+    timeSplit,
+)
+from spark_fm.feature import FieldEncoder, categorical, set_of
+from spark_fm.recommendation import Recommender
 
 USERS, ITEMS, ROWS = 30, 20, 600
 
@@ -105,6 +114,46 @@ def check_pipeline(spark: SparkSession, folder: str) -> None:
     assert predictions(PipelineModel.load(path).transform(data)) == predictions(model.transform(data))
 
 
+def check_encoder(spark: SparkSession, folder: str) -> None:
+    data = ratings(spark).withColumn("likes", F.array("user", "item")).drop("features")
+    fields = [categorical("user"), categorical("item", minCount=2), set_of("likes", value="1/sqrt(n)")]
+    for output in ("auto", "vector"):
+        encoder = FieldEncoder(fields=fields, outputType=output, coldCol="cold")
+        model = Pipeline(stages=[encoder, FMRegressor(factorSize=4, maxIter=3)]).fit(data)
+        path = f"{folder}/encoder-{output}"
+        model.save(path)
+        model.write().overwrite().save(path)
+        loaded = PipelineModel.load(path)
+        assert predictions(loaded.transform(data)) == predictions(model.transform(data))
+        assert repr(loaded.stages[0]) == repr(model.stages[0])
+        assert {name.split("=")[0] for name in loaded.stages[1].explain([0, USERS + 2]).labels.values()} == {
+            "user", "item",
+        }  # fmt: skip
+        new = data.limit(1).withColumn("user", F.lit("nobody"))
+        assert [row.cold for row in loaded.transform(new).collect()] == [True]
+    assert model.stages[0].layout.label(USERS) == "user=(other)"
+
+
+def check_reasons(spark: SparkSession, folder: str) -> None:
+    data = ratings(spark)
+    for partitions in (1, 2):
+        estimator = FMRegressor(
+            featuresCol="vector", factorSize=2, maxIter=15, explainCol="reasons", numPartitions=partitions,
+            regParamByField={"user_vector": 2.0}, minFactorCount=2, nonnegative=True, validationFraction=0.0,
+        )  # fmt: skip
+        Pipeline(stages=[*encoded(), estimator]).fit(data).save(f"{folder}/reasons-{partitions}")
+        model = PipelineModel.load(f"{folder}/reasons-{partitions}")
+        fm, rows = model.stages[-1], model.transform(data).collect()
+        assert [one.name for one in fm.fields.fields] == ["user_vector", "item_vector"]
+        assert len(fm.topInteractions(3)) == 3
+        for row in rows:
+            made = sum(part.contribution for part in row.reasons)
+            assert math.isclose(fm.intercept + made, row.prediction, rel_tol=1e-9)
+        labels = {part.label for row in rows for part in row.reasons}
+        assert labels
+        assert not any("#" in label for label in labels)
+
+
 def check_cross_validator(spark: SparkSession, folder: str) -> None:
     data = ratings(spark)
     estimator = FMRegressor(maxIter=3)
@@ -116,6 +165,41 @@ def check_cross_validator(spark: SparkSession, folder: str) -> None:
     model.save(f"{folder}/tuned")
     loaded = CrossValidatorModel.load(f"{folder}/tuned")
     assert predictions(loaded.transform(data)) == predictions(model.transform(data))
+
+
+def check_evaluators(spark: SparkSession, folder: str) -> None:
+    data = ratings(spark).drop("label").withColumnRenamed("is_liked", "label")
+    estimator = FMClassifier(maxIter=15, factorSize=4, validationMetric="areaUnderROC")
+    evaluator = FMClassificationEvaluator(metricName="groupAUC", groupCol="user")
+    grid = ParamGridBuilder().addGrid(estimator.maxIter, [0, 15]).build()
+    tuned = CrossValidator(estimator=estimator, estimatorParamMaps=grid, evaluator=evaluator, numFolds=2)
+    model = tuned.fit(data)
+    assert model.avgMetrics[1] > model.avgMetrics[0]
+    model.save(f"{folder}/tuned-by-group")
+    assert CrossValidatorModel.load(f"{folder}/tuned-by-group").getEvaluator().getGroupCol() == "user"
+    evaluator.write().overwrite().save(f"{folder}/evaluator")
+    evaluator.write().overwrite().save(f"{folder}/evaluator")
+    assert FMClassificationEvaluator.load(f"{folder}/evaluator").getMetricName() == "groupAUC"
+    scored = model.transform(data)
+    for name in ("logLoss", "areaUnderROC", "expectedCalibrationError"):
+        assert 0.0 < evaluator.setMetricName(name).evaluate(scored) < 1.0
+    assert evaluator.calibrationCurve(scored)["rows"].sum() == ROWS
+    ranking = RankingEvaluator(predictionCol="probability", k=3)
+    assert 0.5 < ranking.evaluate(scored) <= 1.0
+    lists = data.groupBy("user").agg(F.collect_list("item").alias("recommendations"))
+    metrics = recommendationMetrics(lists, data, labelCol="label", k=ROWS, catalogue=data.select("item"))
+    assert (metrics.recallAtK, metrics.coverage) == (1.0, 1.0)
+
+
+def check_splits(spark: SparkSession, folder: str) -> None:
+    data = ratings(spark).withColumn("at", F.timestamp_seconds(F.pmod(F.hash("label", "user"), F.lit(9999))))
+    for train, test in (
+        timeSplit(data, "at"),
+        timeSplit(data, "at", userCol="user", apart=["label"]),
+        leaveLastOut(data, "user", "at", apart=["label"]),
+    ):
+        assert train.columns == data.columns
+        assert 0 < test.count() == ROWS - train.count() < 0.3 * ROWS
 
 
 def check_streaming(spark: SparkSession, folder: str) -> None:
@@ -132,13 +216,35 @@ def check_streaming(spark: SparkSession, folder: str) -> None:
     assert sorted(found) == sorted(predictions(model.transform(data)))
 
 
+def check_recommending(spark: SparkSession, folder: str) -> None:
+    data = ratings(spark)
+    model = FMRegressor(factorSize=4, maxIter=3).fit(data)
+    users = data.select("user", F.slice("features", 1, 1).alias("features")).distinct()
+    items = data.select("item", F.slice("features", 2, 1).alias("features")).distinct()
+    seen = {(row.user, row.item) for row in data.collect()}
+    recommender = Recommender(model, users, items)
+    for row in recommender.recommendForAllUsers(3, exclude=data).collect():
+        unseen = [f"i{i}" for i in range(ITEMS) if (row.user, f"i{i}") not in seen]
+        z = {item: model.predict([int(row.user[1:]), USERS + int(item[1:])]) for item in unseen}
+        best = sorted(unseen, key=lambda item: (-z[item], item))[:3]
+        assert [one.item for one in row.recommendations] == best
+    found = model.recommend(users, items, 2, reasons=2).collect()
+    assert all(len(one.reasons) == 2 for row in found for one in row.recommendations)
+    assert len(model.itemVectors(items).collect()) == ITEMS
+
+
 CHECKS: list[Callable[[SparkSession, str], None]] = [
     check_one_task,
     check_two_partitions,
     check_classifier,
     check_pipeline,
+    check_encoder,
+    check_reasons,
     check_cross_validator,
+    check_evaluators,
+    check_splits,
     check_streaming,
+    check_recommending,
 ]
 
 

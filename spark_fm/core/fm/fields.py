@@ -41,7 +41,7 @@ class FieldLayout:
     ----------
     fields : all fields
     names : from feature id to the value that it stands for, as text; ids may be missing. The feature of a
-        field of one number is named "".
+        field of one number is named "". A feature of no field may have a name too.
 
     Raises
     ------
@@ -90,15 +90,46 @@ class FieldLayout:
 
     def label(self, feature: int) -> str:
         """What a person calls a feature: "user=ann", the field's name alone where it is a number, "user=#7" without a
-        name, "#7" without a field.
+        name; of no field its name alone, or "#7".
         """
-        number = int(self.field_numbers([feature])[0])
+        return self.labels([feature])[0]
+
+    def labels(self, ids: npt.ArrayLike) -> list[str]:
+        """The :meth:`label` of each feature, in the order of ``ids``."""
+        features = np.asarray(ids, np.int64)
+        numbers = self.field_numbers(features).tolist()
+        return [self._said(i, number) for i, number in zip(features.tolist(), numbers, strict=True)]
+
+    def _said(self, feature: int, number: int) -> str:
+        value = self.names.get(feature)
         if number < 0:
-            return f"#{feature}"
-        one, value = self.fields[number], self.names.get(feature)
+            return value or f"#{feature}"
+        one = self.fields[number]
         if value is None:
             return f"{one.name}=#{feature - one.first}"
         return f"{one.name}={value}" if value else one.name
+
+    def number_of(self, name: str) -> int:
+        """The number of the field of that name.
+
+        Raises
+        ------
+        ValueError
+            When there is none.
+        """
+        names = [one.name for one in self.fields]
+        if name not in names:
+            raise ValueError(f"there is no field {name!r}; the fields are: {', '.join(names) or 'none'}")
+        return names.index(name)
+
+    def among(self, ids: npt.ArrayLike) -> "FieldLayout":
+        """The same fields, with the names of the given features only."""
+        kept = (int(i) for i in np.asarray(ids, np.int64).tolist())
+        return FieldLayout(self.fields, {i: self.names[i] for i in kept if i in self.names})
+
+    def over(self, other: "FieldLayout | None") -> "FieldLayout":
+        """These fields, with the names of both; where both name a feature, this one's."""
+        return self if other is None else FieldLayout(self.fields, {**other.names, **self.names})
 
     def to_json(self) -> list[dict[str, Any]]:
         """The fields (not the names) as plain data."""
@@ -124,3 +155,17 @@ class FieldLayout:
         except (KeyError, TypeError) as error:
             raise ValueError(f"fields: found {fields!r}, expected what to_json makes") from error
         return cls(made, dict(names))
+
+    @classmethod
+    def of_labels(cls, fields: Sequence[Field], labels: Mapping[int, str]) -> "FieldLayout":
+        """The layout whose features :meth:`label` calls so; those without a name may be missing."""
+        bare = cls(tuple(fields))
+        numbers = bare.field_numbers(np.fromiter(labels, np.int64, len(labels))).tolist()
+        names: dict[int, str] = {}
+        for (feature, label), number in zip(labels.items(), numbers, strict=True):
+            name = "" if number < 0 else bare.fields[number].name
+            if name and label == name:
+                names[feature] = ""
+            else:
+                names[feature] = label.removeprefix(f"{name}=") if name else label
+        return cls(bare.fields, names)

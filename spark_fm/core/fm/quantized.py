@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_fm.core.compiled.compile import compiled
-from spark_fm.core.fm.table import layout_of
+from spark_fm.core.fm.table import layout_of, over_rows
 
 FloatArray = npt.NDArray[np.float32]
 ShortArray = npt.NDArray[np.int16]
@@ -38,7 +38,7 @@ class QuantizedTable:
         """A table's, float32 (m, K' + 8)."""
         heads = np.empty((table.shape[0], 4), np.float32)
         steps = np.empty((table.shape[0], layout_of(table).factors), np.int16)
-        _round(table, heads, steps)
+        over_rows(table.shape[0], lambda some: _round(table[some], heads[some], steps[some]))
         return cls(heads, steps)
 
     def restore(self, feature_penalties: FloatArray, positions: IntArray | None, table: FloatArray) -> None:

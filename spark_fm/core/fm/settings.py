@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_fm.core.fm.losses import Loss
+from spark_fm.core.fm.validation import LOSS, ValidationMetric
 
 FloatArray = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
@@ -31,6 +32,10 @@ class Settings:
     patience : epochs without improvement of the validation loss before training stops
     mini_batch_fraction : part of the rows that an epoch visits, drawn anew each epoch
     seed : every random choice derives from it
+    validation_metric : by what validation rows judge
+    penalty_factors : (first, end, factor) for ranges of features: all their L2 penalties are multiplied by the factor
+    min_factor_count : features that occur in fewer training rows have a weight and no factors
+    nonnegative : whether weights and factors are kept at or above 0
     """
 
     loss: Loss
@@ -48,11 +53,22 @@ class Settings:
     patience: int = 7
     mini_batch_fraction: float = 1.0
     seed: int = 0
+    validation_metric: ValidationMetric = LOSS
+    penalty_factors: tuple[tuple[int, int, float], ...] = ()
+    min_factor_count: int = 0
+    nonnegative: bool = False
 
     @property
     def centres(self) -> bool:
-        """Whether dense features are centred: what that leaves behind needs an intercept and weights to go to."""
-        return self.fit_intercept and self.fit_linear
+        """Whether dense features are centred: what that leaves behind needs an intercept and weights of either sign to
+        go to.
+        """
+        return self.fit_intercept and self.fit_linear and not self.nonnegative
+
+    @property
+    def is_constrained(self) -> bool:
+        """Whether features differ in more than how often they occur, see :class:`spark_fm.core.fm.constraints`."""
+        return bool(self.penalty_factors) or self.min_factor_count > 1 or self.nonnegative
 
     @property
     def prior_of_factors(self) -> float:

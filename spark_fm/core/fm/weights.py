@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from spark_fm.core.fm.constraints import Constraints
 from spark_fm.core.fm.scaling import FeatureScaling
 from spark_fm.core.fm.settings import Scale, Settings, spread
 from spark_fm.core.fm.table import Parameters, aligned_table, initial_parameters, layout_of, over_rows
@@ -94,6 +95,9 @@ class ParameterInit:
         )
         if counts is not None:
             made.feature_penalties[:] = spread(counts, self.scale.mean_squared_norm)
+            constraints = self.constraints(features, counts)
+            if constraints is not None:
+                constraints.begin(made)
         if self.model is None:
             return made
         known = self._known(features, scaling or FeatureScaling.identity(features.size))
@@ -101,6 +105,17 @@ class ParameterInit:
         made.factors[known.here] = known.factors
         made.intercept[0] = known.intercept
         return made
+
+    def constraints(self, features: LongArray, counts: npt.NDArray[np.float64]) -> Constraints | None:
+        """What the steps of ``features``, which occur ``counts`` times, must respect; None where nothing is asked for.
+
+        Those of an earlier model keep their factors, and go on training them, however rare they are now.
+        """
+        known = np.zeros(features.size, np.bool_)
+        if self.model is not None:
+            rows = self.model.find(features)
+            known[rows >= 0] = (self.model.factors[rows[rows >= 0]] != 0.0).any(axis=1)
+        return Constraints.of(self.settings, features, counts, known)
 
     def _known(self, features: LongArray, scaling: FeatureScaling) -> "_Known":
         """What the earlier model says of the features, in the units of training."""

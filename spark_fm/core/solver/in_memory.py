@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from spark_fm.core.fm.constraints import Constraints
 from spark_fm.core.fm.level import Level
-from spark_fm.core.fm.measure import Totals, measure, measure_typical
+from spark_fm.core.fm.measure import Totals, measure_typical
 from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling, evenness, scaled
 from spark_fm.core.fm.settings import Prior, Settings
 from spark_fm.core.fm.table import Parameters
@@ -31,21 +32,23 @@ class MemoryRunner:
     validation: IntArray
     settings: Settings
     usual: float = np.inf
+    constraints: Constraints | None = None
     rounds_per_epoch: int = 1
     merges: bool = False
 
     def run(self, state: Parameters, plan: Plan) -> Result[Parameters]:
         """One epoch over the training rows."""
-        loss, w0 = self.settings.loss, float(state.intercept[0])
+        loss, metric, w0 = self.settings.loss, self.settings.validation_metric, float(state.intercept[0])
         start = measure_typical(state.table, w0, self.block, self.training, loss)
-        validation = measure(state.table, w0, self.block, self.validation, loss)
+        validation = metric.totals(metric.measure(state.table, w0, self.block, self.validation, loss))
         if not plan.train:
             return Result(state, start, Totals(), validation, finite=True)
         random = np.random.default_rng([self.settings.seed, plan.number])
         after = replace(state, table=state.table.copy(), intercept=state.intercept.copy())
         visited = train_pass(
-            after.table, after.intercept, self.block, self.training, plan, self.settings, random, self.usual
-        )
+            after.table, after.intercept, self.block, self.training, plan, self.settings, random, self.usual,
+            self.constraints,
+        )  # fmt: skip
         return Result(after, start, visited, validation, after.is_finite())
 
 
@@ -85,6 +88,7 @@ class MemoryTrainer:
     state: Parameters
     init: ParameterInit
     held: HeldOut
+    constraints: Constraints | None = None
 
     def train(
         self, settings: Settings, prior: Prior, report: Callable[[Epoch], None] = lambda epoch: None
@@ -105,7 +109,8 @@ class MemoryTrainer:
         else:
             held = slice(fold * self.held.rows, (fold + 1) * self.held.rows)
             training, validation = np.delete(rows, held), rows[held]
-        return MemoryRunner(self.block, training, validation, settings, self.init.scale.mean_squared_norm)
+        usual = self.init.scale.mean_squared_norm
+        return MemoryRunner(self.block, training, validation, settings, usual, self.constraints)
 
     def level(self, state: Parameters) -> Level:
         """Of all rows but the user's validation rows."""
@@ -134,7 +139,9 @@ def fit_in_memory(
     init = replace(init, scale=replace(init.scale, mean_squared_norm=scaling.squared_norm))
     block = scaled(in_random_order(block, settings.seed), init.scale, scaling)
     state = init.at(counted.ids, scaling, counted.counts)
+    constraints = init.constraints(counted.ids, counted.counts)
     held = HeldOut() if validation else HeldOut.of(block.rows, validation_fraction)
     return fit(
-        lambda held: nullcontext(MemoryTrainer(block, state, init, held)), held, settings, validation > 0
-    )
+        lambda held: nullcontext(MemoryTrainer(block, state, init, held, constraints)),
+        held, settings, validation > 0,
+    )  # fmt: skip

@@ -45,8 +45,8 @@ class Result(Generic[State]):
     """What came of a round.
 
     ``start`` is the loss of the round's *initial* parameters on a sample of its training rows and
-    ``validation`` their loss on the validation rows (measured when an epoch ``begins``); ``train`` sums the
-    losses of the rows as they were visited, each before its own step.
+    ``validation`` their loss, or the metric in its place, on the validation rows (measured when an epoch ``begins``);
+    ``train`` sums the losses of the rows as they were visited, each before its own step.
     """
 
     state: State

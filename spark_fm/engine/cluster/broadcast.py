@@ -1,17 +1,29 @@
-"""Objects to the workers: a broadcast on classic Spark, the task's closure on Spark Connect."""
+"""Objects to the workers: a broadcast on classic Spark, the task's closure on Spark Connect.
+
+Spark writes a broadcast into a file of each executor, which all its Python workers read. What is shipped lies
+there in a form that they map instead (:mod:`spark_fm.engine.cluster.mapped`): they share its arrays, and none
+waits for a copy of its own.
+"""
 
 import pickle
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 from pyspark.sql import SparkSession
+
+from spark_fm.engine.cluster.mapped import map_pickled, of_bytes, to_bytes
 
 if TYPE_CHECKING:
     from pyspark import Broadcast, SparkContext
 
 MOST_OF_A_MESSAGE = 128 * 2**20
 T = TypeVar("T")
+
+# What a process has read, for as long as Spark keeps its broadcast there.
+_read: "WeakKeyDictionary[Broadcast[bytearray], Any]" = WeakKeyDictionary()
 
 
 def is_connect(spark: SparkSession) -> bool:
@@ -33,13 +45,13 @@ def application_of(spark: SparkSession) -> object:
 class Shipped(Generic[T]):
     """Something that workers can read with :meth:`get`; the driver releases it when no job needs it."""
 
-    _broadcast: "Broadcast[T] | None"
+    _broadcast: "Broadcast[bytearray] | None"
     _value: T | None
 
     def get(self) -> T:
-        """The object. Workers share it between tasks: never change it in place."""
+        """The object. Tasks share it, and its arrays the processes of an executor: never change it in place."""
         if self._broadcast is not None:
-            return self._broadcast.value
+            return cast("T", _value_of(self._broadcast))
         assert self._value is not None
         return self._value
 
@@ -54,8 +66,8 @@ class Shipped(Generic[T]):
         return self.__dict__
 
 
-def ship(spark: SparkSession, value: T) -> Shipped[T]:
-    """Make an object readable on the workers.
+def ship(spark: SparkSession, value: T, mentions: int = 1) -> Shipped[T]:
+    """Make an object readable on the workers, of so many functions within one query.
 
     Raises
     ------
@@ -63,16 +75,34 @@ def ship(spark: SparkSession, value: T) -> Shipped[T]:
         When it does not fit into a message of Spark Connect.
     """
     if is_connect(spark):
-        _check_message(pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL))
+        _check_message(pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL), mentions)
         return Shipped(None, value)
-    return Shipped(spark.sparkContext.broadcast(value), None)
+    return Shipped(spark.sparkContext.broadcast(to_bytes(value)), None)
 
 
-def _check_message(data: bytes) -> None:
+def _value_of(broadcast: "Broadcast[bytearray]") -> Any:
+    found = _read.get(broadcast, _read)
+    if found is _read:
+        found = _read[broadcast] = _mapped_or_loaded(broadcast)
+    return found
+
+
+def _mapped_or_loaded(broadcast: "Broadcast[bytearray]") -> Any:
+    path = getattr(broadcast, "_path", None)
+    if path is not None:
+        # With spark.io.encryption the driver's file says nothing; a worker has no file.
+        with suppress(OSError, ValueError):
+            return map_pickled(path)
+    return of_bytes(broadcast.value)
+
+
+def _check_message(data: bytes, mentions: int) -> None:
     # The message is compressed on its way; that of random numbers is hardly shorter.
-    if len(data) > MOST_OF_A_MESSAGE and len(zlib.compress(data, level=1)) > MOST_OF_A_MESSAGE:
+    most = MOST_OF_A_MESSAGE // mentions
+    if len(data) > most and len(zlib.compress(data, level=1)) > most:
+        often = "" if mentions == 1 else f" in each of {mentions} functions"
         raise ValueError(
-            f"the model takes {len(data) / 2**20:.0f} MiB, a message of Spark Connect holds "
+            f"the model takes {len(data) / 2**20:.0f} MiB{often}, a message of Spark Connect holds "
             f"{MOST_OF_A_MESSAGE // 2**20} MiB: choose a smaller factorSize, hash into fewer features, or use "
             "classic Spark"
         )

@@ -55,7 +55,7 @@ def _shown(ids: npt.NDArray[np.int64]) -> str:
     return f"[{shown}, ...]" if ids.size > 8 else f"[{shown}]"
 
 
-def _lists(array: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Array]:
+def list_parts(array: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Array]:
     """Offsets from 0 and the flat values of a list array; null lists count as empty."""
     offsets = to_numpy(array.offsets).astype(np.int64)
     if array.null_count:
@@ -68,7 +68,7 @@ def _lists(array: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Array]:
 
 
 def read_features(array: pa.Array, kind: str, name: str) -> Sparse:
-    """A column of vectors or of ids as CSR rows.
+    """A column of vectors, of ids or of pairs as CSR rows.
 
     Raises
     ------
@@ -80,11 +80,30 @@ def read_features(array: pa.Array, kind: str, name: str) -> Sparse:
         raise BadInputError(f"column {name!r}: row {row} is null, expected features")
     if kind == "ids":
         return _read_ids(array, name)
+    if kind == "pairs":
+        return _read_pairs(array, name)
     return _read_arrays(array, name) if kind == "dense" else _read_vectors(array, name)
 
 
+def read_known(array: pa.Array, kind: str, name: str, num_features: int) -> Sparse:
+    """:func:`read_features` for a model of so many features, which is the size that vectors must have.
+
+    Raises
+    ------
+    BadInputError
+        As there, or for vectors of another size.
+    """
+    sparse = read_features(array, kind, name)
+    if sparse.size not in (-1, num_features):
+        raise BadInputError(
+            f"column {name!r}: vectors of size {sparse.size}, expected {num_features}, the number of features that "
+            "the model was trained on"
+        )
+    return sparse
+
+
 def _read_ids(array: pa.Array, name: str) -> Sparse:
-    indptr, flat = _lists(array)
+    indptr, flat = list_parts(array)
     if flat.null_count:
         row = _row_of(indptr, _first(to_numpy(flat.is_null())))
         raise BadInputError(f"column {name!r}: row {row} has a null id, expected integers >= 0")
@@ -94,6 +113,40 @@ def _read_ids(array: pa.Array, name: str) -> Sparse:
         return Sparse(indptr, ids, np.empty(0), -1)
     rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
     return _counted(ids[np.lexsort((ids, rows))], rows, indptr)
+
+
+def _read_pairs(array: pa.Array, name: str) -> Sparse:
+    """Ids beside their values: those of an id that a row has twice add up."""
+    parts = {part: array.field(part) for part in ("ids", "values")}
+    for part, found in parts.items():
+        if found.null_count:
+            row = _first(to_numpy(found.is_null()))
+            raise BadInputError(f"column {name!r}: row {row} has null for {part}, expected an array")
+    indptr, flat = list_parts(parts["ids"])
+    value_ptr, value_array = list_parts(parts["values"])
+    other = np.diff(indptr) != np.diff(value_ptr)
+    if other.any():
+        row = _first(other)
+        raise BadInputError(
+            f"column {name!r}: row {row} has {np.diff(indptr)[row]} ids and {np.diff(value_ptr)[row]} values, "
+            "expected as many of one as of the other"
+        )
+    if flat.null_count:
+        row = _row_of(indptr, _first(to_numpy(flat.is_null())))
+        raise BadInputError(f"column {name!r}: row {row} has a null id, expected integers >= 0")
+    ids = to_numpy(flat).astype(np.int64, copy=False)
+    _check_not_negative(ids, indptr, name, "ids")
+    values = _values(value_array, indptr, name)
+    rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
+    if first_unsorted(indptr, ids) >= 0:
+        order = np.lexsort((ids, rows))
+        ids, values = ids[order], values[order]
+        new = np.ones(ids.size, np.bool_)
+        new[1:] = (ids[1:] != ids[:-1]) | (rows[1:] != rows[:-1])
+        values = np.add.reduceat(values, np.flatnonzero(new))
+        ids, rows = ids[new], rows[new]
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=indptr.size - 1))])
+    return _nonzeros(indptr, rows, ids, values, -1, name)
 
 
 def _counted(
@@ -145,7 +198,7 @@ def _check_indices(ids: npt.NDArray[np.int64], indptr: npt.NDArray[np.int64], na
 
 def _read_arrays(array: pa.Array, name: str) -> Sparse:
     """Arrays of numbers are dense vectors."""
-    indptr, flat = _lists(array)
+    indptr, flat = list_parts(array)
     size = _common_size(np.diff(indptr), name)
     values = _values(flat, indptr, name)
     rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
@@ -161,11 +214,11 @@ def _values(flat: pa.Array, indptr: npt.NDArray[np.int64], name: str) -> npt.NDA
 
 def _read_vectors(array: pa.Array, name: str) -> Sparse:
     dense = to_numpy(array.field("type")) == 1
-    value_ptr, value_array = _lists(array.field("values"))
+    value_ptr, value_array = list_parts(array.field("values"))
     values = _values(value_array, value_ptr, name)
     lengths = np.diff(value_ptr)
     rows = np.repeat(np.arange(lengths.size), lengths)
-    index_ptr, index_array = _lists(array.field("indices"))
+    index_ptr, index_array = list_parts(array.field("indices"))
     sizes = np.where(dense, lengths, to_numpy(array.field("size").fill_null(0)))
     size = _common_size(sizes, name)
 

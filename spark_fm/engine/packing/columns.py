@@ -14,6 +14,7 @@ from pyspark.sql.types import (
     NumericType,
     ShortType,
     StructField,
+    StructType,
 )
 
 from spark_fm.engine.packing.input_columns import FeaturesKind, InputColumns
@@ -35,7 +36,8 @@ def field_of(dataset: DataFrame, name: str, param: str) -> StructField:
 
 
 def features_kind(data_type: DataType, name: str) -> FeaturesKind:
-    """Whether a features column holds vectors, arrays of feature ids, or arrays of numbers, which are dense vectors.
+    """Whether a features column holds vectors, arrays of feature ids, ids with values, or arrays of numbers, which are
+    dense vectors.
 
     Raises
     ------
@@ -50,14 +52,33 @@ def features_kind(data_type: DataType, name: str) -> FeaturesKind:
         return "ids"
     if isinstance(data_type, ArrayType) and isinstance(data_type.elementType, (FloatType, DoubleType)):
         return "dense"
+    if isinstance(data_type, StructType) and _is_pairs(data_type):
+        return "pairs"
     raise TypeError(
         f"featuresCol: column {name!r} has type {data_type.simpleString()}, expected a vector "
-        "(pyspark.ml.linalg, as VectorAssembler makes), array<int> / array<bigint> of feature ids, or "
+        "(pyspark.ml.linalg, as VectorAssembler makes), array<int> / array<bigint> of feature ids, "
+        "struct<ids:array<bigint>,values:array<double>> of ids with values, or "
         "array<double> / array<float> of one value for each feature"
     )
 
 
-def _number(dataset: DataFrame, name: str, param: str) -> Column:
+def _is_pairs(data_type: StructType) -> bool:
+    types = [field.dataType for field in data_type.fields]
+    return (
+        data_type.names == ["ids", "values"]
+        and all(isinstance(one, ArrayType) for one in types)
+        and [type(one.elementType) for one in types if isinstance(one, ArrayType)] == [LongType, DoubleType]
+    )
+
+
+def number_of(dataset: DataFrame, name: str, param: str) -> Column:
+    """A column of numbers or booleans, as double.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When there is no such column, or it holds something else.
+    """
     data_type = field_of(dataset, name, param).dataType
     if not isinstance(data_type, (NumericType, BooleanType)):
         raise TypeError(f"{param}: column {name!r} has type {data_type.simpleString()}, expected a number")
@@ -82,8 +103,8 @@ def training_columns(dataset: DataFrame, columns: InputColumns) -> tuple[DataFra
     """
     kind = features_kind(field_of(dataset, columns.features, "featuresCol").dataType, columns.features)
     features = dataset[quoted(columns.features)]
-    label = _number(dataset, columns.label, "labelCol")
-    weight = _number(dataset, columns.weight, "weightCol") if columns.weight else F.lit(1.0)
+    label = number_of(dataset, columns.label, "labelCol")
+    weight = number_of(dataset, columns.weight, "weightCol") if columns.weight else F.lit(1.0)
     validation = F.lit(False)
     if columns.validation:
         data_type = field_of(dataset, columns.validation, "validationIndicatorCol").dataType

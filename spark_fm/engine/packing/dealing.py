@@ -15,7 +15,7 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_fm.core.fm.scaling import FeatureScaling
@@ -23,17 +23,16 @@ from spark_fm.core.sparse.block import NO_FEATURES, NO_FLAGS, Block, concatenate
 from spark_fm.core.sparse.dictionary import Dictionary
 from spark_fm.core.sparse.growable import GrowableArray
 from spark_fm.engine.cluster.broadcast import Shipped
-from spark_fm.engine.cluster.execute import collect
 from spark_fm.engine.cluster.worker_process import task
 from spark_fm.engine.packing.census import Census, InputChangedError
 from spark_fm.engine.packing.places import Places
 
 ROWS_TO_DEAL = 65_536
 
-DEALT_DDL = "key bigint, partition int, part int, source int, number int, sizes binary, data binary"
+DEALT_DDL = "key int, partition int, part int, source int, number int, sizes binary, data binary"
 DEALT = pa.schema(
     [
-        ("key", pa.int64()),
+        ("key", pa.int32()),
         ("partition", pa.int32()),
         ("part", pa.int32()),
         ("source", pa.int32()),
@@ -100,18 +99,6 @@ def _dictionary(vocabulary: Vocabulary) -> Dictionary:
         _dictionaries.clear()
         _dictionaries[vocabulary.run] = Dictionary(vocabulary.features)
     return _dictionaries[vocabulary.run]
-
-
-def partition_keys(spark: SparkSession, partitions: int) -> list[int]:
-    """For each Spark partition an integer that hash partitioning sends there."""
-    keys: dict[int, int] = {}
-    tried = 16 * partitions
-    while len(keys) < partitions:
-        target = F.expr(f"cast(pmod(hash(id), {partitions}) as int)").alias("target")
-        rows = collect(spark.range(tried).groupBy(target).agg(F.min("id").alias("key")))
-        keys = {row["target"]: row["key"] for row in rows}
-        tried *= 4
-    return [keys[p] for p in range(partitions)]
 
 
 def pieces_of(sources: dict[int, Census]) -> int:

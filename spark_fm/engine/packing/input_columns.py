@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-FeaturesKind = Literal["vector", "ids", "dense"]
+FeaturesKind = Literal["vector", "ids", "pairs", "dense"]
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,17 @@
-"""A model's weights as a Parquet table, written and read by the workers."""
+"""A model as a Parquet table, a row for each feature, written and read by the workers."""
 
+import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+from spark_fm.core.fm.interactions import Moments
 from spark_fm.core.fm.weights import Weights
 from spark_fm.engine.cluster.broadcast import Shipped, ship
 from spark_fm.engine.cluster.execute import collect
@@ -16,44 +20,78 @@ from spark_fm.engine.cluster.worker_process import task
 ROWS_A_FILE = 2**20
 ROWS_A_BATCH = 2**16
 
-DATA_DDL = "feature bigint, linear float, factors array<float>"
-CHUNK_DDL = "features binary, linear binary, factors binary"
-CHUNK = pa.schema([("features", pa.binary()), ("linear", pa.binary()), ("factors", pa.binary())])
+COLUMNS = {"feature": "bigint", "linear": "float", "factors": "array<float>"}
+LABEL = {"label": "string"}
+MOMENTS = {"mean": "float", "root_mean_square": "float"}
+CHUNK_COLUMNS = ("features", "linear", "factors", "labels", *MOMENTS)
+CHUNK_DDL = ", ".join(f"{name} binary" for name in CHUNK_COLUMNS)
+CHUNK = pa.schema([(name, pa.binary()) for name in CHUNK_COLUMNS])
+
+
+@dataclass(frozen=True)
+class ModelTable:
+    """What a model says of each feature.
+
+    Attributes
+    ----------
+    weights : the parameters
+    labels : in the order of the features, None where one has no name; or None where none has
+    moments : of the features' values, where they are known
+    """
+
+    weights: Weights
+    labels: list[str | None] | None = None
+    moments: Moments | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the table's columns."""
+        return [*COLUMNS, *(LABEL if self.labels is not None else ()), *(MOMENTS if self.moments else ())]
+
+    def rows(self, some: slice) -> pa.RecordBatch:
+        """Some of its rows."""
+        weights, size = self.weights, self.weights.factors.shape[1]
+        features = weights.features[some]
+        offsets = np.arange(features.size + 1, dtype=np.int32) * size
+        factors = pa.ListArray.from_arrays(pa.array(offsets), pa.array(weights.factors[some].ravel()))
+        arrays = [pa.array(features), pa.array(weights.linear[some]), factors]
+        if self.labels is not None:
+            arrays.append(pa.array(self.labels[some], pa.string()))
+        if self.moments is not None:
+            arrays += [pa.array(a[some]) for a in (self.moments.mean, self.moments.root_mean_square)]
+        return pa.RecordBatch.from_arrays(arrays, self.columns)
 
 
 @task
-def _write_rows(batches: Iterator[pa.RecordBatch], weights: Shipped[Weights]) -> Iterator[pa.RecordBatch]:
-    model = weights.get()
-    size = model.factors.shape[1]
+def _write_rows(batches: Iterator[pa.RecordBatch], table: Shipped[ModelTable]) -> Iterator[pa.RecordBatch]:
+    model = table.get()
     for batch in batches:
         for first in batch.column("id").to_pylist():
-            for start in range(first, min(first + ROWS_A_FILE, model.features.size), ROWS_A_BATCH):
-                rows = slice(start, min(start + ROWS_A_BATCH, first + ROWS_A_FILE))
-                features = model.features[rows]
-                offsets = np.arange(features.size + 1, dtype=np.int32) * size
-                factors = pa.ListArray.from_arrays(pa.array(offsets), pa.array(model.factors[rows].ravel()))
-                yield pa.RecordBatch.from_arrays(
-                    [pa.array(features), pa.array(model.linear[rows]), factors],
-                    ["feature", "linear", "factors"],
-                )
+            last = min(first + ROWS_A_FILE, model.weights.features.size)
+            for start in range(first, last, ROWS_A_BATCH):
+                yield model.rows(slice(start, min(start + ROWS_A_BATCH, last)))
 
 
 @task
 def _read_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        if any(column.null_count for column in batch.columns):
+        if any(batch.column(name).null_count for name in batch.schema.names if name not in LABEL):
             raise ValueError("found a null, expected the parameters of a feature in each row")
         row = {
             "features": batch.column("feature").to_numpy(zero_copy_only=False).tobytes(),
             "linear": batch.column("linear").to_numpy(zero_copy_only=False).tobytes(),
             "factors": batch.column("factors").flatten().to_numpy(zero_copy_only=False).tobytes(),
         }
+        names = batch.schema.names
+        if "label" in names:
+            row["labels"] = json.dumps(batch.column("label").to_pylist()).encode()
+        row |= {name: batch.column(name).to_numpy().tobytes() for name in MOMENTS if name in names}
         yield pa.RecordBatch.from_pylist([row], schema=CHUNK)
 
 
 def bytes_of(features: int, factor_size: int) -> int:
-    """How many bytes the parameters of so many features take on their way to the driver."""
-    return features * (12 + 4 * factor_size)
+    """How many bytes the numbers of so many features take on their way to the driver, at most."""
+    return features * (20 + 4 * factor_size)
 
 
 def checksum(weights: Weights) -> int:
@@ -64,29 +102,51 @@ def checksum(weights: Weights) -> int:
     return found
 
 
-def write_weights(spark: SparkSession, weights: Weights, path: str) -> None:
-    """Write a model's weights as Parquet; the workers write, the driver's model is shipped to them."""
-    files = max(1, -(-weights.features.size // ROWS_A_FILE))
-    shipped = ship(spark, weights)
+def ddl_of(columns: Iterable[str]) -> str:
+    """The schema of a table's columns, as Spark reads it."""
+    kinds = COLUMNS | LABEL | MOMENTS
+    return ", ".join(f"{name} {kinds[name]}" for name in columns)
+
+
+def write_table(spark: SparkSession, table: ModelTable, path: str) -> None:
+    """Write a model as Parquet; the workers write, the driver's model is shipped to them."""
+    files = max(1, -(-table.weights.features.size // ROWS_A_FILE))
+    shipped = ship(spark, table)
     try:
         starts = spark.range(0, files * ROWS_A_FILE, ROWS_A_FILE, files)
-        rows = starts.mapInArrow(partial(_write_rows, weights=shipped), DATA_DDL)
+        rows = starts.mapInArrow(partial(_write_rows, table=shipped), ddl_of(table.columns))
         rows.write.parquet(path)
     finally:
         shipped.release()
 
 
-def read_weights(data: DataFrame, factor_size: int, intercept: float) -> Weights:
-    """The weights from the rows that :func:`write_weights` wrote."""
-    rows = collect(data.select("feature", "linear", "factors").mapInArrow(_read_rows, CHUNK_DDL))
-    empty = b""
-    features = np.frombuffer(empty.join(r["features"] for r in rows), np.int64)
-    linear = np.frombuffer(empty.join(r["linear"] for r in rows), np.float32)
-    factors = np.frombuffer(empty.join(r["factors"] for r in rows), np.float32)
+def read_table(data: DataFrame, factor_size: int, intercept: float) -> ModelTable:
+    """The model of the rows that :func:`write_table` wrote; what ``data`` has no column for is None.
+
+    Raises
+    ------
+    ValueError
+        When a feature is there twice or below 0, or a number is not finite.
+    """
+    rows = collect(data.mapInArrow(_read_rows, CHUNK_DDL))
+    features = np.frombuffer(b"".join(row["features"] for row in rows), np.int64)
     order = np.argsort(features)
-    factors = factors.reshape(features.size, factor_size)
+
+    def numbers(name: str, columns: int) -> npt.NDArray[np.float32]:
+        found = np.frombuffer(b"".join(row[name] for row in rows), np.float32)
+        if not np.isfinite(found).all():
+            raise ValueError("found a parameter that is not finite")
+        return found.reshape(features.size, columns)[order]
+
     if np.unique(features).size != features.size or (features < 0).any():
         raise ValueError("found a feature twice or below 0")
-    if not (np.isfinite(linear).all() and np.isfinite(factors).all() and np.isfinite(intercept)):
+    if not np.isfinite(intercept):
         raise ValueError("found a parameter that is not finite")
-    return Weights(features[order], linear[order], factors[order], intercept)
+    weights = Weights(features[order], numbers("linear", 1)[:, 0], numbers("factors", factor_size), intercept)
+    labels, moments = None, None
+    if "label" in data.columns:
+        found = [label for row in rows for label in json.loads(row["labels"])]
+        labels = [found[i] for i in order.tolist()]
+    if "mean" in data.columns:
+        moments = Moments(*(numbers(name, 1)[:, 0] for name in MOMENTS))
+    return ModelTable(weights, labels, moments)

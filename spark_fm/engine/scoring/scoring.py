@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +14,24 @@ from spark_fm.core.fm.score import score_rows
 from spark_fm.core.fm.weights import Weights
 from spark_fm.core.sparse.dictionary import DenseDictionary, Dictionary, dictionary_of
 from spark_fm.engine.cluster.broadcast import Shipped
-from spark_fm.engine.packing.arrow import BadInputError, Sparse, read_features, unit_length
+from spark_fm.engine.packing.arrow import BadInputError, Sparse, read_known, unit_length
 from spark_fm.engine.packing.columns import quoted
 from spark_fm.engine.packing.input_columns import FeaturesKind
+from spark_fm.engine.scoring.explaining import Explainer
 from spark_fm.engine.scoring.udf import as_rows, score_struct
 
 SCORED = "__spark_fm_scored"
 OTHERWISE = "handleInvalid = 'skip' or 'keep' would score the other rows"
 Invalid = Literal["error", "skip", "keep"]
+PARTS_TYPE = "array<struct<label:string,contribution:double>>"
+LABELS, CONTRIBUTIONS = pa.list_(pa.string()), pa.list_(pa.float64())
+
+
+class Scores(NamedTuple):
+    """Raw predictions, float64 (rows,), and where they are explained, the labels and contributions of their parts."""
+
+    z: npt.NDArray[np.float64]
+    parts: tuple[pa.Array, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,11 +39,12 @@ class Scorer:
     """A model on a worker.
 
     ``num_features`` is the size that vectors must have; ids beyond it are features that the model does not
-    know, which contribute nothing.
+    know, which contribute nothing. With an ``explainer`` rows get the largest parts of their scores too.
     """
 
     weights: Weights
     num_features: int
+    explainer: Explainer | None = None
 
     @cached_property
     def _table(self) -> npt.NDArray[np.float32]:
@@ -43,40 +54,36 @@ class Scorer:
     def _dictionary(self) -> Dictionary | DenseDictionary:
         return dictionary_of(self.weights.features)
 
-    def score(self, sparse: Sparse, normalize: bool = False) -> npt.NDArray[np.float64]:
-        """Raw predictions z of CSR rows: float64 (rows,), computed in float64."""
+    def score(self, sparse: Sparse, normalize: bool = False) -> Scores:
+        """Raw predictions z of CSR rows, computed in float64, and their parts where they are wanted."""
         if normalize:
             sparse = unit_length(sparse)
         rows = sparse.indptr.size - 1
         z = np.empty(rows)
-        score_rows(
-            self._table,
-            self.weights.intercept,
-            sparse.indptr.astype(np.int32),
-            self._dictionary.locate(sparse.ids),
-            sparse.values,
-            np.arange(rows, dtype=np.int32),
-            z,
-        )
-        return z
+        indptr, indices = sparse.indptr.astype(np.int32), self._dictionary.locate(sparse.ids)
+        order = np.arange(rows, dtype=np.int32)
+        score_rows(self._table, self.weights.intercept, indptr, indices, sparse.values, order, z)
+        if self.explainer is None:
+            return Scores(z)
+        return Scores(z, self.explainer.parts(self._table, indptr, indices, sparse.values))
 
     def score_column(
         self, features: pa.Array, kind: FeaturesKind, name: str, normalize: bool = False
-    ) -> npt.NDArray[np.float64]:
-        """Raw predictions of a column of vectors or ids.
+    ) -> Scores:
+        """The scores of a column of vectors or ids.
 
         Raises
         ------
         BadInputError
             When a row is null, malformed, or of another size than the model's.
         """
-        sparse = read_features(features, kind, name)
-        if kind != "ids" and sparse.size not in (-1, self.num_features):
-            raise BadInputError(
-                f"column {name!r}: vectors of size {sparse.size}, expected {self.num_features}, the number of "
-                "features that the model was trained on"
-            )
-        return self.score(sparse, normalize)
+        return self.score(read_known(features, kind, name, self.num_features), normalize)
+
+    def unscored(self, rows: int, z: float) -> Scores:
+        """What stands for the scores of rows that have none."""
+        if self.explainer is None:
+            return Scores(np.full(rows, z))
+        return Scores(np.full(rows, z), (pa.nulls(rows, LABELS), pa.nulls(rows, CONTRIBUTIONS)))
 
 
 def _score(
@@ -87,23 +94,28 @@ def _score(
     normalize: bool,
     invalid: Invalid,
 ) -> pa.Array:
-    """struct<z, error> of a batch: the sentence, or where invalid rows are kept NaN, for rows that can't be scored."""
-    sentence: str | None = None
+    """struct<z, error> of a batch, with the parts where they are wanted: the sentence, or where invalid rows are kept
+    NaN, for rows that can't be scored.
+    """
+    model, sentence = scorer.get(), None
     try:
-        z = scorer.get().score_column(features, kind, name, normalize)
+        scores = model.score_column(features, kind, name, normalize)
     except BadInputError as error:
         if invalid == "error":
             # The sentence goes to every row of the batch: whichever of them is used raises it.
-            z, sentence = np.zeros(len(features)), f"{error}; {OTHERWISE}"
+            scores, sentence = model.unscored(len(features), 0.0), f"{error}; {OTHERWISE}"
         elif len(features) == 1:
-            z, sentence = np.array([np.nan]), None if invalid == "keep" else str(error)
+            scores, sentence = model.unscored(1, np.nan), None if invalid == "keep" else str(error)
         else:
             middle = len(features) // 2
             halves = (features.slice(0, middle), features.slice(middle))
             scored = [_score(half, scorer, kind, name, normalize, invalid) for half in halves]
             return pa.concat_arrays(scored)
     errors = pa.array([sentence] * len(features), pa.string())
-    return pa.StructArray.from_arrays([pa.array(z), errors], ["z", "error"])
+    return pa.StructArray.from_arrays(
+        [pa.array(scores.z), errors, *scores.parts],
+        ["z", "error", "labels", "contributions"][: 2 + len(scores.parts)],
+    )
 
 
 def with_raw_score(
@@ -114,6 +126,7 @@ def with_raw_score(
     output: str,
     normalize: bool = False,
     invalid: Invalid = "error",
+    parts: str = "",
 ) -> DataFrame:
     """The rows with a column of raw predictions, double.
 
@@ -123,13 +136,15 @@ def with_raw_score(
     output : name of the column
     invalid : what becomes of a row that can't be scored: "error" raises its sentence when it is computed, "skip" leaves
         the row out, "keep" predicts NaN
+    parts : name of a column of the largest parts, array<struct<label: string, contribution: double>>, for which the
+        scorer must have an explainer; without a name there is none. It is null for a row that is kept without a score.
     """
 
     def score(array: pa.Array) -> pa.Array:
         return _score(array, scorer, kind, features, normalize, invalid)
 
     # The function is mentioned once, as it travels with each mention of its column on Spark Connect.
-    made = score_struct(score, dataset[quoted(features)], kind)
+    made = score_struct(score, dataset[quoted(features)], kind, explained=bool(parts))
     scored = as_rows(dataset).withColumn(SCORED, made)
     z, error = F.col(SCORED)["z"], F.col(SCORED)["error"]
     if invalid == "error":
@@ -139,4 +154,8 @@ def with_raw_score(
     else:
         # A pandas UDF takes NaN for null.
         z = F.coalesce(z, F.lit(np.nan))
-    return scored.withColumn(output, z).drop(SCORED)
+    scored = scored.withColumn(output, z)
+    if parts:
+        pairs = F.arrays_zip(F.col(SCORED)["labels"], F.col(SCORED)["contributions"])
+        scored = scored.withColumn(parts, pairs.cast(PARTS_TYPE))
+    return scored.drop(SCORED)

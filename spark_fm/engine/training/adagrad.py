@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from math import isnan
 
 from spark_fm.core.fm.level import Level
+from spark_fm.core.fm.scaling import FeatureCounts
 from spark_fm.core.fm.settings import Prior, Scale, Settings
 from spark_fm.core.fm.table import Parameters
 from spark_fm.core.fm.weights import ParameterInit, Weights
@@ -45,44 +47,48 @@ class AdaGrad:
         partitions = parallelism.partitions or decide_partitions(statistics, settings.factor_size, most)
         if partitions == 1 and fits_in_memory(statistics):
             rounds = 1
-            outcome, weights = _fit_in_one_task(packed, init, parallelism.validation_fraction)
+            outcome, weights, counted = _fit_in_one_task(packed, init, parallelism.validation_fraction)
             for epoch in outcome.history:
                 report(in_data_units(epoch, settings, init.scale))
         else:
             rounds = parallelism.rounds_per_epoch or decide_rounds(
                 statistics.training_rows, partitions, statistics.effective
             )
-            outcome, weights = _fit_in_rounds(
+            outcome, weights, counted = _fit_in_rounds(
                 packed, init, replace(parallelism, partitions=partitions, rounds_per_epoch=rounds), report
             )
-        held_out = held_out_rows(statistics.rows, parallelism.validation_fraction)
+        judged = statistics.validation_rows or held_out_rows(statistics.rows, parallelism.validation_fraction)
+        if judged and isnan(outcome.first_loss) and settings.validation_metric.needs_both_labels:
+            raise ValueError(
+                "validationMetric: found one label only among the validation rows, expected both for areaUnderROC"
+            )
         return Solved(
             weights=weights,
             history=[in_data_units(epoch, settings, init.scale) for epoch in outcome.history],
             best_epoch=outcome.best_epoch,
             stop_reason=outcome.stop_reason,
             rollbacks=outcome.rollbacks,
-            judged_rows=statistics.validation_rows or held_out,
+            judged_rows=judged,
             partitions=partitions,
             rounds_per_epoch=rounds,
+            counted=counted,
         )
 
 
 def in_data_units(epoch: Epoch, settings: Settings, scale: Scale) -> FitEpoch:
     """An epoch of training as it is reported."""
-    training, validation = (
-        settings.loss.in_data_units(loss, scale.label_deviation)
-        for loss in (epoch.training_loss, epoch.validation_loss)
-    )
+    loss, metric, deviation = settings.loss, settings.validation_metric, scale.label_deviation
+    training = loss.in_data_units(epoch.training_loss, deviation)
+    validation = metric.in_data_units(epoch.validation_loss, loss, deviation)
     return FitEpoch(epoch.number, training, validation, epoch.seconds)
 
 
 def _fit_in_one_task(
     packed: PackedData, init: ParameterInit, validation_fraction: float
-) -> tuple[Outcome[Parameters], Weights]:
+) -> tuple[Outcome[Parameters], Weights, FeatureCounts]:
     shipped = ship(packed.spark, init)
     try:
-        outcome, scaling = train_in_one_task(
+        outcome, scaling, counted = train_in_one_task(
             packed.blocks,
             shipped,
             init.settings.factor_size,
@@ -91,12 +97,12 @@ def _fit_in_one_task(
         )
     finally:
         shipped.release()
-    return outcome, init.finish(outcome.state, scaling)
+    return outcome, init.finish(outcome.state, scaling), counted
 
 
 def _fit_in_rounds(
     packed: PackedData, init: ParameterInit, parallelism: Parallelism, report: Report
-) -> tuple[Outcome[Parameters], Weights]:
+) -> tuple[Outcome[Parameters], Weights, FeatureCounts]:
     settings, statistics, features = init.settings, packed.statistics, packed.features
     limits = driver_limits(packed.spark)
     check_model_size(limits, features.ids.size, settings.factor_size)
@@ -107,7 +113,7 @@ def _fit_in_rounds(
     scaling = packed.scaling(settings)
     init = replace(init, scale=statistics.scale(settings, scaling.squared_norm))
     state = init.at(features.ids, scaling, features.counts)
-    static = StaticBroadcast(state.feature_penalties.copy())
+    static = StaticBroadcast(state.feature_penalties.copy(), init.constraints(features.ids, features.counts))
 
     @contextmanager
     def trainer(held: HeldOut) -> Iterator[RoundsTrainer]:
@@ -131,7 +137,7 @@ def _fit_in_rounds(
         trainer, held, settings, statistics.validation_rows > 0,
         lambda epoch: report(in_data_units(epoch, settings, init.scale)),
     )  # fmt: skip
-    return outcome, init.finish(outcome.state, scaling)
+    return outcome, init.finish(outcome.state, scaling), features
 
 
 @dataclass(frozen=True)
@@ -160,10 +166,12 @@ class RoundsTrainer:
                 self.dealt()
             report(epoch)
 
-        return train(
+        outcome = train(
             self.runner, warm, settings, reported,
             first_number=1, untrained=untrained, prior=prior, constant=self.init.constant_loss,
         )  # fmt: skip
+        # After no epoch parameters are what they were: the warm-up only serves the epochs.
+        return outcome if outcome.best_epoch else replace(outcome, state=self.state)
 
     def level(self, state: Parameters) -> Level:
         """Of all rows but the user's validation rows."""

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from spark_fm.core.fm.constraints import Constraints
 from spark_fm.core.fm.level import Level
-from spark_fm.core.fm.measure import Totals, measure, measure_typical
+from spark_fm.core.fm.measure import Totals, measure_typical
 from spark_fm.core.fm.quantized import QuantizedTable
 from spark_fm.core.fm.scaling import scaled
 from spark_fm.core.fm.settings import Scale, Settings
@@ -49,10 +50,11 @@ PHASES = ("parameters in", "blocks in", "kernel", "updates")
 class StaticBroadcast:
     """What stays the same for a whole run: sent once.
 
-    ``feature_penalties`` are float32 (m,), those of the table.
+    ``feature_penalties`` are float32 (m,), those of the table; ``constraints`` those of its features, if any.
     """
 
     feature_penalties: FloatArray
+    constraints: Constraints | None = None
 
 
 @dataclass(frozen=True)
@@ -105,40 +107,48 @@ class ChunkTotals:
     ----------
     intercept : float64 (3,), the contributions of w0
     census : what the chunk has
-    start, train, validation : see :class:`spark_fm.core.solver.loop.Result`
+    start, train : see :class:`spark_fm.core.solver.loop.Result`
     seconds : float64, by phase
     centre : float64 (K' + 3,), see :mod:`spark_fm.core.solver.adagrad.merge`
+    validation : float64, the sums of the validation metric; empty where no row was measured
     """
 
     intercept: DoubleArray
     census: Census
     start: Totals
     train: Totals
-    validation: Totals
     seconds: DoubleArray
     centre: DoubleArray
+    validation: DoubleArray
 
     @classmethod
     def none(cls, width: int) -> "ChunkTotals":
         """Nothing, of tables of so many (padded) factors."""
         return cls(
-            np.zeros(3), Census(), Totals(), Totals(), Totals(), np.zeros(len(PHASES)), np.zeros(width + 3)
+            np.zeros(3), Census(), Totals(), Totals(), np.zeros(len(PHASES)), np.zeros(width + 3), np.empty(0)
         )
 
     @classmethod
-    def of(cls, numbers: DoubleArray) -> "ChunkTotals":
-        """The inverse of :meth:`numbers`."""
-        intercept, counted, losses, seconds, centre = np.split(numbers, np.cumsum([3, 4, 9, len(PHASES)]))
-        start, train, validation = (
-            Totals(loss, by, int(rows)) for loss, by, rows in losses.reshape(3, 3).tolist()
+    def of(cls, numbers: DoubleArray, width: int) -> "ChunkTotals":
+        """The inverse of :meth:`numbers`, of tables of so many (padded) factors."""
+        intercept, counted, losses, seconds, centre, validation = np.split(
+            numbers, np.cumsum([3, 4, 6, len(PHASES), width + 3])
         )
-        return cls(intercept, Census(*map(int, counted)), start, train, validation, seconds, centre)
+        start, train = (Totals(loss, by, int(rows)) for loss, by, rows in losses.reshape(2, 3).tolist())
+        return cls(intercept, Census(*map(int, counted)), start, train, seconds, centre, validation)
 
     def numbers(self) -> DoubleArray:
         """All of it in one float64 array."""
-        losses = [[one.loss, one.weight, one.rows] for one in (self.start, self.train, self.validation)]
+        losses = [[one.loss, one.weight, one.rows] for one in (self.start, self.train)]
         return np.concatenate(
-            [self.intercept, astuple(self.census), np.ravel(losses), self.seconds, self.centre]
+            [
+                self.intercept,
+                astuple(self.census),
+                np.ravel(losses),
+                self.seconds,
+                self.centre,
+                self.validation,
+            ]
         )
 
     def __add__(self, other: "ChunkTotals") -> "ChunkTotals":
@@ -147,10 +157,15 @@ class ChunkTotals:
             self.census + other.census,
             self.start + other.start,
             self.train + other.train,
-            self.validation + other.validation,
             self.seconds + other.seconds,
             self.centre + other.centre,
+            _added(self.validation, other.validation),
         )
+
+
+def _added(one: DoubleArray, other: DoubleArray) -> DoubleArray:
+    """The sum of sums, of which either may be of no rows."""
+    return one + other if one.size and other.size else one if one.size else other
 
 
 def updates_batch(partition: int, shard: int, positions: RowArray, sums: FloatArray) -> pa.RecordBatch:
@@ -174,10 +189,11 @@ class ChunkState:
     intercept: npt.NDArray[np.float64]
     is_trained: bool
     clock: Clock
+    constraints: Constraints | None = None
     census: Census = field(default_factory=Census)
     start: Totals = field(default_factory=Totals)
     train: Totals = field(default_factory=Totals)
-    validation: Totals = field(default_factory=Totals)
+    validation: DoubleArray = field(default_factory=lambda: np.empty(0))
 
     @classmethod
     def of(cls, features: npt.NDArray[np.int64], part: int, orders: Round, clock: Clock) -> "ChunkState":
@@ -192,7 +208,10 @@ class ChunkState:
         if is_trained:
             after = table_of("after", *shape)
             np.copyto(after, before)
-        chunk = cls(parameters, positions, before, after, parameters.intercept.copy(), is_trained, clock)
+        constraints = static.constraints and static.constraints.take(positions)
+        chunk = cls(
+            parameters, positions, before, after, parameters.intercept.copy(), is_trained, clock, constraints
+        )  # fmt: skip
         clock.spent("parameters in")
         return chunk
 
@@ -204,7 +223,8 @@ class ChunkState:
         rows = np.arange(block.rows, dtype=np.int32)
         w0 = float(self.parameters.intercept[0])
         if chunk[1] >= orders.validation_part:
-            self.validation += measure(self.before, w0, block, rows, settings.loss)
+            found = settings.validation_metric.measure(self.before, w0, block, rows, settings.loss)
+            self.validation = _added(self.validation, found)
             return
         if self.start.rows == 0:
             self.start += measure_typical(self.before, w0, block, rows, settings.loss)
@@ -214,8 +234,9 @@ class ChunkState:
             return
         random = np.random.default_rng([settings.seed, plan.number, plan.part, chunk[0], number])
         self.train += train_pass(
-            self.after, self.intercept, block, rows, plan, settings, random, orders.scale.mean_squared_norm
-        )
+            self.after, self.intercept, block, rows, plan, settings, random, orders.scale.mean_squared_norm,
+            self.constraints,
+        )  # fmt: skip
 
     def updates(self, partition: int, orders: Round) -> Iterator[pa.RecordBatch]:
         """The contributions to the merge, a shard of the table at a time, then the totals."""
@@ -241,7 +262,7 @@ class ChunkState:
             self.parameters.intercept, self.intercept, orders.coupling, weighted
         )
         totals = ChunkTotals(
-            intercept, self.census, self.start, self.train, self.validation, self.clock.seconds, centre
+            intercept, self.census, self.start, self.train, self.clock.seconds, centre, self.validation
         )  # fmt: skip
         row = {"partition": partition, "shard": TOTALS_SHARD, "totals": totals.numbers().tobytes()}
         yield pa.RecordBatch.from_pylist([row], schema=UPDATES)

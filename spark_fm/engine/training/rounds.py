@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pyspark.sql import SparkSession
 
+from spark_fm.core.fm.constraints import project
 from spark_fm.core.fm.level import Level
 from spark_fm.core.fm.quantized import QuantizedTable
 from spark_fm.core.fm.settings import Scale, Settings
@@ -131,16 +132,20 @@ class RoundsRunner:
             parameters.release()
         collected = time.perf_counter()
 
-        by_chunk = {number: ChunkTotals.of(numbers) for number, numbers in found.totals.items()}
+        width = layout_of(state.table).factors
+        by_chunk = {number: ChunkTotals.of(numbers, width) for number, numbers in found.totals.items()}
         if most_rows is None:
             self._count(by_chunk, plan)
-        totals = sum(by_chunk.values(), ChunkTotals.none(layout_of(state.table).factors))
+        totals = sum(by_chunk.values(), ChunkTotals.none(width))
         table, intercept = state.table, state.intercept
         if plan.train:
             table = merged(
                 table, found, SHARD_ROWS, orders.coupling, totals.centre, self._scale.weighted,
                 os.cpu_count() or 1,
             )  # fmt: skip
+            if self._settings.nonnegative:
+                # A merge goes further than the partitions did, and may go below 0.
+                project(table)
             intercept = apply_intercept_merge(intercept, totals.intercept, orders.coupling)
         after = replace(state, table=table, intercept=intercept)
         finite = after.is_finite()
@@ -151,7 +156,8 @@ class RoundsRunner:
             "Spark": collected - shipped - sum(in_tasks.values()),
             "merge": time.perf_counter() - collected,
         }
-        return Result(after, totals.start, totals.train, totals.validation, finite, seconds)
+        validation = self._settings.validation_metric.totals(totals.validation)
+        return Result(after, totals.start, totals.train, validation, finite, seconds)
 
     def _count(self, by_chunk: dict[int, ChunkTotals], plan: Plan) -> None:
         """Compare what the chunks have with what they had before, and once all are known with what was counted."""

@@ -4,8 +4,10 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -26,16 +28,10 @@ ROWS_A_CHUNK = 2**18
 
 Solve = Callable[[Block, ParameterInit, FeatureCounts], Outcome[Parameters]]
 
-TRAINED_DDL = "number int, outcome string, features binary, table binary, mean binary, inverse binary"
+ARRAYS = ("features", "table", "mean", "inverse", "counts", "means", "spreads")
+TRAINED_DDL = "number int, outcome string, " + ", ".join(f"{name} binary" for name in ARRAYS)
 TRAINED = pa.schema(
-    [
-        ("number", pa.int32()),
-        ("outcome", pa.string()),
-        ("features", pa.binary()),
-        ("table", pa.binary()),
-        ("mean", pa.binary()),
-        ("inverse", pa.binary()),
-    ]
+    [("number", pa.int32()), ("outcome", pa.string())] + [(name, pa.binary()) for name in ARRAYS]
 )
 
 
@@ -82,16 +78,14 @@ def train_all(
         "loss": outcome.loss,
         "first_loss": outcome.first_loss,
     }
+    arrays: tuple[npt.NDArray[Any], ...] = (
+        trained.features, trained.table, scaling.mean, scaling.inverse,
+        features.counts, features.means, features.spreads,
+    )  # fmt: skip
     for number, first in enumerate(range(0, max(1, trained.features.size), ROWS_A_CHUNK)):
         chunk = slice(first, first + ROWS_A_CHUNK)
-        row = {
-            "number": number,
-            "outcome": json.dumps(summary),
-            "features": trained.features[chunk].tobytes(),
-            "table": trained.table[chunk].tobytes(),
-            "mean": scaling.mean[chunk].tobytes(),
-            "inverse": scaling.inverse[chunk].tobytes(),
-        }
+        row: dict[str, object] = {"number": number, "outcome": json.dumps(summary)}
+        row |= {name: array[chunk].tobytes() for name, array in zip(ARRAYS, arrays, strict=True)}
         yield pa.RecordBatch.from_pylist([row], schema=TRAINED)
 
 
@@ -116,12 +110,12 @@ def train_in_one_task(
     factor_size: int,
     counted: Census,
     solve: Solve,
-) -> tuple[Outcome[Parameters], FeatureScaling]:
+) -> tuple[Outcome[Parameters], FeatureScaling, FeatureCounts]:
     """Train in a single task of a single job, see :func:`train_all`.
 
     Returns
     -------
-    The outcome, and the features' units of training (in the order of the outcome's).
+    The outcome, and in the order of its features their units of training and what was counted of them.
     """
     trained = (
         packed.where(F.col("data").isNotNull())
@@ -139,8 +133,8 @@ def train_in_one_task(
     )
     rows = sorted(collect(trained), key=lambda row: row["number"])
     summary = json.loads(rows[0]["outcome"])
-    features = np.concatenate([np.frombuffer(r["features"], np.int64) for r in rows])
-    table = np.concatenate([np.frombuffer(r["table"], np.float32) for r in rows])
+    features = np.concatenate([np.frombuffer(row["features"], np.int64) for row in rows])
+    table = np.concatenate([np.frombuffer(row["table"], np.float32) for row in rows])
     parameters = Parameters(
         features,
         table.reshape(features.size, columns_of(factor_size)),
@@ -157,7 +151,8 @@ def train_in_one_task(
         summary["loss"],
         summary["first_loss"],
     )
-    mean, inverse = (
-        np.concatenate([np.frombuffer(row[name]) for row in rows]) for name in ("mean", "inverse")
+    mean, inverse, counts, means, spreads = (
+        np.concatenate([np.frombuffer(row[name]) for row in rows]) for name in ARRAYS[2:]
     )
-    return outcome, FeatureScaling(mean, inverse, np.flatnonzero(mean).astype(np.int32), 0.0)
+    scaling = FeatureScaling(mean, inverse, np.flatnonzero(mean).astype(np.int32), 0.0)
+    return outcome, scaling, FeatureCounts(features, counts, means, spreads)

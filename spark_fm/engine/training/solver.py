@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from spark_fm.core.fm.scaling import FeatureCounts
 from spark_fm.core.fm.weights import ParameterInit, Weights
 from spark_fm.engine.packing.packed_data import PackedData
 
@@ -12,7 +13,9 @@ Report = Callable[["FitEpoch"], None]
 
 @dataclass(frozen=True)
 class FitEpoch:
-    """One epoch in the units of the data: mean squared error or log-loss, and seconds by phase."""
+    """One epoch in the units of the data: mean squared error or log-loss, of validation rows the metric that judges
+    (smaller is better), and seconds by phase.
+    """
 
     number: int
     training_loss: float
@@ -42,6 +45,7 @@ class Solved:
     rollbacks : how many rounds were taken back
     judged_rows : how many rows decided when to stop
     partitions, rounds_per_epoch : how the work was divided
+    counted : what the training rows say of each feature, where the solver knows it
     """
 
     weights: Weights
@@ -52,6 +56,7 @@ class Solved:
     judged_rows: int
     partitions: int
     rounds_per_epoch: int
+    counted: FeatureCounts | None = None
 
 
 class Solver(Protocol):

@@ -26,7 +26,8 @@ from spark_fm.engine.cluster.execute import (
     stoppable,
     unpersist,
 )
-from spark_fm.engine.packing.dealing import Deal, dealt_rows, partition_keys, pieces_of
+from spark_fm.engine.cluster.hashing import ints_by_partition
+from spark_fm.engine.packing.dealing import Deal, dealt_rows, pieces_of
 from spark_fm.engine.packing.joining import CHUNKS_DDL, Piece, join, join_pieces
 from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.packing.places import Chunk, Places, parts_together
@@ -206,10 +207,10 @@ def _deal(
     as_frame = on_executors or is_connect(packed.spark)
     bundles = places.bundles()
     if as_frame:
-        of_partitions = partition_keys(packed.spark, partitions)
+        of_partitions = ints_by_partition(partitions)
         keys = [of_partitions[bundle[0][0] % partitions] for bundle in bundles]
     else:
-        keys = partition_keys(packed.spark, len(bundles))
+        keys = ints_by_partition(len(bundles))
     orders = Deal.of(keys, places, held_out, settings.seed, statistics.sources, packed.vocabulary(settings))
     dealt = dealt_rows(packed.blocks, orders)
     each = statistics.nonzeros / (partitions * parts)

@@ -41,3 +41,29 @@ def test_other_json_is_refused(fields):
 def test_fields_in_order_without_overlap(fields):
     with pytest.raises(ValueError, match="expected"):
         FieldLayout(fields)
+
+
+def test_labels_of_many_and_names_without_a_field():
+    layout = FieldLayout((USER,), {0: "ann", 9: "noir"})
+    assert layout.labels([9, 0, 2, 8]) == ["noir", "user=ann", "user=#2", "#8"]
+    assert FieldLayout(()).labels([]) == []
+
+
+def test_layouts_from_labels():
+    labels = {i: LAYOUT.label(i) for i in LAYOUT.names} | {9: "noir"}
+    assert FieldLayout.of_labels(LAYOUT.fields, labels) == FieldLayout(
+        LAYOUT.fields, {**LAYOUT.names, 9: "noir"}
+    )
+
+
+def test_names_of_some_features_and_of_two_layouts():
+    assert LAYOUT.among([5, 6, 0]).names == {5: "Noir", 0: "ann"}
+    older = FieldLayout((USER,), {0: "anna", 1: "bob"})
+    assert LAYOUT.over(older) == FieldLayout(LAYOUT.fields, {**LAYOUT.names, 1: "bob"})
+    assert LAYOUT.over(None) is LAYOUT
+
+
+def test_number_of_a_field():
+    assert LAYOUT.number_of("genres") == 1
+    with pytest.raises(ValueError, match="there is no field 'genre'; the fields are: user, genres, age"):
+        LAYOUT.number_of("genre")

@@ -1,10 +1,13 @@
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
 
 from spark_fm.engine.cluster import broadcast as transport
 from spark_fm.engine.cluster.broadcast import Shipped, is_connect, ship
+from spark_fm.engine.cluster.mapped import to_bytes
 
 
 def test_classic_session_is_not_connect(spark):
@@ -32,6 +35,57 @@ def test_workers_read_what_was_shipped(spark):
         shipped.release()
 
 
+def test_workers_share_the_arrays_of_what_was_shipped(spark):
+    """They are views into a file that all workers of an executor map, and nobody can write to them."""
+    shipped = ship(spark, np.arange(100_000))
+
+    def read(batches):
+        import mmap
+
+        import pyarrow as pa
+
+        for batch in batches:
+            array = shipped.get()
+            same, root = array is shipped.get(), array
+            while hasattr(root, "base") or isinstance(root, memoryview):
+                root = root.obj if isinstance(root, memoryview) else root.base
+            found = [same, isinstance(root, mmap.mmap), not array.flags.writeable, int(array[-1]) == 99_999]
+            yield pa.RecordBatch.from_arrays([pa.array([str(found)] * batch.num_rows)], ["found"])
+
+    try:
+        rows = spark.range(3).mapInArrow(read, "found string").collect()
+        assert {row.found for row in rows} == {str([True] * 4)}
+    finally:
+        shipped.release()
+
+
+def broadcast_of(value, **attributes):
+    return type("Broadcast", (), {"value": to_bytes(value), **attributes})()
+
+
+def test_without_a_file_the_broadcast_is_loaded():
+    """A worker's broadcast has none where Spark encrypts files."""
+    assert Shipped(broadcast_of([1, 2]), None).get() == [1, 2]
+
+
+@pytest.mark.parametrize("content", [None, b"encrypted" * 100])
+def test_where_the_file_is_another_the_broadcast_is_loaded(content, tmp_path):
+    path = tmp_path / "broadcast"
+    if content is not None:
+        path.write_bytes(content)
+    assert Shipped(broadcast_of([1, 2], _path=str(path)), None).get() == [1, 2]
+
+
+def test_what_was_read_goes_with_its_broadcast():
+    """No worker keeps what Spark has dropped."""
+    broadcast = broadcast_of(np.arange(10))
+    read = weakref.ref(Shipped(broadcast, None).get())
+    assert read() is not None
+    del broadcast
+    gc.collect()
+    assert read() is None
+
+
 def test_without_a_broadcast_the_value_travels_with_the_task(monkeypatch):
     monkeypatch.setattr(transport, "is_connect", lambda spark: True)
     shipped = ship(None, [1, 2])
@@ -40,7 +94,7 @@ def test_without_a_broadcast_the_value_travels_with_the_task(monkeypatch):
 
 def test_release_destroys_the_broadcast_once():
     class Broadcast:
-        value, destroyed = 7, 0
+        value, destroyed = to_bytes(7), 0
 
         def destroy(self):
             self.destroyed += 1
@@ -64,3 +118,12 @@ def test_what_does_not_fit_into_a_message_of_connect_is_told(monkeypatch):
     # It counts what is left of it after compression.
     assert ship(session, np.zeros(2**18)).get().size == 2**18
     assert ship(session, random[:1000]).get().size == 1000
+
+
+def test_a_message_must_hold_what_each_of_its_functions_needs(monkeypatch):
+    monkeypatch.setattr(transport, "MOST_OF_A_MESSAGE", 2**20)
+    session = type("SparkSession", (), {"__module__": "pyspark.sql.connect.session"})()
+    random = np.random.default_rng(0).bytes(600 * 2**10)
+    assert ship(session, random).get() == random
+    with pytest.raises(ValueError, match="the model takes 1 MiB in each of 2 functions, a message of Spark"):
+        ship(session, random, mentions=2)

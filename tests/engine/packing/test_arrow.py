@@ -226,3 +226,59 @@ def test_unit_length_of_ids():
         pytest.approx(dict.fromkeys([3, 5, 7, 9], 0.5)),
         {},
     ]
+
+
+PAIRS = pa.struct([("ids", pa.list_(pa.int64())), ("values", pa.list_(pa.float64()))])
+
+
+def pairs(*rows):
+    return pa.array([row and {"ids": row[0], "values": row[1]} for row in rows], PAIRS)
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 9), st.integers(-3, 3)), max_size=6), min_size=1, max_size=6),
+    st.data(),
+)
+def test_pairs_add_up_and_zeros_are_left_out(rows, data):
+    start = data.draw(st.integers(0, len(rows) - 1))
+    array = pairs(*(([i for i, _ in row], [x for _, x in row]) for row in rows)).slice(start)
+    expected = []
+    for row in rows[start:]:
+        sums = Counter()
+        for i, x in row:
+            sums[i] += x
+        expected.append({i: float(sums[i]) for i in sorted(sums) if sums[i]})
+    found = read_features(array, "pairs", "x")
+    assert rows_of(found) == expected
+    assert found.size == -1
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        (None, "row 1 is null, expected features"),
+        ((None, [1.0]), "row 1 has null for ids, expected an array"),
+        (([1], None), "row 1 has null for values, expected an array"),
+        (([1, 2], [1.0]), "row 1 has 2 ids and 1 values, expected as many of one as of the other"),
+        (([1, None], [1.0, 2.0]), "row 1 has a null id, expected integers >= 0"),
+        (([1, -2], [1.0, 2.0]), "row 1 has the negative index -2 among its ids [1, -2], expected >= 0"),
+        (([1, 2], [1.0, None]), "row 1 has a null value, expected numbers"),
+        (
+            ([1, 2], [1.0, float("nan")]),
+            "row 1 has the value nan at index 2, expected a finite number of at most 3.4e+38",
+        ),
+        (
+            ([2, 1], [1.0, float("inf")]),
+            "row 1 has the value inf at index 1, expected a finite number of at most 3.4e+38",
+        ),
+    ],
+)
+def test_pairs_that_are_none_are_refused(row, sentence):
+    with pytest.raises(BadInputError, match=f"^{re.escape(f'column {chr(39)}x{chr(39)}: {sentence}')}$"):
+        read_features(pairs(([0], [1.0]), row), "pairs", "x")
+
+
+def test_pairs_stay_what_they_were():
+    array = pairs(([2, 1, 2], [1.0, 2.0, 3.0]))
+    read_features(array, "pairs", "x")
+    assert array.to_pylist() == [{"ids": [2, 1, 2], "values": [1.0, 2.0, 3.0]}]

@@ -47,7 +47,8 @@ def test_kinds_of_features(data_type, kind):
 def test_other_kinds_of_features_are_refused(data_type):
     sentence = (
         f"featuresCol: column 'x' has type {data_type.simpleString()}, expected a vector (pyspark.ml.linalg, as "
-        "VectorAssembler makes), array<int> / array<bigint> of feature ids, or array<double> / array<float> of one "
+        "VectorAssembler makes), array<int> / array<bigint> of feature ids, "
+        "struct<ids:array<bigint>,values:array<double>> of ids with values, or array<double> / array<float> of one "
         "value for each feature"
     )
     with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):

@@ -6,14 +6,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyspark.sql import functions as F
 
 from spark_fm.core.fm.scaling import FeatureScaling
 from spark_fm.core.sparse.block import NO_FEATURES, Block
 from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.packing import dealing, joining
 from spark_fm.engine.packing.census import Census, InputChangedError
-from spark_fm.engine.packing.dealing import DEALT, Deal, Vocabulary, deal, partition_keys
+from spark_fm.engine.packing.dealing import DEALT, Deal, Vocabulary, deal
 from spark_fm.engine.packing.joining import CHUNKS, join
 from spark_fm.engine.packing.places import Places
 from tests.oracle import block_of, rows_of
@@ -337,12 +336,3 @@ def test_census_adds_up_and_does_not_depend_on_the_order_of_rows():
 def test_nothing_dealt_is_nothing():
     assert dealt([], 3, 2) == []
     assert list(join(iter([]), True)) == list(join(iter([]), False)) == []
-
-
-@pytest.mark.parametrize("partitions", [1, 2, 3, 7])
-def test_keys_send_each_partition_to_a_task_of_its_own(spark, partitions):
-    keys = partition_keys(spark, partitions)
-    assert len(keys) == partitions
-    frame = spark.createDataFrame([(key, p) for p, key in enumerate(keys)], "key long, p int")
-    found = frame.repartition(partitions, "key").select("p", F.spark_partition_id().alias("task")).collect()
-    assert {row.p: row.task for row in found} == {p: p for p in range(partitions)}

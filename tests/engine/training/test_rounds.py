@@ -91,7 +91,7 @@ def assert_is(result, expected):
     for found, known in [
         (result.start, totals.start),
         (result.train, totals.train),
-        (result.validation, totals.validation),
+        (result.validation, SETTINGS.validation_metric.totals(totals.validation)),
     ]:
         assert astuple(found) == pytest.approx(astuple(known))
 

@@ -145,7 +145,9 @@ def test_two_blocks_of_the_same_place_are_told():
 @pytest.mark.parametrize("block", [BLOCK, VALUED], ids=["ones", "values"])
 def test_outcome_comes_back_from_the_task(spark, block):
     rows = packed(block)
-    outcome, scaling = train_in_one_task(frame_of(spark, rows), Shipped(None, START), 3, census(rows), 0.1)
+    outcome, scaling, counted = train_in_one_task(
+        frame_of(spark, rows), Shipped(None, START), 3, census(rows), 0.1
+    )
     (whole,) = train(rows)
     assert outcome.state.factor_size == 3
     assert outcome.state.table.shape == (outcome.state.features.size, padded(3) + TAIL)
@@ -156,6 +158,10 @@ def test_outcome_comes_back_from_the_task(spark, block):
     assert scaling.is_identity == (block is BLOCK)
     for name in ("mean", "inverse"):
         np.testing.assert_array_equal(getattr(scaling, name), np.frombuffer(whole[name]))
+    assert counted.ids is outcome.state.features
+    expected = counts_of(block, np.arange(45)).take(counted.ids)
+    for name in ("counts", "means", "spreads"):
+        np.testing.assert_allclose(getattr(counted, name), getattr(expected, name))
 
 
 def frame_of(spark, rows):

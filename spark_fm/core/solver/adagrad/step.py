@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from spark_fm.core.compiled.compile import compiled, compiled_exactly
 from spark_fm.core.compiled.simd import add8, load8, mul8, prefetch, splat8, store8, sub8, sum8
+from spark_fm.core.fm.constraints import Constraints
 from spark_fm.core.fm.losses import largest_curvature, loss_derivative, loss_value
 from spark_fm.core.fm.table import CACHE_LINE, layout_of
 
@@ -110,6 +111,7 @@ def train_rows(
     steps: Steps,
     penalties: Penalties,
     usual: float = np.inf,
+    constraints: Constraints | None = None,
 ) -> float:
     """One AdaGrad step per row, in the given order; updates ``table`` and ``intercept`` in place.
 
@@ -131,6 +133,7 @@ def train_rows(
     order : int32, the rows to visit
     loss : number of a :class:`spark_fm.core.fm.losses.Loss`
     usual : mean over the rows of weight times squared norm of a row; without it no row is unusual
+    constraints : what the features' steps must respect, compiled apart: without any there is nothing to ask
 
     Returns
     -------
@@ -198,12 +201,26 @@ def train_rows(
             x = values[j] if has_values else np.float32(1.0)
             gx = g * x
             extra = min(penalties.prior * table[i, at.feature_penalty], penalties.largest)
-            gradient = gx + c * (penalties.linear + extra) * table[i, at.linear]
+            penalty_w, penalty_v = penalties.linear, penalties.factors
+            if constraints is not None:
+                by = constraints.penalties[i]
+                extra = min(penalties.prior * table[i, at.feature_penalty] * by, penalties.largest)
+                penalty_w, penalty_v = penalties.linear * by, penalties.factors * by
+            gradient = gx + c * (penalty_w + extra) * table[i, at.linear]
             added_w = gradient * gradient
             about_w = table[i, at.linear_accumulator] + added_w
             new_sum_w, new_rest_w = _add(table[i, at.linear_accumulator], table[i, at.linear_rest], added_w)
+            table[i, at.linear_accumulator], table[i, at.linear_rest] = new_sum_w, new_rest_w
+            table[i, at.linear] -= steps.linear * gradient / np.sqrt(about_w)
+            if has_weight:
+                table[i, at.linear_information] += added_w / c
+            if constraints is not None:
+                if constraints.nonnegative:
+                    table[i, at.linear] = max(table[i, at.linear], np.float32(0.0))
+                if not constraints.has_factors[i]:
+                    continue
             towards_sum = splat8(gx)
-            towards_zero = splat8(c * (penalties.factors + penalties.prior_of_factors * extra) - gx * x)
+            towards_zero = splat8(c * (penalty_v + penalties.prior_of_factors * extra) - gx * x)
             squares = zero
             for f in range(0, K, 8):
                 d = add8(
@@ -215,16 +232,16 @@ def train_rows(
             about_v = table[i, at.factors_accumulator] + added_v
             new_sum_v, new_rest_v = _add(table[i, at.factors_accumulator], table[i, at.factors_rest], added_v)
             if has_weight:
-                table[i, at.linear_information] += added_w / c
                 table[i, at.factors_information] += added_v / c
-            table[i, at.linear_accumulator], table[i, at.linear_rest] = new_sum_w, new_rest_w
-            table[i, at.linear] -= steps.linear * gradient / np.sqrt(about_w)
             table[i, at.factors_accumulator], table[i, at.factors_rest] = new_sum_v, new_rest_v
             step = splat8(factors_step[0] / np.sqrt(about_v))
             for f in range(0, K, 8):
                 v = load8(table, i, f)
                 d = add8(mul8(towards_sum, load8(sums, 0, f)), mul8(towards_zero, v))
                 store8(table, i, f, sub8(v, mul8(step, d)))
+            if constraints is not None and constraints.nonnegative:
+                for f in range(K):
+                    table[i, f] = max(table[i, f], np.float32(0.0))
     intercept[0], intercept[1] = w0, sum_0
     if has_weight:
         intercept[2] += info_0

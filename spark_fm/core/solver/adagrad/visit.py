@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from spark_fm.core.fm.constraints import Constraints
 from spark_fm.core.fm.measure import Totals
 from spark_fm.core.fm.settings import Settings
 from spark_fm.core.solver.adagrad.step import Penalties, Steps, train_rows
@@ -53,6 +54,7 @@ def train_pass(
     settings: Settings,
     random: np.random.Generator,
     usual: float = np.inf,
+    constraints: Constraints | None = None,
 ) -> Totals:
     """Train on some rows of a block in random order; changes ``table`` and ``intercept``."""
     order = shuffled(rows, random)
@@ -63,7 +65,7 @@ def train_pass(
         block.values.astype(np.float32, copy=False), block.label, block.weight, order,
         settings.loss.number, max(settings.factor_size, 1),
         steps_of(settings, plan.step_size), penalties_of(settings, plan),
-        usual,
+        usual, constraints,
     )  # fmt: skip
     weight = float(block.weight[order].sum(dtype=np.float64)) if block.weight.size else order.size
     return Totals(loss, weight, order.size)

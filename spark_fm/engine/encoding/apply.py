@@ -1,0 +1,141 @@
+"""A table's features as a lazy column: nothing runs until the user's action, so streams work too."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from pyspark.ml.linalg import VectorUDT
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructField, StructType
+
+from spark_fm.core.fm.fields import FieldLayout
+from spark_fm.engine.cluster.broadcast import Shipped
+from spark_fm.engine.encoding.encode import Encoding
+from spark_fm.engine.encoding.fields import NUMBERS, EncodedField
+from spark_fm.engine.encoding.inputs import inputs_of
+from spark_fm.engine.packing.columns import quoted
+from spark_fm.engine.scoring.udf import VECTOR_FIELDS, as_rows, struct_column
+
+OutputType = Literal["ids", "pairs", "vector"]
+ENCODED = "__spark_fm_encoded"
+INPUT = "__spark_fm_input"
+MOST_FEATURES_OF_A_VECTOR = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is added: a features column of a type, and a column of cold rows ("": none)."""
+
+    column: str
+    type: OutputType
+    features: int
+    cold: str = ""
+
+
+def metadata_of(layout: FieldLayout, features: int) -> dict[str, Any]:
+    """What the features column says of itself: its fields, and pyspark.ml's attributes for the names that are known."""
+    numbers = {
+        id for one in layout.fields if one.kind in NUMBERS for id in range(one.first, one.first + one.size)
+    }
+    attrs: dict[str, list[dict[str, Any]]] = {}
+    for feature in sorted(layout.names):
+        kind = "numeric" if feature in numbers else "binary"
+        attrs.setdefault(kind, []).append({"idx": feature, "name": layout.label(feature)})
+    return {
+        "spark_fm": {"fields": layout.to_json(), "num_features": features},
+        "ml_attr": {"attrs": attrs, "num_attrs": features},
+    }
+
+
+def with_features(
+    dataset: DataFrame,
+    encoding: Shipped[Encoding],
+    fields: Sequence[EncodedField],
+    salt: int,
+    output: Output,
+    layout: FieldLayout,
+) -> DataFrame:
+    """The rows with their features.
+
+    Parameters
+    ----------
+    encoding : of the ``fields``, for the workers
+    layout : of all features
+    """
+    inputs = [column for one in fields for column in inputs_of(dataset, one, salt)]
+    metadata = metadata_of(layout, output.features)
+    if output.type == "vector":
+        return _with_vectors(dataset, encoding, inputs, output, metadata)
+    valued = output.type == "pairs"
+    values = "values:array<double>," if valued else ""
+
+    def encode(array: pa.StructArray) -> pa.StructArray:
+        indptr, ids, x, cold = encoding.get().encode(array.flatten(), len(array))
+        parts = {"ids": _list(indptr, pa.array(ids))}
+        if valued:
+            parts["values"] = _list(indptr, pa.array(x if x.size else np.ones(ids.size)))
+        parts["cold"] = pa.array(cold)
+        return pa.StructArray.from_arrays(list(parts.values()), list(parts))
+
+    named = F.struct(*(column.alias(f"c{i}") for i, column in enumerate(inputs)))
+    types = [field.dataType for field in dataset.select(*inputs).schema.fields]
+    made = struct_column(encode, named, types, f"struct<ids:array<bigint>,{values}cold:boolean>")
+    found = F.col(ENCODED)
+    features = (
+        F.struct(found["ids"].alias("ids"), found["values"].alias("values")) if valued else found["ids"]
+    )
+    encoded = as_rows(dataset).withColumn(ENCODED, made)
+    added = [features.alias(output.column, metadata=metadata)]
+    if output.cold:
+        added.append(found["cold"].alias(output.cold))
+    return encoded.select(*(F.col(quoted(name)) for name in dataset.columns), *added)
+
+
+def _list(indptr: Any, flat: pa.Array) -> pa.ListArray:
+    return pa.ListArray.from_arrays(pa.array(indptr.astype(np.int32)), flat)
+
+
+def _with_vectors(
+    dataset: DataFrame,
+    encoding: Shipped[Encoding],
+    inputs: list[Any],
+    output: Output,
+    metadata: dict[str, Any],
+) -> DataFrame:
+    """As vectors, which only mapInArrow can make of Arrow arrays: all columns pass through it."""
+    kept = dataset.columns
+    size, cold = output.features, output.cold
+
+    def encode(batches: Any) -> Any:
+        for batch in batches:
+            columns = batch.columns
+            indptr, ids, x, is_cold = encoding.get().encode(columns[len(kept) :], batch.num_rows)
+            rows = batch.num_rows
+            arrays = [
+                pa.array(np.zeros(rows, np.int8)),
+                pa.array(np.full(rows, size, np.int32)),
+                _list(indptr, pa.array(ids.astype(np.int32))),
+                _list(indptr, pa.array(x if x.size else np.ones(ids.size))),
+            ]
+            vectors = pa.StructArray.from_arrays(arrays, fields=VECTOR_FIELDS)
+            added = [vectors, pa.array(is_cold)] if cold else [vectors]
+            names = [*batch.schema.names[: len(kept)], output.column, *([cold] if cold else [])]
+            yield pa.RecordBatch.from_arrays([*columns[: len(kept)], *added], names)
+
+    read = dataset.select(
+        *(F.col(quoted(name)) for name in kept),
+        *(column.alias(f"{INPUT}_{i}") for i, column in enumerate(inputs)),
+    )
+    schema = StructType([dataset.schema[name] for name in kept])
+    schema = StructType([*schema.fields, StructField(output.column, VectorUDT(), True, metadata)])
+    if cold:
+        schema = StructType([*schema.fields, *StructType().add(cold, "boolean").fields])
+    made = as_rows(read).mapInArrow(encode, schema)
+    return made.select(
+        *(F.col(quoted(name)) for name in kept),
+        F.col(quoted(output.column)).alias(output.column, metadata=metadata),
+        *([F.col(quoted(cold))] if cold else []),
+    )

@@ -1,0 +1,149 @@
+"""Fields as a fit has learned them: plain data, which workers read and saved models hold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spark_fm.core.fm.fields import Field, FieldLayout
+from spark_fm.engine.encoding.parts import PARTS
+
+LongArray = npt.NDArray[np.int64]
+BY_FREQUENCY = ("categorical", "set", "weighted")
+MANY = ("set", "weighted")
+# A field's last feature stands for what has no other. Numbers have one where it was asked for.
+NUMBERS = ("numeric", "cyclic")
+NO_LONGS: LongArray = np.empty(0, np.int64)
+OTHER, EMPTY = "(other)", "(empty)"
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The values of a field: their hashes, by falling count.
+
+    Attributes
+    ----------
+    keys : int64 (n,), hashes; the first ``kept`` have a feature, the others are rare
+    counts : int64 (n,), rows that each is in
+    kept : how many have a feature
+    values : the values of the first of them, as text
+    """
+
+    keys: LongArray = field(default_factory=NO_LONGS.copy)
+    counts: LongArray = field(default_factory=NO_LONGS.copy)
+    kept: int = 0
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class EncodedField:
+    """A field with its features ``first`` to ``first + size - 1``.
+
+    Attributes
+    ----------
+    name, kind : kind is one of: categorical, hashed, numeric, buckets, set, weighted, date_part, cyclic, cross
+    columns : the columns that it reads
+    options : what its kind needs of the options
+    vocabulary : of a field by frequency
+    edges : of buckets: the numbers between them
+    """
+
+    name: str
+    kind: str
+    columns: tuple[str, ...]
+    options: Mapping[str, Any]
+    first: int = 0
+    size: int = 0
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    edges: tuple[float, ...] = ()
+
+    @property
+    def by_frequency(self) -> bool:
+        """Whether a fit counts its values."""
+        return self.kind in BY_FREQUENCY and self.options.get("width") is None
+
+    @property
+    def keeps_rare(self) -> bool:
+        """Whether rare values must be told from unseen ones."""
+        return self.by_frequency and self.options["rare"] != self.options["unseen"]
+
+    @property
+    def own_features(self) -> int:
+        """How many features it has besides its other."""
+        if self.by_frequency:
+            return self.vocabulary.kept
+        if self.kind in NUMBERS:
+            return 1 if self.kind == "numeric" else 2
+        if self.kind == "buckets":
+            return len(self.edges) + 1
+        return PARTS[self.options["part"]].size if self.kind == "date_part" else int(self.options["width"])
+
+    @property
+    def has_other(self) -> bool:
+        """Whether its last feature is its other."""
+        return self.kind not in NUMBERS or self.options["null"] == "other"
+
+    @property
+    def other(self) -> int:
+        """The feature that stands for what has no other."""
+        return self.first + self.own_features
+
+    @property
+    def is_valued(self) -> bool:
+        """Whether its values may be other than 1."""
+        return self.kind in ("weighted", *NUMBERS) or self.options.get("value", "1") != "1"
+
+    def place(self, what: str) -> int:
+        """The feature for a value that is "unseen", "rare" or "null"; -1 for none."""
+        return self.other if self.options[what] == "other" else -1
+
+    def values(self) -> list[str]:
+        """The names of its first features, as far as they are known, as text."""
+        if self.by_frequency:
+            return [value or EMPTY for value in self.vocabulary.values]
+        if self.kind == "buckets":
+            return bucket_names(self.edges)
+        if self.kind == "date_part":
+            part = PARTS[self.options["part"]]
+            return [part.name(i) for i in range(part.size)]
+        return {"numeric": [""], "cyclic": ["sin", "cos"]}.get(self.kind, [])
+
+    def names(self) -> dict[int, str]:
+        """From feature to name, its other included."""
+        found = {self.first + i: value for i, value in enumerate(self.values())}
+        return found | {self.other: OTHER} if self.has_other else found
+
+    def of_layout(self) -> Field:
+        """Its entry in a :class:`FieldLayout`."""
+        one = self.kind not in MANY and self.kind != "cyclic"
+        return Field(self.name, self.first, self.size, self.kind, self.columns, one)
+
+
+def bucket_names(edges: Sequence[float]) -> list[str]:
+    """What people call the ranges between edges."""
+    if not edges:
+        return ["any"]
+    shown = [f"{edge:.6g}" for edge in edges]
+    between = [f"[{low}, {high})" for low, high in pairwise(shown)]
+    return [f"(-inf, {shown[0]})", *between, f"[{shown[-1]}, inf)"]
+
+
+def laid_out(fields: Sequence[EncodedField]) -> tuple[EncodedField, ...]:
+    """The fields one after the other."""
+    made, first = [], 0
+    for one in fields:
+        size = one.own_features + one.has_other
+        made.append(replace(one, first=first, size=size))
+        first += size
+    return tuple(made)
+
+
+def layout_of(fields: Sequence[EncodedField]) -> FieldLayout:
+    """The layout of a features column, with the names that are known."""
+    names: dict[int, str] = {}
+    for one in fields:
+        names |= one.names()
+    return FieldLayout(tuple(one.of_layout() for one in fields), names)
