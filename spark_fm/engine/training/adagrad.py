@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from math import isnan
 
 from spark_fm.core.fm.level import Level
@@ -12,7 +11,6 @@ from spark_fm.core.fm.settings import Prior, Scale, Settings
 from spark_fm.core.fm.table import Parameters
 from spark_fm.core.fm.weights import ParameterInit, Weights
 from spark_fm.core.solver.early_stopping import HeldOut, fit, held_out_rows
-from spark_fm.core.solver.in_memory import fit_in_memory
 from spark_fm.core.solver.loop import train
 from spark_fm.core.solver.plan import Epoch, Outcome, Plan, parts_of
 from spark_fm.engine.cluster.broadcast import ship
@@ -93,7 +91,7 @@ def _fit_in_one_task(
             shipped,
             init.settings.factor_size,
             packed.statistics.census,
-            partial(fit_in_memory, validation_fraction=validation_fraction),
+            validation_fraction,
         )
     finally:
         shipped.release()

@@ -1,8 +1,8 @@
 """Training that one core does in about a second: all epochs in a single Spark task."""
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -16,17 +16,15 @@ from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling
 from spark_fm.core.fm.settings import Prior
 from spark_fm.core.fm.table import Parameters, columns_of
 from spark_fm.core.fm.weights import ParameterInit
+from spark_fm.core.solver.in_memory import fit_in_memory
 from spark_fm.core.solver.plan import Epoch, Outcome
-from spark_fm.core.sparse.block import NO_FEATURES, Block, concatenate
 from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.cluster.execute import collect
 from spark_fm.engine.cluster.worker_process import task
-from spark_fm.engine.packing.census import Census, InputChangedError
-from spark_fm.engine.packing.vocabulary import Counter
+from spark_fm.engine.packing.census import Census
+from spark_fm.engine.training.gathered import gathered
 
 ROWS_A_CHUNK = 2**18
-
-Solve = Callable[[Block, ParameterInit, FeatureCounts], Outcome[Parameters]]
 
 ARRAYS = ("features", "table", "mean", "inverse", "counts", "means", "spreads")
 TRAINED_DDL = "number int, outcome string, " + ", ".join(f"{name} binary" for name in ARRAYS)
@@ -40,31 +38,20 @@ def train_all(
     batches: Iterator[pa.RecordBatch],
     init: Shipped[ParameterInit],
     counted: Census,
-    solve: Solve,
+    validation_fraction: float,
 ) -> Iterator[pa.RecordBatch]:
     """The mapInArrow function: everything into memory, train, return model and history in chunks.
-
-    ``solve`` gets the block of all rows, whose indices are positions of the features that it gets too.
 
     Raises
     ------
     InputChangedError
         When the blocks are not those that were ``counted``.
     """
-    found: list[tuple[int, int, Block]] = []
-    for batch in batches:
-        sources, numbers = batch.column("source"), batch.column("number")
-        for i, data in enumerate(batch.column("data")):
-            block = Block.from_buffer(data.as_buffer())
-            found.append((sources[i].as_py(), numbers[i].as_py(), block))
-    sum((Census.of(block) for _, _, block in found), Census()).check(counted, "")
-    if not found:
+    found = gathered(batches, counted)
+    if found is None:
         return
-    if len({block[:2] for block in found}) < len(found):
-        raise InputChangedError("found two blocks of the same place")
-    # The order must not depend on which block came first.
-    whole, features = _joined([(source, b) for source, _, b in sorted(found, key=lambda f: f[:2])])
-    outcome = solve(whole, init.get(), features)
+    whole, features = found
+    outcome = fit_in_memory(whole, init.get(), features, validation_fraction)
     training_rows = whole.rows - int(whole.validation.sum())
     scaling = FeatureScaling.of(features, training_rows, init.get().settings.centres)
     trained = outcome.state
@@ -89,29 +76,14 @@ def train_all(
         yield pa.RecordBatch.from_pylist([row], schema=TRAINED)
 
 
-def _joined(blocks: list[tuple[int, Block]]) -> tuple[Block, FeatureCounts]:
-    """The blocks of all source partitions as one, with one dictionary, and the counts of its features."""
-    counter, pieces = Counter(), list[Block]()
-    last, known = -1, np.empty(0, np.int32)
-    for source, block in blocks:
-        if source != last:
-            last, known = source, np.empty(0, np.int32)
-        known = np.concatenate([known, counter.dictionary.encode(block.features)])
-        piece = replace(block, indices=known[block.indices], features=NO_FEATURES)
-        counter.count(piece)
-        pieces.append(piece)
-    counted = counter.result()
-    return concatenate(pieces), counted
-
-
 def train_in_one_task(
     packed: DataFrame,
     init: Shipped[ParameterInit],
     factor_size: int,
     counted: Census,
-    solve: Solve,
+    validation_fraction: float,
 ) -> tuple[Outcome[Parameters], FeatureScaling, FeatureCounts]:
-    """Train in a single task of a single job, see :func:`train_all`.
+    """Train in a single task of a single job.
 
     Returns
     -------
@@ -126,7 +98,7 @@ def train_in_one_task(
                 train_all,
                 init=init,
                 counted=counted,
-                solve=solve,
+                validation_fraction=validation_fraction,
             ),
             TRAINED_DDL,
         )

@@ -6,32 +6,45 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from spark_fm.core.fm.measure import measure
 from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling, evenness, scaled
 from spark_fm.core.fm.settings import Settings
-from spark_fm.core.fm.table import Parameters
 from spark_fm.core.fm.weights import ParameterInit
-from spark_fm.core.solver.early_stopping import HeldOut
-from spark_fm.core.solver.gibbs.average import Average
 from spark_fm.core.solver.gibbs.chain import Chain
-from spark_fm.core.solver.gibbs.fields import DrawOrder, ranges_of_fields
-from spark_fm.core.solver.in_memory import MemoryTrainer, in_random_order
-from spark_fm.core.solver.plan import Epoch, Outcome
+from spark_fm.core.solver.gibbs.fields import (
+    DrawOrder,
+    complete_fields,
+    known_fields,
+    met_before,
+    ranks_without_field,
+    with_found,
+)
+from spark_fm.core.solver.gibbs.judge import Judge
+from spark_fm.core.solver.gibbs.predict import predict
+from spark_fm.core.solver.gibbs.samples import Collector, Samples
+from spark_fm.core.solver.gibbs.start import started, starting_rows
+from spark_fm.core.solver.gibbs.state import ChainState
+from spark_fm.core.solver.in_memory import in_random_order
 from spark_fm.core.sparse.block import NO_FLAGS, Block
 
 LongArray = npt.NDArray[np.int64]
-DoubleArray = npt.NDArray[np.float64]
 
-EPOCHS_BEFORE = 3
 BURN_IN = 3
 COLUMNS_BETWEEN = 64
-VALIDATES_EVERY = 10
+ROWS_WATCHED = 100
 
 
-def sample_in_memory(
-    block: Block, init: ParameterInit, counted: FeatureCounts, field_numbers: LongArray | None = None
-) -> Outcome[Parameters]:
-    """The posterior mean of a Factorization Machine of the block's rows, as one of ``factor_size`` factors.
+def columns_between(settings: Settings) -> int:
+    """How many columns the mean has while it is summed up."""
+    return max(COLUMNS_BETWEEN, 4 * settings.factor_size)
+
+
+def chain_seed(seed: int, chain: int) -> int:
+    """The seed of a chain, in [0, 2^63); the first has the fit's own."""
+    return seed if chain == 0 else int(np.random.SeedSequence([seed, chain]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def sample_in_memory(block: Block, init: ParameterInit, counted: FeatureCounts, chain: int, chains: int) -> Samples:
+    """Samples of Factorization Machines of the block's rows, their mean in twice ``factor_size`` factors.
 
     A few epochs of AdaGrad (none from an earlier model) are where the chain starts from; its first samples are left out
     of the mean. Rows for validation are measured, and nothing else.
@@ -39,7 +52,7 @@ def sample_in_memory(
     Parameters
     ----------
     block : localised, its indices are positions of the features that are ``counted``
-    field_numbers : int64 (m,), of each feature; None: found by :func:`ranges_of_fields`
+    chain, chains : which of how many
 
     Raises
     ------
@@ -53,49 +66,39 @@ def sample_in_memory(
     init = replace(init, scale=replace(init.scale, mean_squared_norm=scaling.squared_norm))
     whole = scaled(in_random_order(block, settings.seed), init.scale, scaling)
     flags = whole.validation if whole.validation.size else np.zeros(whole.rows, np.bool_)
-    rows, others = np.flatnonzero(~flags), np.flatnonzero(flags).astype(np.int32)
-    training = replace(whole.take(rows), validation=NO_FLAGS)
-    numbers = ranges_of_fields(training, counted.ids) if field_numbers is None else field_numbers
-    state = _begun(training, init, init.at(counted.ids, scaling, counted.counts))
-    chain = Chain(
-        training, counted.ids, DrawOrder.of(numbers, counted.ids), settings.seed,
-        _theta(state), float(state.intercept[0]), settings.fit_intercept, settings.fit_linear,
+    training = replace(whole.take(np.flatnonzero(~flags)), validation=NO_FLAGS)
+    numbers = fields_of(training, counted.ids, settings)
+    seed = chain_seed(settings.seed, chain)
+    rows = starting_rows(block, counted.ids, block.rows - held)
+    theta, intercept = started(rows, counted.ids, init, scaling, seed)
+    state = ChainState(
+        counted.ids, DrawOrder.of(numbers, counted.ids), seed, theta, intercept,
+        settings.fit_intercept, settings.fit_linear,
     )  # fmt: skip
-    average = Average(counted.counts, max(COLUMNS_BETWEEN, 4 * settings.factor_size))
-    history = list[Epoch]()
+    sampled = Chain(training, state)
+    others = whole.take(np.flatnonzero(flags))
+    judge = Judge(others.label, others.weight, settings)
+    some = training.label[:ROWS_WATCHED]
+    keep = len(range(chain, settings.samples_kept, chains))
+    collector = Collector(counted.counts, columns_between(settings), settings.max_epochs, BURN_IN, keep)
+    begun = theta.copy(), intercept
     for sweep in range(1, settings.max_epochs + 1):
-        loss = chain.sweep(sweep)
-        if sweep > min(BURN_IN, settings.max_epochs - 1):
-            average.add(chain.theta, chain.intercept)
-        judged = math.nan
-        if others.size and average.samples and (sweep % VALIDATES_EVERY == 0 or sweep == settings.max_epochs):
-            mean = with_mean(state, average, settings)
-            judged = measure(mean.table, float(mean.intercept[0]), whole, others, settings.loss).mean
-        history.append(Epoch(sweep, loss, judged, {}))
-    final = with_mean(state, average, settings) if average.samples else state
-    return Outcome(final, len(history), history, "maxIter", 0, settings.prior(judged=False))
+        loss = sampled.sweep(sweep)
+        predicted = (some - sampled.residuals[:ROWS_WATCHED]).astype(np.float32)
+        counts = collector.add(sweep, loss, state.theta, state.intercept, state.noise, predicted)
+        if others.rows:
+            judged = judge.sees(predict(others, state.theta, state.intercept)) if counts else math.nan
+            collector.validation.append(judged)
+    return collector.result(
+        begun, 2 * settings.factor_size if chains > 1 else settings.factor_size, numbers,
+        complete_fields(training, numbers)[0],
+    )  # fmt: skip
 
 
-def _begun(training: Block, init: ParameterInit, state: Parameters) -> Parameters:
-    """Where the chain starts: from an earlier model, or after a few epochs of AdaGrad."""
-    settings = init.settings
-    if init.model is not None or settings.max_epochs == 0:
-        return state
-    few = replace(settings, max_epochs=EPOCHS_BEFORE, tol=-math.inf)
-    trainer = MemoryTrainer(training, state, init, HeldOut())
-    return trainer.train(few, settings.prior(judged=False)).state
-
-
-def _theta(state: Parameters) -> DoubleArray:
-    linear, factors = state.linear[:, None], state.factors[:, : state.factor_size]
-    return np.concatenate([linear, factors], axis=1).astype(np.float64)
-
-
-def with_mean(state: Parameters, average: Average, settings: Settings) -> Parameters:
-    """The mean of the samples so far, in the form of parameters."""
-    linear, factors, intercept = average.result(settings.factor_size)
-    made = replace(state, table=state.table.copy(), intercept=state.intercept.copy())
-    made.linear[:] = linear
-    made.factors[:, : settings.factor_size] = factors
-    made.intercept[0] = intercept
-    return made
+def fields_of(block: Block, ids: LongArray, settings: Settings) -> LongArray:
+    """The number of each feature's field, int64 (m,): those that are known, and found ones for all other features."""
+    numbers = known_fields(ids, settings.fields)
+    if (numbers >= 0).all():
+        return numbers
+    ranks = ranks_without_field(numbers, ids)
+    return with_found(numbers, ranks, met_before(block, ranks))

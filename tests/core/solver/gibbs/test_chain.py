@@ -5,6 +5,7 @@ import numpy as np
 from spark_fm.core.solver.gibbs.average import Average
 from spark_fm.core.solver.gibbs.chain import Chain
 from spark_fm.core.solver.gibbs.fields import DrawOrder
+from spark_fm.core.solver.gibbs.state import ChainState
 from spark_fm.core.solver.gibbs.priors import FieldSums, draw_intercept, draw_noise, draw_prior
 from spark_fm.core.sparse.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
 
@@ -17,6 +18,10 @@ def block(rows, labels, values=NO_FLOATS, weight=NO_FLOATS):
     indptr = np.cumsum([0, *map(len, rows)]).astype(np.int32)
     indices = np.array([i for row in rows for i in row], np.int32)
     return Block(indptr, indices, values, np.asarray(labels, float), weight, NO_FLAGS, NO_FEATURES)
+
+
+def chain_on(block, ids, order, seed, theta, intercept, **given):
+    return Chain(block, ChainState(ids, order, seed, theta, intercept, **given))
 
 
 def scores(theta, intercept, rows, values=None):
@@ -37,7 +42,7 @@ def test_planted_parameters_are_found_and_the_mean_is_a_machine():
     labels = scores(truth, 0.3, rows) + 0.1 * random.normal(size=len(rows))
     held = random.random(len(rows)) < 0.2
     train = [row for row, out in zip(rows, held, strict=True) if not out]
-    chain = Chain(
+    chain = chain_on(
         block(train, labels[~held]), np.arange(70), DrawOrder.of(np.repeat([0, 1], [40, 30]), np.arange(70)), 0,
         0.1 * random.normal(size=(70, K + 1)), 0.0,
     )  # fmt: skip
@@ -46,8 +51,8 @@ def test_planted_parameters_are_found_and_the_mean_is_a_machine():
     for sweep in range(1, 201):
         loss = chain.sweep(sweep)
         if sweep > 100:
-            average.add(chain.theta, chain.intercept)
-            seen.append(scores(chain.theta, chain.intercept, others))
+            average.add(chain.state.theta, chain.state.intercept)
+            seen.append(scores(chain.state.theta, chain.state.intercept, others))
             mean = mean + seen[-1] / 100
     linear, factors, intercept = average.result(64)
     made = scores(np.concatenate([linear[:, None], factors], axis=1).astype(float), intercept, others)
@@ -56,7 +61,7 @@ def test_planted_parameters_are_found_and_the_mean_is_a_machine():
     assert np.sqrt(np.mean(error**2)) < 0.2
     assert 0.005 < loss < 0.02
     # 90 % intervals of the predictions hold the held-out labels about so often.
-    spread = np.sqrt(np.var(seen, axis=0) + 1.0 / chain.noise)
+    spread = np.sqrt(np.var(seen, axis=0) + 1.0 / chain.state.noise)
     assert 0.8 < np.mean(np.abs(error) < 1.645 * spread) < 0.98
 
 
@@ -83,11 +88,11 @@ def test_geweke_joint_distribution():
     theta, found = drawn(), []
     for sweep in range(n):
         labels = scores(theta, 0.0, PAIRS) + random.normal(size=len(PAIRS)) / np.sqrt(2.0)
-        chain = Chain(
+        chain = chain_on(
             block(PAIRS, labels), np.arange(USERS + ITEMS), order, 11, theta, 0.0, fits_intercept=False
         )
         chain.draw_parameters(sweep, [(prior[0][f], prior[1][f]) for f in (0, 1)], noise=2.0)
-        theta = chain.theta
+        theta = chain.state.theta
         found.append(statistics(theta))
     successive = np.array(found)
     # The chain's samples hang together: batches of 100 tell how much their mean varies.
@@ -109,12 +114,12 @@ def test_order_of_rows_changes_rounding_only():
         taken = block(
             [rows[i] for i in some], labels[some], values.reshape(-1, 2)[some].ravel(), weight[some]
         )
-        chain = Chain(
+        chain = chain_on(
             taken, np.arange(USERS + ITEMS), DrawOrder.of(NUMBERS, np.arange(7)), 1, theta.copy(), 0.0
         )
         for sweep in range(1, 6):
             chain.sweep(sweep)
-        made.append(chain.theta)
+        made.append(chain.state.theta)
     np.testing.assert_allclose(made[0], made[1], atol=1e-4)
 
 
@@ -123,8 +128,8 @@ def test_a_weight_of_two_is_the_row_twice():
     labels = random.normal(size=len(PAIRS))
     theta = 0.1 * random.normal(size=(USERS + ITEMS, K + 1))
     order = DrawOrder.of(NUMBERS, np.arange(7))
-    twice = Chain(block(PAIRS * 2, np.tile(labels, 2)), np.arange(7), order, 1, theta.copy(), 0.0)
-    weighted = Chain(
+    twice = chain_on(block(PAIRS * 2, np.tile(labels, 2)), np.arange(7), order, 1, theta.copy(), 0.0)
+    weighted = chain_on(
         block(PAIRS, labels, weight=np.full(len(PAIRS), 2.0, np.float32)),
         np.arange(7),
         order,
@@ -135,7 +140,7 @@ def test_a_weight_of_two_is_the_row_twice():
     for sweep in range(1, 6):
         twice.sweep(sweep)
         weighted.sweep(sweep)
-    np.testing.assert_allclose(twice.theta, weighted.theta, atol=1e-4)
+    np.testing.assert_allclose(twice.state.theta, weighted.state.theta, atol=1e-4)
 
 
 def test_draws_of_prior_noise_and_intercept():

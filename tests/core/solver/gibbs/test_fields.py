@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from spark_fm.core.solver.gibbs import fields
-from spark_fm.core.solver.gibbs.fields import DrawOrder, ranges_of_fields
+from spark_fm.core.solver.gibbs.fields import DrawOrder, met_before, ranks_without_field, with_found
 from spark_fm.core.sparse.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
 
 
@@ -10,6 +10,12 @@ def block(rows):
     indptr = np.cumsum([0, *map(len, rows)]).astype(np.int32)
     indices = np.array([i for row in rows for i in row], np.int32)
     return Block(indptr, indices, NO_FLOATS, np.zeros(len(rows)), NO_FLOATS, NO_FLAGS, NO_FEATURES)
+
+
+def ranges_of_fields(block, ids):
+    numbers = np.full(ids.size, -1)
+    ranks = ranks_without_field(numbers, ids)
+    return with_found(numbers, ranks, met_before(block, ranks))
 
 
 def test_one_hot_fields_are_found_whatever_the_order_of_positions():
