@@ -52,7 +52,9 @@ def survey(batches: Iterator[pa.RecordBatch], orders: _Orders) -> Iterator[pa.Re
         yield pa.RecordBatch.from_pylist([{"source": source, "found": most.tobytes()}], schema=SURVEYED)
 
 
-def _largest(packed: PackedData, vocabulary: Shipped[Vocabulary], numbers: npt.NDArray[np.int64], what: str, size: int) -> npt.NDArray[np.int32]:
+def _largest(
+    packed: PackedData, vocabulary: Shipped[Vocabulary], numbers: npt.NDArray[np.int64], what: str, size: int
+) -> npt.NDArray[np.int32]:
     limit = most_to_collect(driver_limits(packed.spark))
     needed = 4 * size * len(packed.statistics.sources)
     if needed > limit:
@@ -69,7 +71,8 @@ def _largest(packed: PackedData, vocabulary: Shipped[Vocabulary], numbers: npt.N
     finally:
         shipped.release()
     found = [np.frombuffer(row["found"], np.int32) for row in rows]
-    return np.maximum.reduce([np.full(size, -1, np.int32), *found])
+    largest: npt.NDArray[np.int32] = np.maximum.reduce([np.full(size, -1, np.int32), *found])
+    return largest
 
 
 def neighbours(
@@ -89,9 +92,7 @@ def complete_and_repeated(
     return ~found[:fields], found[fields:]
 
 
-def together(
-    packed: PackedData, vocabulary: Shipped[Vocabulary], places: npt.NDArray[np.int32]
-) -> BoolArray:
+def together(packed: PackedData, vocabulary: Shipped[Vocabulary], places: npt.NDArray[np.int32]) -> BoolArray:
     """:func:`met_together` of all training rows: bool (n, n) for n places."""
     size = int(places.max(initial=-1)) + 1
     found = _largest(packed, vocabulary, places.astype(np.int64), "together", size * size)

@@ -12,9 +12,10 @@ from spark_fm.core.fm.scaling import scaled
 from spark_fm.core.fm.settings import Scale
 from spark_fm.core.solver.gibbs.grouped import GroupedRows, draw_groups, sum_groups
 from spark_fm.core.solver.gibbs.predict import predict
+from spark_fm.core.solver.gibbs.state import LEFT_THE_RANGE
 from spark_fm.core.sparse.block import Block
 from spark_fm.engine.cluster.broadcast import Shipped
-from spark_fm.engine.cluster.worker_process import task
+from spark_fm.engine.cluster.worker_process import RefusedError, task
 from spark_fm.engine.packing.census import Census
 from spark_fm.engine.training.round_task import UPDATES
 
@@ -72,7 +73,7 @@ def draw_field(batches: Iterator[pa.RecordBatch], orders: FieldRound) -> Iterato
 
     Raises
     ------
-    FloatingPointError
+    RefusedError
         When a conditional has no Cholesky decomposition.
     """
     static, parameters = orders.static.get(), orders.parameters.get()
@@ -90,9 +91,13 @@ def draw_field(batches: Iterator[pa.RecordBatch], orders: FieldRound) -> Iterato
                 block.weight, rows.entries, theta, parameters.intercept, mean, strength, orders.noise,
                 orders.seed, orders.sweep, sums, totals,
             ):  # fmt: skip
-                raise FloatingPointError("a conditional is not positive definite")
+                raise RefusedError(LEFT_THE_RANGE)
         else:
-            precision, moment, reach = np.zeros((features, d, d)), np.zeros((features, d)), np.zeros((features, d))
+            precision, moment, reach = (
+                np.zeros((features, d, d)),
+                np.zeros((features, d)),
+                np.zeros((features, d)),
+            )
             sum_groups(
                 rows.order, rows.begins, block.indptr, indices, values, block.label, block.weight,
                 rows.entries, theta, parameters.intercept, precision, moment, reach, totals,
@@ -103,16 +108,18 @@ def draw_field(batches: Iterator[pa.RecordBatch], orders: FieldRound) -> Iterato
 
 @task
 def predict_rows(batches: Iterator[pa.RecordBatch], orders: FieldRound) -> Iterator[pa.RecordBatch]:
-    """The mapInArrow function: of each chunk's rows the scores, the labels and the weights, in the units of training."""
+    """The mapInArrow function: scores, labels and weights of each chunk's rows, in the units of training."""
     parameters = orders.parameters.get()
     for partition, part, census, block in _chunks(batches, orders.scale):
         z = predict(block, parameters.theta, parameters.intercept)
         weight = block.weight if block.weight.size else np.ones(block.rows)
-        sums = np.stack([z, block.label, weight])
+        sums = np.stack([z, block.label, weight.astype(np.float64)])
         yield _row(partition, part, b"", sums, np.concatenate([np.zeros(3), astuple(census)]))
 
 
-def _row(partition: int, part: int, positions: bytes, sums: DoubleArray, totals: DoubleArray) -> pa.RecordBatch:
+def _row(
+    partition: int, part: int, positions: bytes, sums: DoubleArray, totals: DoubleArray
+) -> pa.RecordBatch:
     row = {
         "partition": partition,
         "shard": part,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from spark_fm.core.fm.posterior import Posterior
 from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling
 from spark_fm.core.fm.settings import Settings
 from spark_fm.core.fm.weights import ParameterInit
@@ -15,11 +16,9 @@ from spark_fm.engine.cluster.execute import task_slots
 from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.training.adagrad import in_data_units
 from spark_fm.engine.training.gibbs_rounds import sample_in_rounds
-from spark_fm.engine.training.gibbs_task import sample_in_tasks
+from spark_fm.engine.training.gibbs_task import Sampled, sample_in_tasks
 from spark_fm.engine.training.parallelism import decide_partitions_of_sampler, fits_in_memory
-from spark_fm.engine.training.solver import Parallelism, Posterior, Report, SamplerReport, Solved
-
-FINITE = "solver: 'gibbs' left the range of double precision; expected features and labels of smaller range"
+from spark_fm.engine.training.solver import FitStoppedError, Parallelism, Report, SamplerReport, Solved
 
 
 class Gibbs:
@@ -38,35 +37,49 @@ class Gibbs:
         one_task = partitions == 1 and fits_in_memory(statistics)
         try:
             if one_task:
-                shipped = ship(packed.spark, init)
-                try:
-                    samples, scaling, counted = sample_in_tasks(
-                        packed.blocks, shipped, statistics.census, settings.chains, settings.factor_size
-                    )
-                finally:
-                    shipped.release()
-                for epoch in _history(samples):
-                    report(in_data_units(epoch, settings, init.scale))
+                sampled = _in_tasks(packed, init, report)
             else:
-                samples, scaling, counted = sample_in_rounds(
-                    packed, init, partitions,
-                    lambda epoch: report(in_data_units(epoch, settings, init.scale)),
-                )  # fmt: skip
+                sampled = sample_in_rounds(
+                    packed, init, partitions, lambda epoch: report(in_data_units(epoch, settings, init.scale))
+                )
         except FloatingPointError as error:
-            raise RuntimeError(FINITE) from error
-        mean = samples.parameters(counted.ids, settings.factor_size)
-        return Solved(
-            weights=init.finish(mean, scaling),
-            history=[in_data_units(epoch, settings, init.scale) for epoch in _history(samples)],
-            best_epoch=settings.max_epochs,
-            stop_reason="sampled",
-            rollbacks=0,
-            judged_rows=0,
-            partitions=partitions,
-            rounds_per_epoch=1,
-            counted=counted,
-            sampler=_report(samples, init, scaling, counted),
+            raise ValueError(str(error)) from error
+        solved = _solved(sampled, init, partitions)
+        if sampled.stopped:
+            raise FitStoppedError(solved)
+        return solved
+
+
+def _in_tasks(packed: PackedData, init: ParameterInit, report: Report) -> Sampled:
+    settings = init.settings
+    shipped = ship(packed.spark, init)
+    try:
+        sampled = sample_in_tasks(
+            packed.blocks, shipped, packed.statistics.census, settings.chains, settings.factor_size
         )
+    finally:
+        shipped.release()
+    for epoch in _history(sampled.samples):
+        report(in_data_units(epoch, settings, init.scale))
+    return sampled
+
+
+def _solved(sampled: Sampled, init: ParameterInit, partitions: int) -> Solved:
+    samples, scaling, counted, stopped = sampled
+    settings = init.settings
+    history = [in_data_units(epoch, settings, init.scale) for epoch in _history(samples)]
+    return Solved(
+        weights=init.finish(samples.parameters(counted.ids, settings.factor_size), scaling),
+        history=history,
+        best_epoch=len(history),
+        stop_reason="stopped" if stopped else "sampled",
+        rollbacks=0,
+        judged_rows=0,
+        partitions=partitions,
+        rounds_per_epoch=1,
+        counted=counted,
+        sampler=_report(samples, init, scaling, counted),
+    )
 
 
 def _check(settings: Settings) -> None:
@@ -80,9 +93,17 @@ def _check(settings: Settings) -> None:
     for name, found, wanted in (
         ("solver", "'gibbs', which is for regression", not settings.loss.is_binary),
         ("nonnegative", "True with solver 'gibbs'", not settings.nonnegative),
-        ("minFactorCount", f"{settings.min_factor_count} with solver 'gibbs'", settings.min_factor_count <= 1),
+        (
+            "minFactorCount",
+            f"{settings.min_factor_count} with solver 'gibbs'",
+            settings.min_factor_count <= 1,
+        ),
         ("regParamByField", "penalties with solver 'gibbs'", not settings.penalty_factors),
-        ("miniBatchFraction", f"{settings.mini_batch_fraction} with solver 'gibbs'", settings.mini_batch_fraction == 1.0),
+        (
+            "miniBatchFraction",
+            f"{settings.mini_batch_fraction} with solver 'gibbs'",
+            settings.mini_batch_fraction == 1.0,
+        ),
     ):
         if not wanted:
             raise ValueError(f"{name}: found {found}; expected its default, or solver 'adagrad'")
@@ -111,17 +132,17 @@ def _report(
             for theta, intercept in zip(samples.kept, samples.kept_intercepts.tolist(), strict=True)
         ]
         variance = init.scale.label_deviation**2 * init.scale.weight_mean
-        posterior = Posterior(weights, variance / samples.kept_noises)
+        posterior = Posterior.of(weights, variance / samples.kept_noises)
     return SamplerReport(
         chains=len(samples.losses), r_hat=found, fields=_fields(samples, counted), posterior=posterior
     )
 
 
-def _fields(samples: Samples, counted: FeatureCounts) -> dict[str, int]:
+def _fields(samples: Samples, counted: FeatureCounts) -> dict[tuple[int, int], int]:
     """How many features each field has, by its first and last id."""
     made = {}
     for number in range(int(samples.numbers.max(initial=-1)) + 1):
         ids = counted.ids[samples.numbers == number]
         if ids.size:
-            made[f"{ids.min()}..{ids.max()}" if ids.size > 1 else f"{ids[0]}"] = int(ids.size)
+            made[int(ids.min()), int(ids.max())] = int(ids.size)
     return made

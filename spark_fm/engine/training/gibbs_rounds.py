@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling
 from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.gibbs.grouped import Residuals, draw_summed
 from spark_fm.core.solver.gibbs.in_memory import BURN_IN, columns_between
 from spark_fm.core.solver.gibbs.judge import Judge
-from spark_fm.core.solver.gibbs.samples import Collector, Samples
-from spark_fm.core.solver.gibbs.state import ChainState
+from spark_fm.core.solver.gibbs.samples import Collector
+from spark_fm.core.solver.gibbs.state import LEFT_THE_RANGE, ChainState
 from spark_fm.core.solver.plan import Epoch
 from spark_fm.engine.cluster.broadcast import Shipped, ship
 from spark_fm.engine.cluster.driver_limits import check_collected, check_model_size, driver_limits
@@ -38,6 +38,7 @@ from spark_fm.engine.training.field_task import (
     draw_field,
     predict_rows,
 )
+from spark_fm.engine.training.gibbs_task import Sampled
 from spark_fm.engine.training.start_task import start_of
 from spark_fm.engine.training.store import ChunkStore, ChunkTask, dealt_by_field
 
@@ -46,13 +47,8 @@ DoubleArray = npt.NDArray[np.float64]
 
 def sample_in_rounds(
     packed: PackedData, init: ParameterInit, partitions: int, report: Callable[[Epoch], None]
-) -> tuple[Samples, FeatureScaling, FeatureCounts]:
-    """One chain; ``report`` is called after each sweep.
-
-    Returns
-    -------
-    Its samples, and in the order of the features their units of training and what was counted of them.
-    """
+) -> Sampled:
+    """One chain; ``report`` is called after each sweep. Where somebody stops it, the samples are those until then."""
     settings, statistics, features = init.settings, packed.statistics, packed.features
     limits = driver_limits(packed.spark)
     columns = columns_between(settings)
@@ -69,24 +65,32 @@ def sample_in_rounds(
     collector = Collector(features.counts, columns, settings.max_epochs, BURN_IN, settings.samples_kept)
     with _Rounds.over(packed, init, plan, state, partitions) as rounds:
         judge = rounds.judge() if statistics.validation_rows else None
-        residuals = rounds.measured()
-        for sweep in range(1, settings.max_epochs + 1):
-            state.begin(sweep, residuals)
-            loss = residuals.squares / residuals.weight
-            for group in range(len(plan.order.groups)):
-                prior = state.prior(group)
-                for one in plan.classes_of(group):
-                    residuals = rounds.draw(one, sweep, prior)
-            counts = collector.add(
-                sweep, loss, state.theta, state.intercept, state.noise, np.empty(0, np.float32)
-            )
-            judged = math.nan
-            if judge is not None:
-                judged = judge.sees(rounds.predictions()[0]) if counts else math.nan
-                collector.validation.append(judged)
-            report(Epoch(sweep, loss, judged, {}))
+        residuals, stopped = rounds.measured(), False
+        try:
+            for sweep in range(1, settings.max_epochs + 1):
+                loss, residuals = rounds.sweep(sweep, residuals)
+                counts = collector.add(
+                    sweep, loss, state.theta, state.intercept, state.noise, np.empty(0, np.float32)
+                )
+                judged = math.nan
+                if judge is not None:
+                    judged = judge.sees(rounds.predictions()[0]) if counts else math.nan
+                    collector.validation.append(judged)
+                report(Epoch(sweep, loss, judged, {}))
+        except KeyboardInterrupt:
+            if not collector.average.samples:
+                raise
+            stopped = True
     samples = collector.result(begun, settings.factor_size, plan.numbers, plan.complete)
-    return samples, scaling, features
+    return Sampled(samples, scaling, features, stopped)
+
+
+class _Told(NamedTuple):
+    """What a chunk says, see :func:`spark_fm.engine.training.field_task.draw_field`."""
+
+    positions: npt.NDArray[np.int32]
+    sums: DoubleArray
+    totals: DoubleArray
 
 
 @dataclass
@@ -130,7 +134,7 @@ class _Rounds:
         sweep: int,
         prior: tuple[DoubleArray, DoubleArray] | None,
         validation: bool,
-    ) -> list[dict[str, npt.NDArray[np.float64]]]:
+    ) -> list[_Told]:
         """What the chunks say, in their order."""
         state, places = self.state, store.places
         parameters = ship(self.packed.spark, FieldParameters(state.theta, state.intercept))
@@ -142,19 +146,19 @@ class _Rounds:
             batches = store.run(function, orders, chosen)
         finally:
             parameters.release()
-        found = pa.Table.from_batches(batches).to_pylist() if batches else []
+        found: list[dict[str, Any]] = pa.Table.from_batches(batches).to_pylist() if batches else []
         wanted = set(chosen)
         made = [
-            {
-                "positions": np.frombuffer(row["positions"], np.int32),
-                "sums": np.frombuffer(row["sums"]),
-                "totals": np.frombuffer(row["totals"]),
-            }
+            _Told(
+                np.frombuffer(row["positions"], np.int32),
+                np.frombuffer(row["sums"]),
+                np.frombuffer(row["totals"]),
+            )
             for row in sorted(found, key=lambda row: (row["shard"], row["partition"]))
             if (row["partition"], row["shard"]) in wanted
         ]
         if not validation:
-            census = sum((Census(*map(int, one["totals"][3:])) for one in made), Census())
+            census = sum((Census(*map(int, one.totals[3:])) for one in made), Census())
             self._check(census)
         return made
 
@@ -166,6 +170,21 @@ class _Rounds:
             self._census = found
         # Each copy has the same rows; dense features and other blocks may store them otherwise.
         replace(found, nonzeros=self._census.nonzeros, features=self._census.features).check(self._census, "")
+
+    def sweep(self, number: int, residuals: Residuals) -> tuple[float, Residuals]:
+        """Draw all parameters once.
+
+        Returns
+        -------
+        The mean squared residual before, and what the new sample leaves over.
+        """
+        self.state.begin(number, residuals)
+        loss = residuals.squares / residuals.weight
+        for group in range(len(self.plan.order.groups)):
+            prior = self.state.prior(group)
+            for one in self.plan.classes_of(group):
+                residuals = self.draw(one, number, prior)
+        return loss, residuals
 
     def measured(self) -> Residuals:
         """What the sample leaves over on the training rows."""
@@ -184,7 +203,7 @@ class _Rounds:
             "each sweep's predictions of validation rows",
         )  # fmt: skip
         found = self._run(predict_rows, self._any, NO_CLASS - 1, 0, None, validation=True)
-        return np.concatenate([one["sums"].reshape(3, -1) for one in found], axis=1)
+        return np.concatenate([one.sums.reshape(3, -1) for one in found], axis=1)
 
     def draw(self, one: DrawClass, sweep: int, prior: tuple[DoubleArray, DoubleArray]) -> Residuals:
         """Draw a class of features.
@@ -197,33 +216,43 @@ class _Rounds:
         if one.number in self.stores and one.is_dealt:
             found = self._run(draw_field, self.stores[one.number], one.number, sweep, prior, validation=False)
             for row in found:
-                state.theta[row["positions"]] = row["sums"].reshape(-1, d)
-            unmet = np.setdiff1d(one.positions, np.concatenate([row["positions"] for row in found]))
+                state.theta[row.positions] = row.sums.reshape(-1, d)
+            unmet = np.setdiff1d(one.positions, np.concatenate([row.positions for row in found]))
             self._draw_unmet(unmet, sweep, prior)
             return _added(found)
         found = self._run(draw_field, self._any, one.number, sweep, None, validation=False)
         sums = np.zeros((one.positions.size, d * d + 2 * d))
         for row in found:
-            sums[np.searchsorted(one.positions, row["positions"])] += row["sums"].reshape(-1, sums.shape[1])
+            sums[np.searchsorted(one.positions, row.positions)] += row.sums.reshape(-1, sums.shape[1])
         drawn, after = np.empty((one.positions.size, d)), np.zeros(2)
         if not draw_summed(
             sums, one.positions, state.ids, *prior, state.noise, state.seed, sweep, drawn, after
         ):
-            raise FloatingPointError("a conditional is not positive definite")
+            raise FloatingPointError(LEFT_THE_RANGE)
         state.theta[one.positions] = drawn
         return _added(found).plus(Residuals(0.0, *after.tolist()))
 
-    def _draw_unmet(self, positions: npt.NDArray[np.int32], sweep: int, prior: tuple[DoubleArray, DoubleArray]) -> None:
+    def _draw_unmet(
+        self, positions: npt.NDArray[np.int32], sweep: int, prior: tuple[DoubleArray, DoubleArray]
+    ) -> None:
         """Features that validation rows only have: from the prior."""
         d = self.state.theta.shape[1]
         drawn = np.empty((positions.size, d))
         sums = np.zeros((positions.size, d * d + 2 * d))
         draw_summed(
-            sums, positions, self.state.ids, *prior, self.state.noise, self.state.seed, sweep, drawn, np.zeros(2)
+            sums,
+            positions,
+            self.state.ids,
+            *prior,
+            self.state.noise,
+            self.state.seed,
+            sweep,
+            drawn,
+            np.zeros(2),
         )
         self.state.theta[positions] = drawn
 
 
-def _added(found: list[dict[str, DoubleArray]]) -> Residuals:
-    sums: list[Residuals] = [Residuals(*one["totals"][:3].tolist()) for one in found]
+def _added(found: list[_Told]) -> Residuals:
+    sums: list[Residuals] = [Residuals(*one.totals[:3].tolist()) for one in found]
     return reduce(Residuals.plus, sums, Residuals())

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from spark_fm.core.solver.gibbs.samples import Samples, joined
 from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.cluster.execute import collect
 from spark_fm.engine.cluster.hashing import ints_by_partition
-from spark_fm.engine.cluster.worker_process import task
+from spark_fm.engine.cluster.worker_process import RefusedError, task
 from spark_fm.engine.packing.census import Census
 from spark_fm.engine.training.gathered import gathered
 
@@ -38,6 +38,17 @@ SCALING = ("mean", "inverse")
 COUNTED = ("ids", "counts", "means", "spreads")
 
 
+class Sampled(NamedTuple):
+    """Samples, and in the order of their features the units of training and what was counted of them; whether somebody
+    ``stopped`` the sampling.
+    """
+
+    samples: Samples
+    scaling: FeatureScaling
+    counted: FeatureCounts
+    stopped: bool = False
+
+
 @task
 def sample_all(
     batches: Iterator[pa.RecordBatch], init: Shipped[ParameterInit], counted: Census, chains: int
@@ -48,6 +59,8 @@ def sample_all(
     ------
     InputChangedError
         When the blocks are not those that were ``counted``.
+    RefusedError
+        When they can't be sampled.
     """
     chain = 0
 
@@ -65,7 +78,10 @@ def sample_all(
     scaling = FeatureScaling.of(
         features, block.rows - int(block.validation.sum()), init.get().settings.centres
     )
-    samples = sample_in_memory(block, init.get(), features, chain, chains)
+    try:
+        samples = sample_in_memory(block, init.get(), features, chain, chains)
+    except (ValueError, FloatingPointError) as error:
+        raise RefusedError(str(error)) from error
     arrays = {one.name: np.asarray(getattr(samples, one.name)) for one in fields(Samples)}
     if chain == 0:
         arrays |= {name: getattr(scaling, name) for name in SCALING}
@@ -86,14 +102,8 @@ def sample_all(
 
 def sample_in_tasks(
     packed: DataFrame, init: Shipped[ParameterInit], counted: Census, chains: int, factor_size: int
-) -> tuple[Samples, FeatureScaling, FeatureCounts]:
-    """Each chain in a task of a single job.
-
-    Returns
-    -------
-    The samples of all chains, their mean in at most so many factors, and in the order of its features their units of
-    training and what was counted of them.
-    """
+) -> Sampled:
+    """Each chain in a task of a single job; their mean has at most so many factors."""
     blocks = packed.where(F.col("data").isNotNull()).select("source", "number", "data")
     if chains == 1:
         spread = blocks.withColumn("chain", F.lit(0)).coalesce(1)
@@ -101,9 +111,7 @@ def sample_in_tasks(
         keys = F.array(*map(F.lit, ints_by_partition(chains)))
         every = blocks.select("*", F.posexplode(keys).alias("chain", "key"))
         spread = every.repartition(chains, "key").select("source", "number", "data", "chain")
-    sampled = spread.mapInArrow(
-        partial(sample_all, init=init, counted=counted, chains=chains), SAMPLED_DDL
-    )
+    sampled = spread.mapInArrow(partial(sample_all, init=init, counted=counted, chains=chains), SAMPLED_DDL)
     by_chain: dict[int, dict[str, npt.NDArray[Any]]] = {}
     rows = sorted(collect(sampled), key=lambda row: (row["chain"], row["name"], row["number"]))
     whole: dict[tuple[int, str], list[Any]] = {}
@@ -119,7 +127,11 @@ def sample_in_tasks(
     )
     features = FeatureCounts(*(first[name] for name in COUNTED))
     made = [
-        Samples(**{one.name: arrays[one.name] for one in fields(Samples)} | {"intercept": float(arrays["intercept"])})
+        _samples({one.name: arrays[one.name] for one in fields(Samples)})
         for _, arrays in sorted(by_chain.items())
     ]
-    return joined(made, features.counts, factor_size), scaling, features
+    return Sampled(joined(made, features.counts, factor_size), scaling, features)
+
+
+def _samples(arrays: dict[str, Any]) -> Samples:
+    return Samples(**arrays | {"intercept": float(arrays["intercept"])})

@@ -4,9 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from spark_fm.core.fm.posterior import Posterior
 from spark_fm.core.fm.scaling import FeatureCounts
 from spark_fm.core.fm.weights import ParameterInit, Weights
 from spark_fm.engine.packing.packed_data import PackedData
@@ -36,20 +34,6 @@ class Parallelism:
 
 
 @dataclass(frozen=True)
-class Posterior:
-    """Some samples of a sampler, in the units of the data.
-
-    Attributes
-    ----------
-    weights : each sample
-    variances : float64 (S,), of the label of a row of weight 1 around its score
-    """
-
-    weights: list[Weights]
-    variances: npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
 class SamplerReport:
     """How a sampler went.
 
@@ -57,13 +41,13 @@ class SamplerReport:
     ----------
     chains : how many
     r_hat : split R-hat of what was watched, by its name
-    fields : the features of each field that had a prior of its own, by its name
+    fields : how many features each field has that had a prior, by its first and last
     posterior : samples, where they were asked for
     """
 
     chains: int
     r_hat: dict[str, float]
-    fields: dict[str, int]
+    fields: dict[tuple[int, int], int]
     posterior: Posterior | None = None
 
 
@@ -94,6 +78,16 @@ class Solved:
     rounds_per_epoch: int
     counted: FeatureCounts | None = None
     sampler: SamplerReport | None = None
+
+
+class FitStoppedError(KeyboardInterrupt):
+    """Somebody stopped a fit that had ``solved`` something already."""
+
+    def __init__(self, solved: Solved) -> None:
+        super().__init__(
+            "the fit was stopped; the estimator's stoppedModel is the mean of the sweeps until then"
+        )
+        self.solved = solved
 
 
 class Solver(Protocol):

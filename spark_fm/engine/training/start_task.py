@@ -39,7 +39,7 @@ class StartOrders:
 
 @task
 def choose_rows(batches: Iterator[pa.RecordBatch], orders: StartOrders) -> Iterator[pa.RecordBatch]:
-    """The mapInArrow function: the rows of each packed block that a start is made of, at positions in the vocabulary."""
+    """The mapInArrow function: the rows that a start is made of, whose indices are positions in the vocabulary."""
     vocabulary = orders.vocabulary.get()
     for source, blocks in groupby(blocks_of(batches), key=itemgetter(0)):
         locator = Locator(vocabulary)
@@ -68,9 +68,7 @@ def start_all(batches: Iterator[pa.RecordBatch], orders: StartOrders) -> Iterato
         )
 
 
-def start_of(
-    packed: PackedData, init: ParameterInit, seed: int
-) -> tuple[npt.NDArray[np.float64], float]:
+def start_of(packed: PackedData, init: ParameterInit, seed: int) -> tuple[npt.NDArray[np.float64], float]:
     """Where a chain of that seed starts: theta, float64 (m, K + 1), in the order of the packed features, and w0."""
     features, settings = packed.features, init.settings
     if init.model is not None or settings.max_epochs == 0:

@@ -268,7 +268,13 @@ def _stored(
     else:
         keys = ints_by_partition(len(bundles))
     orders = Deal.of(
-        keys, places, held_out, settings.seed, packed.statistics.sources, packed.vocabulary(settings), by_field
+        keys,
+        places,
+        held_out,
+        settings.seed,
+        packed.statistics.sources,
+        packed.vocabulary(settings),
+        by_field,
     )
     dealt = dealt_rows(packed.blocks, orders)
     if as_frame:

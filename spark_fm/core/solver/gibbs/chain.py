@@ -9,7 +9,7 @@ import numpy.typing as npt
 from spark_fm.core.solver.gibbs.by_feature import ByFeature, fill_row_table
 from spark_fm.core.solver.gibbs.draw_features import draw_features, row_table
 from spark_fm.core.solver.gibbs.grouped import Residuals
-from spark_fm.core.solver.gibbs.state import ChainState
+from spark_fm.core.solver.gibbs.state import LEFT_THE_RANGE, ChainState
 from spark_fm.core.sparse.block import Block
 
 FloatArray = npt.NDArray[np.float32]
@@ -31,7 +31,7 @@ class Chain:
 
     @property
     def residuals(self) -> FloatArray:
-        """y - z of each row, as of the last sweep: float32 (rows,)."""
+        """Y - z of each row, as of the last sweep: float32 (rows,)."""
         return self._table[:, self.state.theta.shape[1] - 1]
 
     def sweep(self, number: int) -> float:
@@ -68,7 +68,7 @@ class Chain:
                 state.order.of_group(group), state.ids, by_feature.indptr, by_feature.rows, by_feature.values,
                 self.block.weight, self._table, state.theta, mean, strength, state.noise, state.seed, number,
             ):  # fmt: skip
-                raise FloatingPointError("a conditional is not positive definite")
+                raise FloatingPointError(LEFT_THE_RANGE)
 
     def _fill(self) -> None:
         """The rows' sums and residuals, anew in each sweep, so that rounding does not add up."""

@@ -51,7 +51,8 @@ def known_fields(ids: LongArray, ranges: Ranges) -> LongArray:
     if not firsts.size:
         return np.full(ids.size, -1, np.int64)
     numbers = np.searchsorted(firsts, ids, side="right") - 1
-    return np.where((numbers >= 0) & (ids < ends[numbers]), numbers, -1)
+    known: LongArray = np.where((numbers >= 0) & (ids < ends[numbers]), numbers, -1)
+    return known
 
 
 def ranks_without_field(numbers: LongArray, ids: LongArray) -> IntArray:
@@ -90,7 +91,7 @@ def with_found(numbers: LongArray, ranks: IntArray, before: IntArray) -> LongArr
             "at most one of each; expected a features column that names its fields (as FieldEncoder makes), or "
             "solver 'adagrad'"
         )
-    made = numbers.copy()
+    made: LongArray = numbers.copy()
     free = ranks >= 0
     made[free] = numbers.max(initial=-1) + 1 + found[ranks[free]]
     return made
@@ -135,7 +136,7 @@ def _meet(indptr: IntArray, places: IntArray, found: npt.NDArray[np.bool_]) -> N
 def _count(
     indptr: IntArray,
     indices: IntArray,
-    values: npt.NDArray[np.float32],
+    values: npt.NDArray[np.float32] | npt.NDArray[np.float64],
     numbers: LongArray,
     complete: BoolArray,
     repeated: BoolArray,

@@ -60,7 +60,11 @@ class GroupedRows(NamedTuple):
         ends = np.flatnonzero(np.diff(found)) + 1
         without = int((keys < 0).sum())
         inner = ends[ends > without]
-        begins = np.concatenate([[0, without], inner, [block.rows]]) if without < block.rows else np.array([0, without])
+        begins = (
+            np.concatenate([[0, without], inner, [block.rows]])
+            if without < block.rows
+            else np.array([0, without])
+        )
         return cls(entries, order.astype(np.int32), begins.astype(np.int64), found[begins[1:-1]])
 
 
@@ -300,7 +304,9 @@ def draw_summed(
     for i in range(out.shape[0]):
         precision = sums[i, : d * d].reshape((d, d))
         moment, reach = sums[i, d * d : d * d + d], sums[i, d * d + d :]
-        if not draw_group(precision, moment, mean, strength, noise, stream(seed, sweep, ids[positions[i]]), out[i]):
+        if not draw_group(
+            precision, moment, mean, strength, noise, stream(seed, sweep, ids[positions[i]]), out[i]
+        ):
             return False
         total, squares = left_over(precision, moment, reach, out[i])
         after[0] += total

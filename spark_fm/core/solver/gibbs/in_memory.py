@@ -40,10 +40,16 @@ def columns_between(settings: Settings) -> int:
 
 def chain_seed(seed: int, chain: int) -> int:
     """The seed of a chain, in [0, 2^63); the first has the fit's own."""
-    return seed if chain == 0 else int(np.random.SeedSequence([seed, chain]).generate_state(1, np.uint64)[0] >> 1)
+    return (
+        seed
+        if chain == 0
+        else int(np.random.SeedSequence([seed, chain]).generate_state(1, np.uint64)[0] >> 1)
+    )
 
 
-def sample_in_memory(block: Block, init: ParameterInit, counted: FeatureCounts, chain: int, chains: int) -> Samples:
+def sample_in_memory(
+    block: Block, init: ParameterInit, counted: FeatureCounts, chain: int, chains: int
+) -> Samples:
     """Samples of Factorization Machines of the block's rows, their mean in twice ``factor_size`` factors.
 
     A few epochs of AdaGrad (none from an earlier model) are where the chain starts from; its first samples are left out

@@ -12,7 +12,7 @@ IntArray = npt.NDArray[np.int32]
 
 
 def predict(block: Block, theta: DoubleArray, intercept: float) -> DoubleArray:
-    """z of each row, float64 (rows,); theta, float64 (m, K + 1), has w and v."""
+    """Z of each row, float64 (rows,); theta, float64 (m, K + 1), has w and v."""
     out = np.empty(block.rows)
     indices, values = np.asarray(block.indices, np.int32), block.values.astype(np.float32, copy=False)
     _predict(block.indptr, indices, values, theta, intercept, out)
@@ -21,7 +21,12 @@ def predict(block: Block, theta: DoubleArray, intercept: float) -> DoubleArray:
 
 @compiled
 def _predict(
-    indptr: IntArray, indices: IntArray, values: FloatArray, theta: DoubleArray, intercept: float, out: DoubleArray
+    indptr: IntArray,
+    indices: IntArray,
+    values: FloatArray,
+    theta: DoubleArray,
+    intercept: float,
+    out: DoubleArray,
 ) -> None:
     K = theta.shape[1] - 1
     sums = np.empty(K)

@@ -110,7 +110,13 @@ class Collector:
         )
 
     def add(
-        self, sweep: int, loss: float, theta: DoubleArray, intercept: float, noise: float, predictions: FloatArray
+        self,
+        sweep: int,
+        loss: float,
+        theta: DoubleArray,
+        intercept: float,
+        noise: float,
+        predictions: FloatArray,
     ) -> bool:
         """The sample of a sweep; whether it counts."""
         self.losses.append(loss)
@@ -141,7 +147,8 @@ class Collector:
             kept_intercepts=np.array([one[1] for one in self._kept]),
             kept_noises=np.array([one[2] for one in self._kept]),
             losses=np.array([self.losses]),
-            validation=np.array([self.validation]),
+            # Whoever stopped it may have done so before the last one was measured.
+            validation=np.array([(self.validation + [np.nan])[: len(self.losses)]] if self.validation else [[]]),
             noises=np.array([self._noises]),
             predictions=np.stack(self._predictions)[None] if self._predictions else np.empty((1, 0, 0), np.float32),
             numbers=numbers,

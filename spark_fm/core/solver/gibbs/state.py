@@ -13,6 +13,10 @@ DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
 
+LEFT_THE_RANGE = (
+    "solver: 'gibbs' left the range of double precision; expected features and labels of smaller range, or solver "
+    "'adagrad'"
+)
 # The strength of a prior around 0 of what shall stay there.
 PINNED = 1e12
 
@@ -52,7 +56,7 @@ class ChainState:
             When the residuals are not finite.
         """
         if not np.isfinite(residuals.squares):
-            raise FloatingPointError("the residuals are not finite")
+            raise FloatingPointError(LEFT_THE_RANGE)
         random = np.random.default_rng([self.seed, sweep])
         self._random = np.random.default_rng([self.seed, sweep, 1])
         self.noise = draw_noise(residuals.weight, residuals.squares, random)

@@ -5,8 +5,8 @@ import numpy as np
 from spark_fm.core.solver.gibbs.average import Average
 from spark_fm.core.solver.gibbs.chain import Chain
 from spark_fm.core.solver.gibbs.fields import DrawOrder
-from spark_fm.core.solver.gibbs.state import ChainState
 from spark_fm.core.solver.gibbs.priors import FieldSums, draw_intercept, draw_noise, draw_prior
+from spark_fm.core.solver.gibbs.state import ChainState
 from spark_fm.core.sparse.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
 
 USERS, ITEMS, K = 4, 3, 2
