@@ -1,5 +1,6 @@
 """Factorization Machines for regression: drop-in replacements of pyspark.ml.regression's."""
 
+from dataclasses import replace
 from typing import Any
 
 from pyspark import keyword_only
@@ -9,10 +10,16 @@ from spark_fm.base.estimator import FMEstimator
 from spark_fm.base.evaluated import FMRegressionSummary
 from spark_fm.base.explain import Row
 from spark_fm.base.model import RAW, FMModel
+from spark_fm.base.sampler_params import SamplerParams
+from spark_fm.core.fm.fields import FieldLayout
 from spark_fm.core.fm.losses import SQUARED
+from spark_fm.core.fm.settings import Settings
+
+# Of the posterior, for predictionStdCol.
+SAMPLES_KEPT = 20
 
 
-class FMRegressionModel(FMModel):
+class FMRegressionModel(FMModel, SamplerParams):
     """Model fitted by :class:`FMRegressor`; the prediction is z(x), see :class:`spark_fm.base.model.FMModel`.
 
     Examples
@@ -60,15 +67,32 @@ class FMRegressionModel(FMModel):
         model = self._evaluable(dataset)
         return FMRegressionSummary(model.transform(dataset), *model._evaluated_columns())
 
+    def setPredictionStdCol(self, value: str) -> "FMRegressionModel":
+        """Sets the value of predictionStdCol."""
+        return self._set(predictionStdCol=value)
+
+    def _output_columns(self) -> list[str]:
+        return [*super()._output_columns(), self.getPredictionStdCol()]
+
+    def _deviation_column(self) -> str:
+        name = self.getPredictionStdCol()
+        if name and self._posterior is None:
+            raise ValueError(
+                f"predictionStdCol: found {name!r}, but this model has no samples; expected it to be set before the "
+                "fit, with solver 'gibbs'"
+            )
+        return name
+
     def _transform(self, dataset: DataFrame) -> DataFrame:
         self._check_scoring(dataset)
         name = self.getPredictionCol()
         if name:
             return self._with_raw_score(dataset, name)
-        return self._with_raw_score(dataset, RAW).drop(RAW) if self.getExplainCol() else dataset
+        wanted = self.getExplainCol() or self.getPredictionStdCol()
+        return self._with_raw_score(dataset, RAW).drop(RAW) if wanted else dataset
 
 
-class FMRegressor(FMEstimator[FMRegressionModel]):
+class FMRegressor(FMEstimator[FMRegressionModel], SamplerParams):
     """Factorization Machine regression: minimises the squared error (z(x) - label)^2.
 
     z(x) = w0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j. Labels are any finite numbers. Training shifts and scales
@@ -141,6 +165,9 @@ class FMRegressor(FMEstimator[FMRegressionModel]):
         explainCol: str = "",
         explainTop: int = 5,
         validationIndicatorCol: str | None = None,
+        samplerFactorSize: int = 0,
+        numChains: int = 2,
+        predictionStdCol: str = "",
     ) -> None:
         super().__init__()
         self._set(**self._input_kwargs)
@@ -149,6 +176,41 @@ class FMRegressor(FMEstimator[FMRegressionModel]):
     def setParams(self, **kwargs: Any) -> "FMRegressor":
         """Sets params by name; takes what the constructor takes."""
         return self._set(**self._input_kwargs)
+
+    def setSamplerFactorSize(self, value: int) -> "FMRegressor":
+        """Sets the value of samplerFactorSize."""
+        return self._set(samplerFactorSize=value)
+
+    def setNumChains(self, value: int) -> "FMRegressor":
+        """Sets the value of numChains."""
+        return self._set(numChains=value)
+
+    def setPredictionStdCol(self, value: str) -> "FMRegressor":
+        """Sets the value of predictionStdCol."""
+        return self._set(predictionStdCol=value)
+
+    def _output_columns(self) -> list[str]:
+        return [*super()._output_columns(), self.getPredictionStdCol()]
+
+    def _settings(self, layout: FieldLayout | None = None) -> Settings:
+        name, solver = self.getPredictionStdCol(), self.getSolver()
+        if name and solver != "gibbs":
+            raise ValueError(
+                f"predictionStdCol: found {name!r} with solver {solver!r}, which draws no samples; expected solver "
+                "'gibbs'"
+            )
+        size = self.getSamplerFactorSize()
+        if self.getInitialModel() is not None and size not in (0, self.getFactorSize()):
+            raise ValueError(
+                f"samplerFactorSize: found {size}, expected factorSize, {self.getFactorSize()}, where an initialModel "
+                "is set"
+            )
+        return replace(
+            super()._settings(layout),
+            sampler_factor_size=size,
+            chains=self.getNumChains(),
+            samples_kept=SAMPLES_KEPT if name else 0,
+        )
 
     @classmethod
     def _model_class(cls) -> type[FMRegressionModel]:

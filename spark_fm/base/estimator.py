@@ -26,7 +26,7 @@ from spark_fm.engine.packing.attributes import layout_of
 from spark_fm.engine.packing.input_columns import InputColumns
 from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.training.fit import Fitted, fit_packed, is_still_falling
-from spark_fm.engine.training.solver import Parallelism
+from spark_fm.engine.training.solver import FitStoppedError, Parallelism
 
 M = TypeVar("M", bound=FMModel)
 
@@ -100,6 +100,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
     """Fits a Factorization Machine with AdaGrad over the partitions of a DataFrame."""
 
     _loss: Loss
+    _stopped: M | None = None
 
     @abstractmethod
     def _new_model(self) -> M:
@@ -172,6 +173,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             penalty_factors=self._penalty_factors(layout),
             min_factor_count=self.getMinFactorCount(),
             nonnegative=self.getNonnegative(),
+            fields=tuple((one.first, one.first + one.size) for one in layout.fields) if layout else (),
         )
 
     def _check(self, dataset: DataFrame) -> FieldLayout | None:
@@ -231,18 +233,27 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             self.getNumPartitions(), self.getRoundsPerEpoch(), self.getValidationFraction()
         )
         with Progress(self.getMaxIter(), self.getVerbose()) as progress:
-            fitted = fit_packed(
-                packed,
-                self._settings(layout),
-                parallelism,
-                None if initial is None else initial.weights,
-                progress,
-                self.getSolver(),
-            )
+            try:
+                fitted = fit_packed(
+                    packed,
+                    self._settings(layout),
+                    parallelism,
+                    None if initial is None else initial.weights,
+                    progress,
+                    self.getSolver(),
+                )
+            except FitStoppedError as error:
+                self._stopped = self._model(Fitted(error.solved, statistics), statistics.num_features, layout)
+                raise
         self._warn(fitted)
         fitted = replace(fitted, seconds={"pack": seconds} | fitted.seconds)
         known = 0 if initial is None else initial.numFeatures
         return self._model(fitted, max(known, fitted.statistics.num_features), layout)
+
+    @property
+    def stoppedModel(self) -> M | None:
+        """The model so far of the last fit that was stopped while solver gibbs sampled in rounds; None without one."""
+        return self._stopped
 
     def _warn(self, fitted: Fitted) -> None:
         """Tell of a model that is not what was asked for."""
@@ -258,7 +269,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
                 f"no epoch improved on {begun}, so the model predicts as that does: the features say nothing "
                 "of the label, or need more epochs (maxIter), a smaller stepSize or a stronger regParamPrior"
             )
-        elif is_still_falling(fitted.solved, self.getTol()):
+        elif fitted.solved.sampler is None and is_still_falling(fitted.solved, self.getTol()):
             story = (
                 f"maxIter: the loss was still falling after {self.getMaxIter()} epochs, expected more of them"
             )
@@ -274,5 +285,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         model._fields = None if layout is None else layout.among(weights.features)
         if counted is not None:
             model._moments = Moments.of(counted, fitted.statistics.training_rows, weights.features)
-        model._summary = FMTrainingSummary.of(fitted, self._loss.metric, self.getValidationMetric())
+        sampler = fitted.solved.sampler
+        model._posterior = None if sampler is None else sampler.posterior
+        model._summary = FMTrainingSummary.of(fitted, self._loss.metric, self.getValidationMetric(), layout)
         return model

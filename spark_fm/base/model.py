@@ -17,6 +17,7 @@ from spark_fm.base.recommend import Recommending
 from spark_fm.base.summary import FMTrainingSummary
 from spark_fm.core.fm.fields import FieldLayout
 from spark_fm.core.fm.interactions import Moments
+from spark_fm.core.fm.posterior import Posterior
 from spark_fm.core.fm.weights import Weights
 from spark_fm.engine.cluster.broadcast import Shipped, application_of, ship
 from spark_fm.engine.packing.columns import features_kind, field_of
@@ -48,8 +49,9 @@ class FMModel(FieldReports, Model, Recommending, FMPersistable, metaclass=ABCMet
         self._summary: FMTrainingSummary | None = None
         self._fields: FieldLayout | None = None
         self._moments: Moments | None = None
+        self._posterior: Posterior | None = None
         self._shipped: Shipped[Scorer] | None = None
-        self._shipped_for: tuple[object, int] | None = None
+        self._shipped_for: tuple[object, int, bool] | None = None
 
     @property
     def weights(self) -> Weights:
@@ -140,7 +142,7 @@ class FMModel(FieldReports, Model, Recommending, FMPersistable, metaclass=ABCMet
             ids, names = self._weights.features.tolist(), self._fields.names
             told = zip(ids, self._fields.labels(self._weights.features), strict=True)
             labels = [label if i in names else None for i, label in told]
-        return ModelTable(self._weights, labels, self._moments)
+        return ModelTable(self._weights, labels, self._moments, self._posterior)
 
     def _evaluable(self: M, dataset: DataFrame) -> M:
         """A copy that has a prediction column, after checking the rows' columns."""
@@ -163,14 +165,24 @@ class FMModel(FieldReports, Model, Recommending, FMPersistable, metaclass=ABCMet
         """The rows with the lazy column ``output`` of raw predictions."""
         name = self.getFeaturesCol()
         kind = features_kind(field_of(dataset, name, "featuresCol").dataType, name)
-        parts = self.getExplainCol()
+        parts, deviation = self.getExplainCol(), self._deviation_column()
         # What was shipped is gone with the application that it was shipped in: a notebook may start another.
-        wanted = application_of(dataset.sparkSession), self.getExplainTop() if parts else 0
+        wanted = application_of(dataset.sparkSession), self.getExplainTop() if parts else 0, bool(deviation)
         if self._shipped is None or self._shipped_for != wanted:
-            scorer = Scorer(self._weights, self._num_features, self._explainer() if parts else None)
+            explainer, posterior = (
+                self._explainer() if parts else None,
+                self._posterior if deviation else None,
+            )
+            scorer = Scorer(self._weights, self._num_features, explainer, posterior)
             self._shipped, self._shipped_for = ship(dataset.sparkSession, scorer), wanted
         invalid = cast(Invalid, self.getHandleInvalid())
-        return with_raw_score(dataset, self._shipped, name, kind, output, self.getNormalize(), invalid, parts)
+        return with_raw_score(
+            dataset, self._shipped, name, kind, output, self.getNormalize(), invalid, parts, deviation
+        )
+
+    def _deviation_column(self) -> str:
+        """Name of the column of standard deviations; empty for none."""
+        return ""
 
     def _explainer(self) -> Explainer:
         """What workers need to name the parts of scores."""

@@ -111,12 +111,16 @@ class FMWriter(MLWriter):
                 "numFeatures": instance.numFeatures,
                 "factorSize": weights.factors.shape[1],
                 "parameterRows": weights.features.size,
-                "checksum": checksum(weights),
+                "checksum": checksum(weights, table.posterior),
                 "columns": table.columns,
                 "labelBytes": sum(len(label or "") for label in table.labels or ()),
                 "fields": instance.fields.to_json() if instance.fields is not None else None,
                 "summary": instance.summary.to_json() if instance.hasSummary else None,
             }
+            if table.posterior is not None:
+                extra["sampledNumbers"] = table.posterior.samples[0].size if weights.features.size else 0
+                extra["sampleIntercepts"] = table.posterior.intercepts.tolist()
+                extra["sampleVariances"] = table.posterior.variances.tolist()
         extra["hasInitialModel"] = initial is not None
         if initial is not None:
             initial.write().session(spark).save(f"{path}/{beside}")
@@ -189,6 +193,7 @@ class FMReader(MLReader[Any]):
         if hasattr(instance, "weights"):
             table = self._table(path, data, metadata)
             instance._weights, instance._moments = table.weights, table.moments
+            instance._posterior = table.posterior
             instance._num_features = metadata["numFeatures"]
             instance._fields = self._fields(path, metadata, table)
         if metadata.get("hasInitialModel"):
@@ -215,12 +220,14 @@ class FMReader(MLReader[Any]):
         except ValueError as error:
             raise ValueError(f"{path} is damaged: {error}") from None
         rows, size = metadata["parameterRows"], metadata["factorSize"]
-        collected = bytes_of(rows, size) + int(metadata.get("labelBytes", 0))
+        sampled = int(metadata.get("sampledNumbers", 0))
+        collected = bytes_of(rows, size, sampled) + int(metadata.get("labelBytes", 0))
         check_collected(driver_limits(self.sparkSession), collected, f"the model at {path}")
         try:
             columns = ddl_of(metadata.get("columns", COLUMNS))
             data = self.sparkSession.read.schema(columns).parquet(f"{path}/{folder}")
-            table = read_table(data, size, float(metadata["intercept"]))
+            noise = metadata.get("sampleIntercepts", []), metadata.get("sampleVariances", [])
+            table = read_table(data, size, float(metadata["intercept"]), noise)
         except RuntimeError:
             raise
         except Exception as error:  # What a damaged file raises depends on where Spark notices it.
@@ -235,7 +242,7 @@ class FMReader(MLReader[Any]):
                 f"{path} is damaged: found the feature {weights.features[-1]}, "
                 f"expected less than numFeatures, {metadata['numFeatures']}"
             )
-        if "checksum" in metadata and checksum(weights) != metadata["checksum"]:
+        if "checksum" in metadata and checksum(weights, table.posterior) != metadata["checksum"]:
             raise ValueError(f"{path} is damaged: found other parameters than those that were saved")
         return table
 

@@ -1,15 +1,19 @@
 """What a training run tells: losses by epoch, time by phase, why it stopped."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from math import isnan, nan
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from tqdm.auto import tqdm
 
+from spark_fm.core.fm.fields import FieldLayout
 from spark_fm.engine.training.fit import Fitted
 from spark_fm.engine.training.solver import FitEpoch
+
+NEWER = {"validationMetric", "chains", "rHat", "sampledFields"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class FMTrainingSummary:
     stopReason : str
         "patience" (the validation loss stopped improving), "noImprovement" (no epoch was better than the constant, or
         than initialModel: that is the model), "tol" (the training loss stopped improving), "maxIter", or
-        "diverged" (the model has the last good parameters).
+        "diverged" (the model has the last good parameters), "sampled" (solver gibbs
+        draws ``maxIter`` sweeps), or "stopped" (by the user, while it sampled in rounds).
     rows, trainingRows, nonzeros : int
         Rows of a weight above 0, those of them not marked for validation, and stored feature values.
     validationRows : int
@@ -47,6 +52,14 @@ class FMTrainingSummary:
         and "updates", then "Spark" (the rest of the job) and "merge".
     validationMetric : str
         By what validation rows judged.
+    chains : int
+        Of solver gibbs, how many; else 0.
+    rHat : dict of str to float
+        Of solver gibbs split R-hat, near 1 where chains have met: of the noise's precision, and of the predictions of
+        100 rows (where chains ran in tasks) the value that a twentieth of them exceeds.
+    sampledFields : dict of str to int
+        Of solver gibbs the fields whose features had a prior in common, by name or "first..last" id, and how many
+        features each has.
 
     Examples
     --------
@@ -78,11 +91,17 @@ class FMTrainingSummary:
     seconds: dict[str, float]
     epochSeconds: list[dict[str, float]]
     validationMetric: str = "loss"
+    chains: int = 0
+    rHat: dict[str, float] = field(default_factory=dict)
+    sampledFields: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, fitted: Fitted, loss_name: str, validation_metric: str) -> "FMTrainingSummary":
-        """The summary of a finished run."""
+    def of(
+        cls, fitted: Fitted, loss_name: str, validation_metric: str, layout: FieldLayout | None = None
+    ) -> "FMTrainingSummary":
+        """The summary of a finished run; the ``layout`` has the names of fields."""
         seconds, solved, statistics = dict(fitted.seconds), fitted.solved, fitted.statistics
+        sampler = solved.sampler
         for epoch in solved.history:
             for phase, spent in epoch.seconds.items():
                 seconds[phase] = seconds.get(phase, 0.0) + spent
@@ -101,6 +120,11 @@ class FMTrainingSummary:
             seconds=seconds,
             epochSeconds=[epoch.seconds for epoch in solved.history if epoch.seconds],
             validationMetric=validation_metric,
+            chains=sampler.chains if sampler else 0,
+            rHat=dict(sampler.r_hat) if sampler else {},
+            sampledFields={_named(ids, layout): size for ids, size in sampler.fields.items()}
+            if sampler
+            else {},
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -108,6 +132,7 @@ class FMTrainingSummary:
         found = asdict(self)
         found["trainingLoss"] = [None if isnan(loss) else loss for loss in self.trainingLoss]
         found["validationLoss"] = [None if isnan(loss) else loss for loss in self.validationLoss]
+        found["rHat"] = {name: None if isnan(value) else value for name, value in self.rHat.items()}
         return found
 
     @classmethod
@@ -119,15 +144,18 @@ class FMTrainingSummary:
         ValueError
             When an entry is missing, or is none.
         """
-        names = {field.name for field in fields(cls)}
-        # Models of version 0.2 were all judged by the loss, and don't say so.
-        if not isinstance(found, dict) or found.keys() | {"validationMetric"} != names:
+        names = {one.name for one in fields(cls)}
+        # Models of version 0.2 were all judged by the loss, and don't say so; nor do they know of samplers.
+        if not isinstance(found, dict) or found.keys() | NEWER != names:
             raise ValueError(f"found the summary {found!r}, expected the entries {', '.join(sorted(names))}")
         losses = {
             name: [nan if loss is None else float(loss) for loss in found[name]]
             for name in ("trainingLoss", "validationLoss")
         }
-        return cls(**(found | losses))
+        r_hat = {
+            name: nan if value is None else float(value) for name, value in found.get("rHat", {}).items()
+        }
+        return cls(**(found | losses | {"rHat": r_hat}))
 
     @property
     def totalIterations(self) -> int:
@@ -167,6 +195,14 @@ class FMTrainingSummary:
         axes.set(xlabel="epoch", ylabel=self.lossName, title="Learning curve")
         axes.legend()
         figure.savefig(path, dpi=150)
+
+
+def _named(ids: tuple[int, int], layout: FieldLayout | None) -> str:
+    """The name of the field that has the features from first to last, where there is one."""
+    numbers = (layout or FieldLayout(())).field_numbers(np.array(ids))
+    if layout is not None and numbers[0] == numbers[1] >= 0:
+        return layout.fields[int(numbers[0])].name
+    return f"{ids[0]}..{ids[1]}" if ids[0] != ids[1] else str(ids[0])
 
 
 class Progress:

@@ -36,6 +36,10 @@ class Settings:
     penalty_factors : (first, end, factor) for ranges of features: all their L2 penalties are multiplied by the factor
     min_factor_count : features that occur in fewer training rows have a weight and no factors
     nonnegative : whether weights and factors are kept at or above 0
+    fields : (first, end) of the features of each known field, ascending
+    sampler_factor_size : of the models that a sampler draws; 0: as ``factor_size``
+    samples_kept : how many of these are kept
+    chains : how many chains of them are drawn side by side
     """
 
     loss: Loss
@@ -57,6 +61,15 @@ class Settings:
     penalty_factors: tuple[tuple[int, int, float], ...] = ()
     min_factor_count: int = 0
     nonnegative: bool = False
+    fields: tuple[tuple[int, int], ...] = ()
+    sampler_factor_size: int = 0
+    samples_kept: int = 0
+    chains: int = 1
+
+    @property
+    def sampled_size(self) -> int:
+        """K of the models that a sampler draws."""
+        return self.sampler_factor_size or self.factor_size
 
     @property
     def centres(self) -> bool:

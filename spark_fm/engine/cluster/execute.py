@@ -42,6 +42,8 @@ def plain_errors() -> Iterator[None]:
     RuntimeError
         When the Python on the workers lacks a package, or is of another version than the driver's; when the input
         changed between two computations.
+    ValueError
+        With the sentence of a :class:`spark_fm.engine.cluster.worker_process.RefusedError`.
     """
     try:
         yield
@@ -50,6 +52,9 @@ def plain_errors() -> Iterator[None]:
         changed = re.search(r"InputChangedError: (.+)", text)
         if changed:
             raise RuntimeError(changed.group(1).strip()) from None
+        refused = re.search(r"RefusedError: (.+)", text)
+        if refused:
+            raise ValueError(refused.group(1).strip()) from None
         missing = re.search(r"No module named '([^']+)'", text)
         worker = os.environ.get("PYSPARK_PYTHON", "python3")
         if missing:

@@ -17,6 +17,10 @@ _settled: set[str] = set()
 _tables: dict[str, npt.NDArray[np.float32]] = {}
 
 
+class RefusedError(ValueError):
+    """What a task can't do with the data that it has; its text is the sentence that the user reads."""
+
+
 def table_of(name: str, rows: int, factor_size: int) -> npt.NDArray[np.float32]:
     """An uninitialised table, float32 (rows, K' + 8), in the memory of the process's last one of that name if it fits.
 

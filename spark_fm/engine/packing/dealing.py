@@ -57,11 +57,28 @@ class Vocabulary:
 
 
 @dataclass(frozen=True)
+class ByField:
+    """To which partition the rows with each feature of a field go: int16 (m,), -1 for features of other fields.
+
+    Rows without any are spread over all.
+    """
+
+    partitions: npt.NDArray[np.int16]
+
+    def features(self, block: Block) -> npt.NDArray[np.int32]:
+        """The position of each row's feature of the field, -1 where it has none: int32 (rows,)."""
+        found = np.full(block.rows, -1, np.int32)
+        mine = self.partitions[block.indices] >= 0
+        found[np.repeat(np.arange(block.rows), np.diff(block.indptr))[mine]] = block.indices[mine]
+        return found
+
+
+@dataclass(frozen=True)
 class Deal:
     """How rows are dealt to chunks; ``keys`` has each bundle's shuffle key, in the order of the bundles' numbers.
 
     So many rows of all are ``held_out``; 0 where the rows say themselves which are for validation. ``rows_before`` is
-    how many lie before each source.
+    how many lie before each source. Rows are dealt ``by_field`` or, without, at random.
     """
 
     keys: list[int]
@@ -71,6 +88,7 @@ class Deal:
     rows: int
     rows_before: dict[int, int]
     vocabulary: Shipped[Vocabulary]
+    by_field: "Shipped[ByField] | None" = None
 
     @classmethod
     def of(
@@ -81,13 +99,14 @@ class Deal:
         seed: int,
         sources: dict[int, Census],
         vocabulary: Shipped[Vocabulary],
+        by_field: "Shipped[ByField] | None" = None,
     ) -> "Deal":
         """Orders for sources in a random order of their own: which of them hold out the odd row is random."""
         numbers = sorted(sources)
         order = [numbers[i] for i in np.random.default_rng([seed, 0x0DD]).permutation(len(numbers))]
         ends = np.cumsum([0] + [sources[number].rows for number in order]).tolist()
         before = dict(zip(order, ends[:-1], strict=True))
-        return cls(keys, places, held_out, seed, ends[-1], before, vocabulary)
+        return cls(keys, places, held_out, seed, ends[-1], before, vocabulary, by_field)
 
 
 # The dictionary of the last run that this worker process has seen: a worker deals many source partitions.
@@ -106,11 +125,35 @@ def pieces_of(sources: dict[int, Census]) -> int:
     return sum(-(-counted.rows // ROWS_TO_DEAL) for counted in sources.values())
 
 
-def _blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, Block]]:
+def blocks_of(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, Block]]:
+    """The packed blocks in batches, with the numbers of their sources."""
     for batch in batches:
         sources, data = batch.column("source"), batch.column("data")
         for i in range(batch.num_rows):
             yield sources[i].as_py(), Block.from_buffer(data[i].as_buffer())
+
+
+class Locator:
+    """Gives the blocks of one source, as they come, positions in the vocabulary for indices."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._dictionary = _dictionary(vocabulary)
+        self._known = GrowableArray(np.empty(0, np.int32))
+
+    def located(self, block: Block) -> Block:
+        """The next block.
+
+        Raises
+        ------
+        InputChangedError
+            When it has a feature that is not in the vocabulary.
+        """
+        positions = self._dictionary.locate(block.features)
+        if (positions < 0).any():
+            unknown = block.features[positions < 0][0]
+            raise InputChangedError(f"found the feature {unknown}, which did not occur before")
+        self._known.append(positions)
+        return replace(block, indices=self._known.view[block.indices], features=NO_FEATURES)
 
 
 @task
@@ -122,7 +165,7 @@ def deal(batches: Iterator[pa.RecordBatch], orders: Deal) -> Iterator[pa.RecordB
     InputChangedError
         When a source has not what was counted of it.
     """
-    for source, blocks in groupby(_blocks(batches), key=itemgetter(0)):
+    for source, blocks in groupby(blocks_of(batches), key=itemgetter(0)):
         yield from _Dealer(source, orders).deal(block for _, block in blocks)
 
 
@@ -131,8 +174,7 @@ class _Dealer:
 
     def __init__(self, source: int, orders: Deal) -> None:
         self._source, self._orders, self._vocabulary = source, orders, orders.vocabulary.get()
-        self._dictionary = _dictionary(self._vocabulary)
-        self._known = GrowableArray(np.empty(0, np.int32))
+        self._locator = Locator(self._vocabulary)
         self._found = Census()
 
     def deal(self, blocks: Iterable[Block]) -> Iterator[pa.RecordBatch]:
@@ -143,7 +185,7 @@ class _Dealer:
         number = 0
         for block in blocks:
             self._found += Census.of(block)
-            waiting.append(self._located(block))
+            waiting.append(self._locator.located(block))
             if sum(b.rows for b in waiting) >= ROWS_TO_DEAL:
                 whole = concatenate(waiting)
                 yield self._dealt(whole, number, first)
@@ -151,14 +193,6 @@ class _Dealer:
         if waiting:
             yield self._dealt(concatenate(waiting), number, first)
         self._found.check(counted, f" in partition {self._source}")
-
-    def _located(self, block: Block) -> Block:
-        positions = self._dictionary.locate(block.features)
-        if (positions < 0).any():
-            unknown = block.features[positions < 0][0]
-            raise InputChangedError(f"found the feature {unknown}, which did not occur before")
-        self._known.append(positions)
-        return replace(block, indices=self._known.view[block.indices], features=NO_FEATURES)
 
     def _dealt(self, block: Block, number: int, first: int) -> pa.RecordBatch:
         orders, places = self._orders, self._orders.places
@@ -173,10 +207,14 @@ class _Dealer:
         block = self._vocabulary.scaling.apply(replace(block, validation=NO_FLAGS))
         held = flags[order]
         chosen, sizes = list[npt.NDArray[np.intp]](), list[npt.NDArray[np.int32]]()
-        for rows, chunks in (
-            (order[~held], places.partitions * places.parts),
-            (order[held], places.validation),
-        ):
+        at_random = [(order[held], places.validation)]
+        if orders.by_field is None:
+            at_random.insert(0, (order[~held], places.partitions * places.parts))
+        else:
+            rows, counts = self._by_field(orders.by_field.get(), block, np.flatnonzero(~flags), first)
+            chosen.append(rows)
+            sizes.append(counts)
+        for rows, chunks in at_random:
             if chunks:
                 # Which chunk gets the odd row must not be the same for every block.
                 odd = int(random.integers(chunks))
@@ -186,6 +224,16 @@ class _Dealer:
                 chosen.append(np.roll(rows, -int(shares[:odd].sum())))
                 sizes.append(np.roll(shares, -odd))
         return self._batch(block.take(np.concatenate(chosen)), np.concatenate(sizes), number)
+
+    def _by_field(
+        self, field: ByField, block: Block, rows: npt.NDArray[np.intp], first: int
+    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int32]]:
+        """The rows by partition, and how many each has."""
+        partitions = self._orders.places.partitions
+        features = field.features(block)[rows]
+        target = np.where(features >= 0, field.partitions[features], (first + rows) % partitions)
+        counts = np.bincount(target, minlength=partitions).astype(np.int32)
+        return rows[np.argsort(target, kind="stable")], counts
 
     def _batch(self, dealt: Block, sizes: npt.NDArray[np.int32], number: int) -> pa.RecordBatch:
         """A row for each bundle; ``dealt`` has the rows of all chunks in their order, of each so many."""

@@ -1,6 +1,6 @@
 """What arrives of the dealt rows becomes chunks: a bundle's pieces are joined, and cut into its chunks' blocks."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from spark_fm.core.sparse.block import NO_FEATURES, Block, concatenate
 from spark_fm.core.sparse.dictionary import Dictionary
+from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.cluster.worker_process import task
+from spark_fm.engine.packing.dealing import ByField
 from spark_fm.engine.packing.places import Chunk
 
 ROWS_A_BLOCK = 16_384
@@ -57,9 +59,11 @@ def pieces_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Piece]:
 
 
 @task
-def join(batches: Iterator[pa.RecordBatch], own_dictionaries: bool) -> Iterator[pa.RecordBatch]:
-    """The mapInArrow function of :func:`join_pieces`."""
-    return join_pieces(pieces_of(batches), own_dictionaries)
+def join(
+    batches: Iterator[pa.RecordBatch], how: Callable[[Iterable[Piece]], Iterator[pa.RecordBatch]]
+) -> Iterator[pa.RecordBatch]:
+    """The mapInArrow function of :func:`join_pieces` or :func:`join_by_field`."""
+    return how(pieces_of(batches))
 
 
 def join_pieces(pieces: Iterable[Piece], own_dictionaries: bool) -> Iterator[pa.RecordBatch]:
@@ -77,6 +81,17 @@ def join_pieces(pieces: Iterable[Piece], own_dictionaries: bool) -> Iterator[pa.
                 waiting, number = [], number + 1
         if waiting:
             yield from _cut(waiting, first, number, own_dictionaries)
+
+
+def join_by_field(pieces: Iterable[Piece], by_field: Shipped[ByField]) -> Iterator[pa.RecordBatch]:
+    """Join the pieces of each partition, which follow each other, to one block of rows in the order of the field's
+    features, those without one first. The rows of a feature keep the order of the pieces.
+    """
+    for first, every in groupby(pieces, key=attrgetter("first")):
+        whole = concatenate([piece.block for piece in every])
+        if whole.rows:
+            order = np.argsort(by_field.get().features(whole), kind="stable")
+            yield _row(first, 0, whole.take(order))
 
 
 def _cut(pieces: list[Piece], first: Chunk, number: int, own_dictionaries: bool) -> Iterator[pa.RecordBatch]:

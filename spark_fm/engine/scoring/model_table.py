@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from spark_fm.core.fm.interactions import Moments
+from spark_fm.core.fm.posterior import Posterior
 from spark_fm.core.fm.weights import Weights
 from spark_fm.engine.cluster.broadcast import Shipped, ship
 from spark_fm.engine.cluster.execute import collect
@@ -23,7 +24,8 @@ ROWS_A_BATCH = 2**16
 COLUMNS = {"feature": "bigint", "linear": "float", "factors": "array<float>"}
 LABEL = {"label": "string"}
 MOMENTS = {"mean": "float", "root_mean_square": "float"}
-CHUNK_COLUMNS = ("features", "linear", "factors", "labels", *MOMENTS)
+SAMPLES = {"samples": "array<float>"}
+CHUNK_COLUMNS = ("features", "linear", "factors", "labels", *MOMENTS, *SAMPLES)
 CHUNK_DDL = ", ".join(f"{name} binary" for name in CHUNK_COLUMNS)
 CHUNK = pa.schema([(name, pa.binary()) for name in CHUNK_COLUMNS])
 
@@ -37,16 +39,23 @@ class ModelTable:
     weights : the parameters
     labels : in the order of the features, None where one has no name; or None where none has
     moments : of the features' values, where they are known
+    posterior : samples, where they were kept
     """
 
     weights: Weights
     labels: list[str | None] | None = None
     moments: Moments | None = None
+    posterior: Posterior | None = None
 
     @property
     def columns(self) -> list[str]:
         """The names of the table's columns."""
-        return [*COLUMNS, *(LABEL if self.labels is not None else ()), *(MOMENTS if self.moments else ())]
+        return [
+            *COLUMNS,
+            *(LABEL if self.labels is not None else ()),
+            *(MOMENTS if self.moments else ()),
+            *(SAMPLES if self.posterior else ()),
+        ]
 
     def rows(self, some: slice) -> pa.RecordBatch:
         """Some of its rows."""
@@ -59,6 +68,10 @@ class ModelTable:
             arrays.append(pa.array(self.labels[some], pa.string()))
         if self.moments is not None:
             arrays += [pa.array(a[some]) for a in (self.moments.mean, self.moments.root_mean_square)]
+        if self.posterior is not None:
+            samples = self.posterior.samples[some].reshape(features.size, -1)
+            ends = np.arange(features.size + 1, dtype=np.int32) * samples.shape[1]
+            arrays.append(pa.ListArray.from_arrays(pa.array(ends), pa.array(samples.ravel())))
         return pa.RecordBatch.from_arrays(arrays, self.columns)
 
 
@@ -86,25 +99,31 @@ def _read_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         if "label" in names:
             row["labels"] = json.dumps(batch.column("label").to_pylist()).encode()
         row |= {name: batch.column(name).to_numpy().tobytes() for name in MOMENTS if name in names}
+        if "samples" in names:
+            row["samples"] = batch.column("samples").flatten().to_numpy(zero_copy_only=False).tobytes()
         yield pa.RecordBatch.from_pylist([row], schema=CHUNK)
 
 
-def bytes_of(features: int, factor_size: int) -> int:
-    """How many bytes the numbers of so many features take on their way to the driver, at most."""
-    return features * (20 + 4 * factor_size)
+def bytes_of(features: int, factor_size: int, sampled: int = 0) -> int:
+    """How many bytes the numbers of so many features take on their way to the driver, at most; each has so many
+    ``sampled`` ones.
+    """
+    return features * (20 + 4 * factor_size + 4 * sampled)
 
 
-def checksum(weights: Weights) -> int:
+def checksum(weights: Weights, posterior: Posterior | None = None) -> int:
     """CRC-32 of a model's parameters, so that they are known again."""
     found = zlib.crc32(np.float64(weights.intercept).tobytes())
     for array in (weights.features, weights.linear, weights.factors):
         found = zlib.crc32(array.tobytes(), found)
+    if posterior is not None:
+        found = zlib.crc32(posterior.samples.tobytes(), found)
     return found
 
 
 def ddl_of(columns: Iterable[str]) -> str:
     """The schema of a table's columns, as Spark reads it."""
-    kinds = COLUMNS | LABEL | MOMENTS
+    kinds = COLUMNS | LABEL | MOMENTS | SAMPLES
     return ", ".join(f"{name} {kinds[name]}" for name in columns)
 
 
@@ -120,8 +139,15 @@ def write_table(spark: SparkSession, table: ModelTable, path: str) -> None:
         shipped.release()
 
 
-def read_table(data: DataFrame, factor_size: int, intercept: float) -> ModelTable:
+def read_table(
+    data: DataFrame,
+    factor_size: int,
+    intercept: float,
+    noise: tuple[Sequence[float], Sequence[float]] = ((), ()),
+) -> ModelTable:
     """The model of the rows that :func:`write_table` wrote; what ``data`` has no column for is None.
+
+    ``noise`` has the samples' intercepts and variances.
 
     Raises
     ------
@@ -149,4 +175,17 @@ def read_table(data: DataFrame, factor_size: int, intercept: float) -> ModelTabl
         labels = [found[i] for i in order.tolist()]
     if "mean" in data.columns:
         moments = Moments(*(numbers(name, 1)[:, 0] for name in MOMENTS))
-    return ModelTable(weights, labels, moments)
+    posterior = None
+    if "samples" in data.columns:
+        intercepts, variances = (np.array(one, np.float64) for one in noise)
+        if not (
+            np.isfinite(intercepts).all() and (variances > 0.0).all() and intercepts.size == variances.size
+        ):
+            raise ValueError("found samples without finite intercepts and variances above 0")
+        found_samples = np.frombuffer(b"".join(row["samples"] for row in rows), np.float32)
+        if not np.isfinite(found_samples).all():
+            raise ValueError("found a parameter that is not finite")
+        posterior = Posterior(
+            found_samples.reshape(features.size, intercepts.size, -1)[order], intercepts, variances
+        )
+    return ModelTable(weights, labels, moments, posterior)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from spark_fm.core.fm.posterior import Posterior
 from spark_fm.core.fm.score import score_rows
 from spark_fm.core.fm.weights import Weights
 from spark_fm.core.sparse.dictionary import DenseDictionary, Dictionary, dictionary_of
@@ -24,14 +25,15 @@ SCORED = "__spark_fm_scored"
 OTHERWISE = "handleInvalid = 'skip' or 'keep' would score the other rows"
 Invalid = Literal["error", "skip", "keep"]
 PARTS_TYPE = "array<struct<label:string,contribution:double>>"
+PARTS, DEVIATION = ("labels", "contributions"), "deviation"
 LABELS, CONTRIBUTIONS = pa.list_(pa.string()), pa.list_(pa.float64())
 
 
 class Scores(NamedTuple):
-    """Raw predictions, float64 (rows,), and where they are explained, the labels and contributions of their parts."""
+    """Raw predictions, float64 (rows,), and by its name what else is told of them."""
 
     z: npt.NDArray[np.float64]
-    parts: tuple[pa.Array, ...] = ()
+    more: dict[str, pa.Array]
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,14 @@ class Scorer:
     """A model on a worker.
 
     ``num_features`` is the size that vectors must have; ids beyond it are features that the model does not
-    know, which contribute nothing. With an ``explainer`` rows get the largest parts of their scores too.
+    know, which contribute nothing. With an ``explainer`` rows get the largest parts of their scores too, with a
+    ``posterior`` their standard deviations.
     """
 
     weights: Weights
     num_features: int
     explainer: Explainer | None = None
+    posterior: Posterior | None = None
 
     @cached_property
     def _table(self) -> npt.NDArray[np.float32]:
@@ -55,7 +59,7 @@ class Scorer:
         return dictionary_of(self.weights.features)
 
     def score(self, sparse: Sparse, normalize: bool = False) -> Scores:
-        """Raw predictions z of CSR rows, computed in float64, and their parts where they are wanted."""
+        """Raw predictions z of CSR rows, computed in float64, and what else is wanted of them."""
         if normalize:
             sparse = unit_length(sparse)
         rows = sparse.indptr.size - 1
@@ -63,9 +67,13 @@ class Scorer:
         indptr, indices = sparse.indptr.astype(np.int32), self._dictionary.locate(sparse.ids)
         order = np.arange(rows, dtype=np.int32)
         score_rows(self._table, self.weights.intercept, indptr, indices, sparse.values, order, z)
-        if self.explainer is None:
-            return Scores(z)
-        return Scores(z, self.explainer.parts(self._table, indptr, indices, sparse.values))
+        more: dict[str, pa.Array] = {}
+        if self.explainer is not None:
+            parts = self.explainer.parts(self._table, indptr, indices, sparse.values)
+            more |= dict(zip(PARTS, parts, strict=True))
+        if self.posterior is not None:
+            more[DEVIATION] = pa.array(self.posterior.deviations(indptr, indices, sparse.values))
+        return Scores(z, more)
 
     def score_column(
         self, features: pa.Array, kind: FeaturesKind, name: str, normalize: bool = False
@@ -81,9 +89,12 @@ class Scorer:
 
     def unscored(self, rows: int, z: float) -> Scores:
         """What stands for the scores of rows that have none."""
-        if self.explainer is None:
-            return Scores(np.full(rows, z))
-        return Scores(np.full(rows, z), (pa.nulls(rows, LABELS), pa.nulls(rows, CONTRIBUTIONS)))
+        more: dict[str, pa.Array] = {}
+        if self.explainer is not None:
+            more |= dict(zip(PARTS, (pa.nulls(rows, LABELS), pa.nulls(rows, CONTRIBUTIONS)), strict=True))
+        if self.posterior is not None:
+            more[DEVIATION] = pa.array(np.full(rows, z))
+        return Scores(np.full(rows, z), more)
 
 
 def _score(
@@ -113,8 +124,7 @@ def _score(
             return pa.concat_arrays(scored)
     errors = pa.array([sentence] * len(features), pa.string())
     return pa.StructArray.from_arrays(
-        [pa.array(scores.z), errors, *scores.parts],
-        ["z", "error", "labels", "contributions"][: 2 + len(scores.parts)],
+        [pa.array(scores.z), errors, *scores.more.values()], ["z", "error", *scores.more]
     )
 
 
@@ -127,6 +137,7 @@ def with_raw_score(
     normalize: bool = False,
     invalid: Invalid = "error",
     parts: str = "",
+    deviation: str = "",
 ) -> DataFrame:
     """The rows with a column of raw predictions, double.
 
@@ -138,13 +149,14 @@ def with_raw_score(
         the row out, "keep" predicts NaN
     parts : name of a column of the largest parts, array<struct<label: string, contribution: double>>, for which the
         scorer must have an explainer; without a name there is none. It is null for a row that is kept without a score.
+    deviation : name of a column of standard deviations, double, for which the scorer must have a posterior; likewise
     """
 
     def score(array: pa.Array) -> pa.Array:
         return _score(array, scorer, kind, features, normalize, invalid)
 
     # The function is mentioned once, as it travels with each mention of its column on Spark Connect.
-    made = score_struct(score, dataset[quoted(features)], kind, explained=bool(parts))
+    made = score_struct(score, dataset[quoted(features)], kind, bool(parts), bool(deviation))
     scored = as_rows(dataset).withColumn(SCORED, made)
     z, error = F.col(SCORED)["z"], F.col(SCORED)["error"]
     if invalid == "error":
@@ -158,4 +170,9 @@ def with_raw_score(
     if parts:
         pairs = F.arrays_zip(F.col(SCORED)["labels"], F.col(SCORED)["contributions"])
         scored = scored.withColumn(parts, pairs.cast(PARTS_TYPE))
+    if deviation:
+        found = F.col(SCORED)[DEVIATION]
+        scored = scored.withColumn(
+            deviation, F.coalesce(found, F.lit(np.nan)) if invalid == "keep" else found
+        )
     return scored.drop(SCORED)

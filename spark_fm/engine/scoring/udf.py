@@ -13,8 +13,9 @@ from pyspark.sql.types import ArrayType, DataType, DoubleType, UserDefinedType
 
 from spark_fm.engine.packing.input_columns import FeaturesKind
 
-SCORE_TYPE = "struct<z:double,error:string>"
-EXPLAINED_TYPE = "struct<z:double,error:string,labels:array<string>,contributions:array<double>>"
+SCORE_FIELDS = "z:double,error:string"
+PARTS_FIELDS = ",labels:array<string>,contributions:array<double>"
+DEVIATION_FIELD = ",deviation:double"
 Score = Callable[[pa.Array], pa.StructArray]
 
 VECTOR_FIELDS = [
@@ -38,12 +39,15 @@ def as_rows(dataset: DataFrame) -> DataFrame:
     return dataset
 
 
-def score_struct(score: Score, features: Column, kind: FeaturesKind, explained: bool = False) -> Column:
+def score_struct(
+    score: Score, features: Column, kind: FeaturesKind, explained: bool = False, deviates: bool = False
+) -> Column:
     """The column struct<z: double, error: string> that ``score`` makes of a features column; where scores are
-    ``explained``, with labels: array<string> and contributions: array<double>.
+    ``explained``, with labels: array<string> and contributions: array<double>; where it ``deviates``, with deviation:
+    double.
     """
     arrow_udf = getattr(F, "arrow_udf", None)
-    made_type = EXPLAINED_TYPE if explained else SCORE_TYPE
+    made_type = f"struct<{SCORE_FIELDS}{PARTS_FIELDS * explained}{DEVIATION_FIELD * deviates}>"
     if arrow_udf is None:
         made = _with_pandas_udf(score, kind, made_type)
     else:

@@ -7,6 +7,8 @@ from spark_fm.engine.training.solver import Parallelism
 
 SECONDS_A_FACTOR = 2e-9
 SECONDS_A_TASK = 0.3
+SECONDS_A_PRODUCT = 1.2e-9
+SECONDS_A_FIELD = 0.3
 LARGEST_IN_MEMORY = 2 * 2**30
 FEWEST_ROWS_A_ROUND = 100
 FEWEST_ROUNDS, MOST_ROUNDS = 8, 24
@@ -19,6 +21,13 @@ def decide_partitions(statistics: Statistics, factor_size: int, most: int) -> in
     width = max(padded(factor_size), 16)
     seconds = statistics.nonzeros * width * SECONDS_A_FACTOR
     return max(1, min(most, round(seconds / SECONDS_A_TASK)))
+
+
+def decide_partitions_of_sampler(statistics: Statistics, factor_size: int, most: int) -> int:
+    """As many partitions as drawing a field deserves: one up to so many seconds that Spark's job for it is worth it."""
+    d = factor_size + 1
+    seconds = statistics.training_rows * (d * (d + 1) / 2 + 4 * factor_size) * SECONDS_A_PRODUCT
+    return max(1, min(most, round(seconds / SECONDS_A_FIELD)))
 
 
 def decide_rounds(rows: float, partitions: int, effective: float = 1.0) -> int:

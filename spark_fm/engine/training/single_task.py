@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -18,12 +18,11 @@ from spark_fm.core.fm.table import Parameters, columns_of
 from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.in_memory import fit_in_memory
 from spark_fm.core.solver.plan import Epoch, Outcome
-from spark_fm.core.sparse.block import NO_FEATURES, Block, concatenate
 from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.cluster.execute import collect
 from spark_fm.engine.cluster.worker_process import task
-from spark_fm.engine.packing.census import Census, InputChangedError
-from spark_fm.engine.packing.vocabulary import Counter
+from spark_fm.engine.packing.census import Census
+from spark_fm.engine.training.gathered import gathered
 
 ROWS_A_CHUNK = 2**18
 
@@ -48,19 +47,10 @@ def train_all(
     InputChangedError
         When the blocks are not those that were ``counted``.
     """
-    found: list[tuple[int, int, Block]] = []
-    for batch in batches:
-        sources, numbers = batch.column("source"), batch.column("number")
-        for i, data in enumerate(batch.column("data")):
-            block = Block.from_buffer(data.as_buffer())
-            found.append((sources[i].as_py(), numbers[i].as_py(), block))
-    sum((Census.of(block) for _, _, block in found), Census()).check(counted, "")
-    if not found:
+    found = gathered(batches, counted)
+    if found is None:
         return
-    if len({block[:2] for block in found}) < len(found):
-        raise InputChangedError("found two blocks of the same place")
-    # The order must not depend on which block came first.
-    whole, features = _joined([(source, b) for source, _, b in sorted(found, key=lambda f: f[:2])])
+    whole, features = found
     outcome = fit_in_memory(whole, init.get(), features, validation_fraction)
     training_rows = whole.rows - int(whole.validation.sum())
     scaling = FeatureScaling.of(features, training_rows, init.get().settings.centres)
@@ -84,21 +74,6 @@ def train_all(
         row: dict[str, object] = {"number": number, "outcome": json.dumps(summary)}
         row |= {name: array[chunk].tobytes() for name, array in zip(ARRAYS, arrays, strict=True)}
         yield pa.RecordBatch.from_pylist([row], schema=TRAINED)
-
-
-def _joined(blocks: list[tuple[int, Block]]) -> tuple[Block, FeatureCounts]:
-    """The blocks of all source partitions as one, with one dictionary, and the counts of its features."""
-    counter, pieces = Counter(), list[Block]()
-    last, known = -1, np.empty(0, np.int32)
-    for source, block in blocks:
-        if source != last:
-            last, known = source, np.empty(0, np.int32)
-        known = np.concatenate([known, counter.dictionary.encode(block.features)])
-        piece = replace(block, indices=known[block.indices], features=NO_FEATURES)
-        counter.count(piece)
-        pieces.append(piece)
-    counted = counter.result()
-    return concatenate(pieces), counted
 
 
 def train_in_one_task(

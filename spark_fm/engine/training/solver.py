@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from spark_fm.core.fm.posterior import Posterior
 from spark_fm.core.fm.scaling import FeatureCounts
 from spark_fm.core.fm.weights import ParameterInit, Weights
 from spark_fm.engine.packing.packed_data import PackedData
@@ -33,6 +34,24 @@ class Parallelism:
 
 
 @dataclass(frozen=True)
+class SamplerReport:
+    """How a sampler went.
+
+    Attributes
+    ----------
+    chains : how many
+    r_hat : split R-hat of what was watched, by its name
+    fields : how many features each field has that had a prior, by its first and last
+    posterior : samples, where they were asked for
+    """
+
+    chains: int
+    r_hat: dict[str, float]
+    fields: dict[tuple[int, int], int]
+    posterior: Posterior | None = None
+
+
+@dataclass(frozen=True)
 class Solved:
     """A trained model in the units of the data, and the story of its training.
 
@@ -41,11 +60,12 @@ class Solved:
     weights : the model
     history : one line for each epoch
     best_epoch : after which epoch the model was taken, 0 for the parameters to begin with
-    stop_reason : patience, tol, maxIter, noImprovement or diverged
+    stop_reason : patience, tol, maxIter, noImprovement, diverged, or sampled
     rollbacks : how many rounds were taken back
     judged_rows : how many rows decided when to stop
     partitions, rounds_per_epoch : how the work was divided
     counted : what the training rows say of each feature, where the solver knows it
+    sampler : of a sampler
     """
 
     weights: Weights
@@ -57,6 +77,17 @@ class Solved:
     partitions: int
     rounds_per_epoch: int
     counted: FeatureCounts | None = None
+    sampler: SamplerReport | None = None
+
+
+class FitStoppedError(KeyboardInterrupt):
+    """Somebody stopped a fit that had ``solved`` something already."""
+
+    def __init__(self, solved: Solved) -> None:
+        super().__init__(
+            "the fit was stopped; the estimator's stoppedModel is the mean of the sweeps until then"
+        )
+        self.solved = solved
 
 
 class Solver(Protocol):

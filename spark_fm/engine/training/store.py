@@ -5,11 +5,11 @@ From a persisted DataFrame it takes about nine, through rows and Arrow: a fifth 
 Spark Connect has DataFrames only, and reducing on the executors needs their shuffle.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 from pyspark import StorageLevel
@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from spark_fm.core.fm.settings import Settings
-from spark_fm.engine.cluster.broadcast import is_connect
+from spark_fm.engine.cluster.broadcast import Shipped, is_connect
 from spark_fm.engine.cluster.execute import (
     collect_batches,
     persist,
@@ -27,12 +27,13 @@ from spark_fm.engine.cluster.execute import (
     unpersist,
 )
 from spark_fm.engine.cluster.hashing import ints_by_partition
-from spark_fm.engine.packing.dealing import Deal, dealt_rows, pieces_of
-from spark_fm.engine.packing.joining import CHUNKS_DDL, Piece, join, join_pieces
+from spark_fm.engine.packing.dealing import ByField, Deal, dealt_rows, pieces_of
+from spark_fm.engine.packing.joining import CHUNKS_DDL, Piece, join_by_field, join_pieces
+from spark_fm.engine.packing.joining import join as join_batches
 from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.packing.places import Chunk, Places, parts_together
 from spark_fm.engine.training.aggregate import reduce_on_executors
-from spark_fm.engine.training.round_task import UPDATES_DDL, Round, run_round
+from spark_fm.engine.training.round_task import UPDATES_DDL, run_round
 
 if TYPE_CHECKING:
     from pyspark import RDD
@@ -40,8 +41,11 @@ if TYPE_CHECKING:
 ROWS_OF_A_VALIDATION_CHUNK = 8192
 # With this many non-zeros for each feature that occurs, a chunk uses most of them: it needs no dictionary of its own.
 NONZEROS_OF_THE_WHOLE_VOCABULARY = 2.0
+# A bundle of so many takes a task no longer to read than the task itself.
+NONZEROS_READ_TOGETHER = 2**16
 
 ChunkTask = Callable[..., Iterator[pa.RecordBatch]]
+Join = Callable[[Iterable[Piece]], Iterator[pa.RecordBatch]]
 
 
 class ChunkStore(Protocol):
@@ -52,7 +56,7 @@ class ChunkStore(Protocol):
         """Which chunks there are."""
         ...
 
-    def run(self, function: ChunkTask, orders: Round, chosen: list[Chunk]) -> list[pa.RecordBatch]:
+    def run(self, function: ChunkTask, orders: Any, chosen: list[Chunk]) -> list[pa.RecordBatch]:
         """What a function of :mod:`spark_fm.engine.training.round_task` says of the ``chosen`` chunks.
 
         Where the executors sum a round's updates, it is their sums.
@@ -68,8 +72,9 @@ class ChunkStore(Protocol):
 class RddStore:
     """ChunkStore as the partitions of an RDD of record batches.
 
-    Where bundles have several chunks, ``bundles`` has each bundle in a partition, until all chunks have been visited
-    once. Then come, in ``rdd``, all bundles' first chunks, all their second, and so on, each in a partition.
+    Small bundles of several chunks stay in a partition each: a task of their own for each chunk would cost more than
+    reading the others too. Of larger ones ``bundles`` has each in a partition, until all chunks have been visited once;
+    then come, in ``rdd``, all bundles' first chunks, all their second, and so on, each in a partition.
     """
 
     rdd: "RDD[pa.RecordBatch]"
@@ -79,13 +84,13 @@ class RddStore:
     unmet: set[int] = field(default_factory=set)
 
     @classmethod
-    def of(cls, dealt: DataFrame, places: Places, own_dictionaries: bool) -> "RddStore":
-        """From dealt rows, each bundle in a Spark partition of its own."""
+    def of(cls, dealt: DataFrame, places: Places, join: Join, cuts: bool = True) -> "RddStore":
+        """From dealt rows, each bundle in a Spark partition of its own; ``cuts`` gives each chunk one."""
         with plain_errors():
             rows = dealt.rdd
-        joined = rows.mapPartitions(partial(_joined, own_dictionaries=own_dictionaries))
+        joined = rows.mapPartitions(partial(_joined, join=join))
         joined.persist(StorageLevel.MEMORY_AND_DISK_DESER)
-        if places.together == 1:
+        if places.together == 1 or not cuts:
             return cls(joined, places, [joined])
         chunks = [
             joined.mapPartitions(partial(_nth_of_bundle, places=places, nth=nth)).persist(
@@ -96,12 +101,17 @@ class RddStore:
         together = joined.context.union(chunks)
         return cls(together, places, [joined, *chunks], joined, set(_numbers(places).values()))
 
-    def run(self, function: ChunkTask, orders: Round, chosen: list[Chunk]) -> list[pa.RecordBatch]:
+    def run(self, function: ChunkTask, orders: Any, chosen: list[Chunk]) -> list[pa.RecordBatch]:
         """See :class:`ChunkStore`."""
-        numbers = _numbers(self.places)
-        visited = [numbers[chunk] for chunk in chosen]
+        visit: ChunkTask = partial(function, orders=orders)
+        if self.places.together > 1 and self.bundles is None:
+            visit = partial(_visit_parts, visit=visit, parts=frozenset(part for _, part in chosen))
+            numbers = _numbers_of_bundles(self.places)
+        else:
+            numbers = _numbers(self.places)
+        visited = list(dict.fromkeys(numbers[chunk] for chunk in chosen))
         with plain_errors(), stoppable(self.rdd.context):
-            found = self.rdd.context.runJob(self.rdd, partial(function, orders=orders), visited)
+            found = self.rdd.context.runJob(self.rdd, visit, visited)
         if self.bundles is not None and self.unmet:
             self.unmet.difference_update(visited)
             if not self.unmet:
@@ -125,9 +135,20 @@ def _numbers(places: Places) -> dict[Chunk, int]:
     }
 
 
-def _joined(rows: Iterable[Row], own_dictionaries: bool) -> Iterator[pa.RecordBatch]:
-    pieces = (Piece.of(*row) for row in rows)
-    return join_pieces(pieces, own_dictionaries)
+def _numbers_of_bundles(places: Places) -> dict[Chunk, int]:
+    """The number of each chunk's bundle."""
+    return {chunk: number for number, bundle in enumerate(places.bundles()) for chunk in bundle}
+
+
+def _visit_parts(
+    batches: Iterable[pa.RecordBatch], visit: ChunkTask, parts: frozenset[int]
+) -> Iterator[pa.RecordBatch]:
+    """Visit the chunks of some parts among those of a bundle."""
+    return visit(batch for batch in batches if batch.column("part")[0].as_py() in parts)
+
+
+def _joined(rows: Iterable[Row], join: Join) -> Iterator[pa.RecordBatch]:
+    return join(Piece.of(*row) for row in rows)
 
 
 def _nth_of_bundle(batches: Iterable[pa.RecordBatch], places: Places, nth: int) -> Iterator[pa.RecordBatch]:
@@ -146,12 +167,12 @@ class FrameStore:
     on_executors: bool
 
     @classmethod
-    def of(cls, dealt: DataFrame, places: Places, own_dictionaries: bool, on_executors: bool) -> "FrameStore":
+    def of(cls, dealt: DataFrame, places: Places, join: Join, on_executors: bool) -> "FrameStore":
         """From dealt rows, in a fixed order."""
-        joined = dealt.mapInArrow(partial(join, own_dictionaries=own_dictionaries), CHUNKS_DDL)
+        joined = dealt.mapInArrow(partial(join_batches, how=join), CHUNKS_DDL)
         return cls(persist(joined), places, on_executors)
 
-    def run(self, function: ChunkTask, orders: Round, chosen: list[Chunk]) -> list[pa.RecordBatch]:
+    def run(self, function: ChunkTask, orders: Any, chosen: list[Chunk]) -> list[pa.RecordBatch]:
         """See :class:`ChunkStore`."""
         rows = self.frame
         if len(chosen) < len(self.places.all()):
@@ -204,17 +225,58 @@ def _deal(
     places = Places(
         partitions, parts, min(partitions, -(-validation // ROWS_OF_A_VALIDATION_CHUNK)), together
     )
-    as_frame = on_executors or is_connect(packed.spark)
-    bundles = places.bundles()
-    if as_frame:
-        of_partitions = ints_by_partition(partitions)
-        keys = [of_partitions[bundle[0][0] % partitions] for bundle in bundles]
-    else:
-        keys = ints_by_partition(len(bundles))
-    orders = Deal.of(keys, places, held_out, settings.seed, statistics.sources, packed.vocabulary(settings))
-    dealt = dealt_rows(packed.blocks, orders)
     each = statistics.nonzeros / (partitions * parts)
     own_dictionaries = each < packed.features.ids.size * NONZEROS_OF_THE_WHOLE_VOCABULARY
+    join = partial(join_pieces, own_dictionaries=own_dictionaries)
+    cuts = each * together > NONZEROS_READ_TOGETHER
+    return _stored(packed, places, held_out, settings, join, None, on_executors, cuts)
+
+
+@contextmanager
+def dealt_by_field(
+    packed: PackedData, partitions: int, by_field: Shipped[ByField], settings: Settings, key: Hashable
+) -> Iterator[ChunkStore]:
+    """All rows, those with a feature of a field in one of its partitions, persisted until no fit needs them; the
+    ``key`` tells fields apart.
+    """
+    validation = packed.statistics.validation_rows
+    places = Places(partitions, 1, min(partitions, -(-validation // ROWS_OF_A_VALIDATION_CHUNK)))
+
+    def deal() -> ChunkStore:
+        join = partial(join_by_field, by_field=by_field)
+        return _stored(packed, places, 0, settings, join, by_field, on_executors=False)
+
+    with packed.lease(("by field", partitions, key, settings.seed, settings.centres), deal) as store:
+        yield store
+
+
+def _stored(
+    packed: PackedData,
+    places: Places,
+    held_out: int,
+    settings: Settings,
+    join: Join,
+    by_field: Shipped[ByField] | None,
+    on_executors: bool,
+    cuts: bool = True,
+) -> ChunkStore:
+    bundles = places.bundles()
+    as_frame = on_executors or is_connect(packed.spark)
     if as_frame:
-        return FrameStore.of(dealt, places, own_dictionaries, on_executors)
-    return RddStore.of(dealt, places, own_dictionaries)
+        of_partitions = ints_by_partition(places.partitions)
+        keys = [of_partitions[bundle[0][0] % places.partitions] for bundle in bundles]
+    else:
+        keys = ints_by_partition(len(bundles))
+    orders = Deal.of(
+        keys,
+        places,
+        held_out,
+        settings.seed,
+        packed.statistics.sources,
+        packed.vocabulary(settings),
+        by_field,
+    )
+    dealt = dealt_rows(packed.blocks, orders)
+    if as_frame:
+        return FrameStore.of(dealt, places, join, on_executors)
+    return RddStore.of(dealt, places, join, cuts)

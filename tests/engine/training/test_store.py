@@ -67,6 +67,7 @@ def test_chunks_are_the_same_blocks_wherever_they_lie(
 @pytest.mark.parametrize("on_executors", [False, True])
 def test_bundles_are_cut_into_the_same_chunks(packed, on_executors, monkeypatch):
     monkeypatch.setattr(store, "ROWS_OF_A_VALIDATION_CHUNK", 10)
+    monkeypatch.setattr(store, "NONZEROS_READ_TOGETHER", 0)
     found = []
     for together in (1, 2, 3):
         monkeypatch.setattr(store, "parts_together", lambda *_, together=together: together)
@@ -79,6 +80,7 @@ def test_bundles_are_cut_into_the_same_chunks(packed, on_executors, monkeypatch)
 
 def test_bundles_are_given_back_when_all_chunks_are_made(packed, monkeypatch):
     monkeypatch.setattr(store, "parts_together", lambda *_: 2)
+    monkeypatch.setattr(store, "NONZEROS_READ_TOGETHER", 0)
     chunks = store._deal(packed, 2, 2, 20, SETTINGS, on_executors=False)
 
     def persisted():
@@ -127,11 +129,13 @@ def name_chunks(batches, orders):
         yield batch.from_arrays(arrays, ["partition", "shard", "positions", "sums", "totals"])
 
 
-@pytest.mark.parametrize("together", [1, 2])
+@pytest.mark.parametrize(("together", "read_together"), [(1, 0), (2, 0), (2, 2**16)])
 @pytest.mark.parametrize("on_executors", [False, True])
-def test_function_runs_over_the_chosen_chunks(packed, on_executors, together, monkeypatch):
+def test_function_runs_over_the_chosen_chunks(packed, on_executors, together, read_together, monkeypatch):
     monkeypatch.setattr(store, "parts_together", lambda *_: together)
-    with dealt_chunks(packed, 3, 2, 20, replace(SETTINGS, seed=together), on_executors) as chunks:
+    monkeypatch.setattr(store, "NONZEROS_READ_TOGETHER", read_together)
+    seed = together + (read_together > 0)
+    with dealt_chunks(packed, 3, 2, 20, replace(SETTINGS, seed=seed), on_executors) as chunks:
         check_names(chunks)
 
 

@@ -1,0 +1,1 @@
+"""Block Gibbs sampling: the posterior mean of a Factorization Machine, as a Factorization Machine."""

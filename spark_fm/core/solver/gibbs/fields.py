@@ -1,0 +1,177 @@
+"""Which features have one prior, and which are drawn together: fields, of which a row has at most one feature."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spark_fm.core.compiled.compile import compiled
+from spark_fm.core.sparse.block import Block
+
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int32]
+LongArray = npt.NDArray[np.int64]
+Ranges = tuple[tuple[int, int], ...]
+
+MOST_FIELDS = 256
+
+
+@dataclass(frozen=True)
+class DrawOrder:
+    """The features of each field, in the order in which they are drawn.
+
+    Attributes
+    ----------
+    members : int32 arrays, the positions of each field's features, in ascending order of their ids
+    groups : which fields have one prior, by their numbers: fields of one feature share theirs
+    """
+
+    members: Sequence[IntArray]
+    groups: Sequence[Sequence[int]]
+
+    @classmethod
+    def of(cls, numbers: LongArray, ids: LongArray) -> "DrawOrder":
+        """From each feature's field number, int64 (m,), and its id."""
+        order = np.lexsort((ids, numbers)).astype(np.int32)
+        begins = np.flatnonzero(np.diff(numbers[order])) + 1
+        members = np.split(order, begins) if order.size else []
+        single = [number for number, one in enumerate(members) if one.size == 1]
+        groups = [[number] for number, one in enumerate(members) if one.size > 1]
+        return cls(members, [*groups, single] if single else groups)
+
+    def of_group(self, group: int) -> IntArray:
+        """The positions of all features of a group."""
+        return np.concatenate([self.members[field] for field in self.groups[group]])
+
+
+def known_fields(ids: LongArray, ranges: Ranges) -> LongArray:
+    """The number of the range, first to end, in ascending order, that has each id: int64 (m,); -1 where none has."""
+    firsts, ends = (np.array([one[side] for one in ranges], np.int64) for side in (0, 1))
+    if not firsts.size:
+        return np.full(ids.size, -1, np.int64)
+    numbers = np.searchsorted(firsts, ids, side="right") - 1
+    known: LongArray = np.where((numbers >= 0) & (ids < ends[numbers]), numbers, -1)
+    return known
+
+
+def ranks_without_field(numbers: LongArray, ids: LongArray) -> IntArray:
+    """The rank of each feature's id among those of no field: int32 (m,), -1 for the features of fields."""
+    free = np.flatnonzero(numbers < 0)
+    ranks = np.full(ids.size, -1, np.int32)
+    ranks[free[np.argsort(ids[free])]] = np.arange(free.size, dtype=np.int32)
+    return ranks
+
+
+def met_before(block: Block, ranks: IntArray) -> IntArray:
+    """Of the features with a rank, which is the largest smaller one that has been beside it in a row; -1 for none.
+
+    Of several blocks, the largest of theirs.
+    """
+    before = np.full(int(ranks.max(initial=-1)) + 1, -1, np.int32)
+    _neighbours(block.indptr, ranks[block.indices], before)
+    return before
+
+
+def with_found(numbers: LongArray, ranks: IntArray, before: IntArray) -> LongArray:
+    """Fields for all features: those of no field fall into the fewest ranges such that no row has two of one.
+
+    Two features that are neighbours in a row need an end of a range between them; where ends are put as late as
+    possible, they are fewest.
+
+    Raises
+    ------
+    ValueError
+        When these are too many to be what a row has one of each.
+    """
+    found = _cut(before)
+    if int(found.max(initial=-1)) >= MOST_FIELDS:
+        raise ValueError(
+            f"solver: 'gibbs' draws field by field, and no {MOST_FIELDS} ranges of features are such that a row has "
+            "at most one of each; expected a features column that names its fields (as FieldEncoder makes), or "
+            "solver 'adagrad'"
+        )
+    made: LongArray = numbers.copy()
+    free = ranks >= 0
+    made[free] = numbers.max(initial=-1) + 1 + found[ranks[free]]
+    return made
+
+
+def complete_fields(block: Block, numbers: LongArray) -> tuple[BoolArray, BoolArray]:
+    """Of which fields every row has exactly one feature, and its value is 1; and of which a row has several."""
+    fields = int(numbers.max(initial=-1)) + 1
+    complete, repeated = np.ones(fields, np.bool_), np.zeros(fields, np.bool_)
+    _count(block.indptr, block.indices, block.values, numbers, complete, repeated)
+    return complete, repeated
+
+
+def met_together(block: Block, places: IntArray) -> BoolArray:
+    """Which of the features with a place, -1 for none, have been in one row: bool (n * n,), for places from 0 on."""
+    size = int(places.max(initial=-1)) + 1
+    found = np.zeros((size, size), np.bool_)
+    _meet(block.indptr, places[block.indices], found)
+    return found.ravel()
+
+
+def never_together(met: BoolArray) -> LongArray:
+    """Classes of features, int64 (n,), of which none has two that met, bool (n, n): greedily, the busiest first."""
+    classes = np.full(met.shape[0], -1, np.int64)
+    for one in np.argsort(-met.sum(axis=1), kind="stable"):
+        taken = set(classes[met[one]].tolist())
+        classes[one] = next(number for number in range(met.shape[0]) if number not in taken)
+    return classes
+
+
+@compiled
+def _meet(indptr: IntArray, places: IntArray, found: npt.NDArray[np.bool_]) -> None:
+    for row in range(indptr.size - 1):
+        for a in range(indptr[row], indptr[row + 1]):
+            for b in range(indptr[row], a):
+                if places[a] >= 0 and places[b] >= 0:
+                    found[places[a], places[b]] = True
+                    found[places[b], places[a]] = True
+
+
+@compiled
+def _count(
+    indptr: IntArray,
+    indices: IntArray,
+    values: npt.NDArray[np.float32] | npt.NDArray[np.float64],
+    numbers: LongArray,
+    complete: BoolArray,
+    repeated: BoolArray,
+) -> None:
+    found = np.zeros(complete.size, np.int64)
+    for row in range(indptr.size - 1):
+        found[:] = 0
+        for at in range(indptr[row], indptr[row + 1]):
+            number = numbers[indices[at]]
+            found[number] += 1
+            if found[number] > 1:
+                repeated[number] = True
+            if values.size and values[at] != 1.0:
+                complete[number] = False
+        for number in range(found.size):
+            if found[number] != 1:
+                complete[number] = False
+
+
+@compiled
+def _neighbours(indptr: IntArray, ranks: IntArray, before: IntArray) -> None:
+    for row in range(indptr.size - 1):
+        here = np.sort(ranks[indptr[row] : indptr[row + 1]])
+        for j in range(1, here.size):
+            if here[j - 1] >= 0:
+                before[here[j]] = max(before[here[j]], here[j - 1])
+
+
+@compiled
+def _cut(before: IntArray) -> LongArray:
+    numbers = np.empty(before.size, np.int64)
+    number, first = 0, 0
+    for rank in range(before.size):
+        if before[rank] >= first:
+            number += 1
+            first = rank
+        numbers[rank] = number
+    return numbers

@@ -1,0 +1,110 @@
+"""Sampling in one process: a chain over one block in memory, and the mean of its samples."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling, evenness, scaled
+from spark_fm.core.fm.settings import Settings
+from spark_fm.core.fm.weights import ParameterInit
+from spark_fm.core.solver.gibbs.chain import Chain
+from spark_fm.core.solver.gibbs.fields import (
+    DrawOrder,
+    complete_fields,
+    known_fields,
+    met_before,
+    ranks_without_field,
+    with_found,
+)
+from spark_fm.core.solver.gibbs.judge import Judge
+from spark_fm.core.solver.gibbs.predict import predict
+from spark_fm.core.solver.gibbs.samples import Collector, Samples
+from spark_fm.core.solver.gibbs.start import started, starting_rows
+from spark_fm.core.solver.gibbs.state import ChainState
+from spark_fm.core.solver.in_memory import in_random_order
+from spark_fm.core.sparse.block import NO_FLAGS, Block
+
+LongArray = npt.NDArray[np.int64]
+
+BURN_IN = 3
+COLUMNS_BETWEEN = 64
+ROWS_WATCHED = 100
+
+
+def columns_between(settings: Settings) -> int:
+    """How many columns the mean has while it is summed up."""
+    return max(COLUMNS_BETWEEN, 4 * settings.factor_size)
+
+
+def chain_seed(seed: int, chain: int) -> int:
+    """The seed of a chain, in [0, 2^63); the first has the fit's own."""
+    return (
+        seed
+        if chain == 0
+        else int(np.random.SeedSequence([seed, chain]).generate_state(1, np.uint64)[0] >> 1)
+    )
+
+
+def sample_in_memory(
+    block: Block, init: ParameterInit, counted: FeatureCounts, chain: int, chains: int
+) -> Samples:
+    """Samples of Factorization Machines of the block's rows, their mean in twice ``factor_size`` factors.
+
+    A few epochs of AdaGrad (none from an earlier model) are where the chain starts from; its first samples are left out
+    of the mean. Rows for validation are measured, and nothing else.
+
+    Parameters
+    ----------
+    block : localised, its indices are positions of the features that are ``counted``
+    chain, chains : which of how many
+
+    Raises
+    ------
+    ValueError
+        When the rows have no fields.
+    """
+    settings = init.settings
+    held = int(block.validation.sum())
+    even = evenness(block.rows, block.nonzeros, float(np.sqrt(np.diff(block.indptr)).sum()))
+    scaling = FeatureScaling.of(counted, block.rows - held, settings.centres, even)
+    init = replace(init, scale=replace(init.scale, mean_squared_norm=scaling.squared_norm))
+    whole = scaled(in_random_order(block, settings.seed), init.scale, scaling)
+    flags = whole.validation if whole.validation.size else np.zeros(whole.rows, np.bool_)
+    training = replace(whole.take(np.flatnonzero(~flags)), validation=NO_FLAGS)
+    numbers = fields_of(training, counted.ids, settings)
+    seed = chain_seed(settings.seed, chain)
+    rows = starting_rows(block, counted.ids, block.rows - held)
+    theta, intercept = started(rows, counted.ids, init, scaling, seed)
+    state = ChainState(
+        counted.ids, DrawOrder.of(numbers, counted.ids), seed, theta, intercept,
+        settings.fit_intercept, settings.fit_linear,
+    )  # fmt: skip
+    sampled = Chain(training, state)
+    others = whole.take(np.flatnonzero(flags))
+    judge = Judge(others.label, others.weight, settings)
+    some = training.label[:ROWS_WATCHED]
+    keep = len(range(chain, settings.samples_kept, chains))
+    collector = Collector(counted.counts, columns_between(settings), settings.max_epochs, BURN_IN, keep)
+    begun = theta.copy(), intercept
+    for sweep in range(1, settings.max_epochs + 1):
+        loss = sampled.sweep(sweep)
+        predicted = (some - sampled.residuals[:ROWS_WATCHED]).astype(np.float32)
+        counts = collector.add(sweep, loss, state.theta, state.intercept, state.noise, predicted)
+        if others.rows:
+            judged = judge.sees(predict(others, state.theta, state.intercept)) if counts else math.nan
+            collector.validation.append(judged)
+    return collector.result(
+        begun, 2 * settings.factor_size if chains > 1 else settings.factor_size, numbers,
+        complete_fields(training, numbers)[0],
+    )  # fmt: skip
+
+
+def fields_of(block: Block, ids: LongArray, settings: Settings) -> LongArray:
+    """The number of each feature's field, int64 (m,): those that are known, and found ones for all other features."""
+    numbers = known_fields(ids, settings.fields)
+    if (numbers >= 0).all():
+        return numbers
+    ranks = ranks_without_field(numbers, ids)
+    return with_found(numbers, ranks, met_before(block, ranks))

@@ -1,0 +1,148 @@
+"""Block Gibbs sampling of packed data: whole chains in tasks, or one chain whose fields are drawn in rounds."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spark_fm.core.fm.posterior import Posterior
+from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling
+from spark_fm.core.fm.settings import Settings
+from spark_fm.core.fm.weights import ParameterInit
+from spark_fm.core.solver.gibbs.convergence import r_hat
+from spark_fm.core.solver.gibbs.samples import Samples, parameters_of
+from spark_fm.core.solver.plan import Epoch
+from spark_fm.engine.cluster.broadcast import ship
+from spark_fm.engine.cluster.execute import task_slots
+from spark_fm.engine.packing.packed_data import PackedData
+from spark_fm.engine.training.adagrad import in_data_units
+from spark_fm.engine.training.gibbs_rounds import sample_in_rounds
+from spark_fm.engine.training.gibbs_task import Sampled, sample_in_tasks
+from spark_fm.engine.training.parallelism import decide_partitions_of_sampler, fits_in_memory
+from spark_fm.engine.training.solver import FitStoppedError, Parallelism, Report, SamplerReport, Solved
+
+
+class Gibbs:
+    """The posterior mean by block Gibbs sampling, see ``docs/gibbs.md`` (a :class:`Solver`)."""
+
+    def fit(
+        self, packed: PackedData, init: ParameterInit, parallelism: Parallelism, report: Report
+    ) -> Solved:
+        """Small work in one task for each chain; larger in rounds. The arguments are those of a :class:`Solver`."""
+        statistics, settings = packed.statistics, init.settings
+        _check(settings)
+        most = task_slots(packed.spark, len(statistics.sources))
+        partitions = parallelism.partitions or decide_partitions_of_sampler(
+            statistics, settings.sampled_size, most
+        )
+        one_task = partitions == 1 and fits_in_memory(statistics)
+        try:
+            if one_task:
+                sampled = _in_tasks(packed, init, report)
+            else:
+                sampled = sample_in_rounds(
+                    packed, init, partitions, lambda epoch: report(in_data_units(epoch, settings, init.scale))
+                )
+        except FloatingPointError as error:
+            raise ValueError(str(error)) from error
+        solved = _solved(sampled, init, partitions)
+        if sampled.stopped:
+            raise FitStoppedError(solved)
+        return solved
+
+
+def _in_tasks(packed: PackedData, init: ParameterInit, report: Report) -> Sampled:
+    settings = init.settings
+    shipped = ship(packed.spark, init)
+    try:
+        sampled = sample_in_tasks(
+            packed.blocks, shipped, packed.statistics.census, settings.chains, settings.factor_size
+        )
+    finally:
+        shipped.release()
+    for epoch in _history(sampled.samples):
+        report(in_data_units(epoch, settings, init.scale))
+    return sampled
+
+
+def _solved(sampled: Sampled, init: ParameterInit, partitions: int) -> Solved:
+    samples, scaling, counted, stopped = sampled
+    settings = init.settings
+    history = [in_data_units(epoch, settings, init.scale) for epoch in _history(samples)]
+    return Solved(
+        weights=init.finish(samples.parameters(counted.ids, settings.factor_size), scaling),
+        history=history,
+        best_epoch=len(history),
+        stop_reason="stopped" if stopped else "sampled",
+        rollbacks=0,
+        judged_rows=0,
+        partitions=partitions,
+        rounds_per_epoch=1,
+        counted=counted,
+        sampler=_report(samples, init, scaling, counted),
+    )
+
+
+def _check(settings: Settings) -> None:
+    """What is asked for must be what the sampler does.
+
+    Raises
+    ------
+    ValueError
+        Naming the param.
+    """
+    for name, found, wanted in (
+        ("solver", "'gibbs', which is for regression", not settings.loss.is_binary),
+        ("nonnegative", "True with solver 'gibbs'", not settings.nonnegative),
+        (
+            "minFactorCount",
+            f"{settings.min_factor_count} with solver 'gibbs'",
+            settings.min_factor_count <= 1,
+        ),
+        ("regParamByField", "penalties with solver 'gibbs'", not settings.penalty_factors),
+        (
+            "miniBatchFraction",
+            f"{settings.mini_batch_fraction} with solver 'gibbs'",
+            settings.mini_batch_fraction == 1.0,
+        ),
+    ):
+        if not wanted:
+            raise ValueError(f"{name}: found {found}; expected its default, or solver 'adagrad'")
+
+
+def _history(samples: Samples) -> Sequence[Epoch]:
+    """The sweeps, each the mean of the chains'."""
+    losses = samples.losses.mean(axis=0)
+    judged = samples.validation.mean(axis=0) if samples.validation.size else np.full(losses.size, np.nan)
+    return [Epoch(i + 1, float(loss), float(judged[i]), {}) for i, loss in enumerate(losses)]
+
+
+def _report(
+    samples: Samples, init: ParameterInit, scaling: FeatureScaling, counted: FeatureCounts
+) -> SamplerReport:
+    settings = init.settings
+    found = {"noise": float(r_hat(samples.noises))}
+    if samples.predictions.size:
+        # Of predictions the one that a twentieth of them is worse than.
+        found["prediction"] = float(np.quantile(r_hat(samples.predictions), 0.95))
+    posterior = None
+    if samples.kept_intercepts.size:
+        size = settings.sampled_size
+        weights = [
+            init.finish(parameters_of(counted.ids, theta[:, 0], theta[:, 1:], intercept, size), scaling)
+            for theta, intercept in zip(samples.kept, samples.kept_intercepts.tolist(), strict=True)
+        ]
+        variance = init.scale.label_deviation**2 * init.scale.weight_mean
+        posterior = Posterior.of(weights, variance / samples.kept_noises)
+    return SamplerReport(
+        chains=len(samples.losses), r_hat=found, fields=_fields(samples, counted), posterior=posterior
+    )
+
+
+def _fields(samples: Samples, counted: FeatureCounts) -> dict[tuple[int, int], int]:
+    """How many features each field has, by its first and last id."""
+    made = {}
+    for number in range(int(samples.numbers.max(initial=-1)) + 1):
+        ids = counted.ids[samples.numbers == number]
+        if ids.size:
+            made[int(ids.min()), int(ids.max())] = int(ids.size)
+    return made

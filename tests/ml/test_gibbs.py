@@ -1,0 +1,248 @@
+"""FMRegressor(solver="gibbs"): in tasks and in rounds, what it refuses, and what its models can do."""
+
+import numpy as np
+import pytest
+from pyspark.ml.evaluation import RegressionEvaluator
+from pyspark.ml.linalg import Vectors
+from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
+from pyspark.sql import functions as F
+
+from spark_fm import FMClassifier, FMRegressionModel, FMRegressor
+from spark_fm.engine.training import draw_plan, gibbs_rounds, start_task, store
+from spark_fm.engine.training.solver import FitStoppedError
+
+USERS, ITEMS, GENRES = 40, 25, 5
+SIZE = USERS + ITEMS + GENRES + 1
+
+
+@pytest.fixture(scope="module")
+def mixed(spark):
+    """A user, an item, one to three genres of the item, and an age with its mean far from 0; weights; rows to
+    validate.
+    """
+    random = np.random.default_rng(0)
+    user, item = random.integers(0, USERS, 1500), random.integers(0, ITEMS, 1500)
+    age, weight = random.normal(30.0, 5.0, 1500), random.integers(1, 3, 1500).astype(float)
+    genres = [random.choice(GENRES, size=random.integers(1, 4), replace=False).tolist() for _ in range(ITEMS)]
+    v, w = random.normal(0.0, 0.8, (USERS + ITEMS, 2)), random.normal(0.0, 1.0, USERS + ITEMS)
+    label = 3.0 + w[user] + w[USERS + item] + (v[user] * v[USERS + item]).sum(axis=1) + 0.05 * (age - 30.0)
+    label += random.normal(0.0, 0.5, 1500) / np.sqrt(weight)
+    rows = []
+    for k in range(1500):
+        entries = {int(user[k]): 1.0, USERS + int(item[k]): 1.0, SIZE - 1: float(age[k])}
+        entries |= {USERS + ITEMS + genre: 1.0 for genre in genres[item[k]]}
+        rows.append((Vectors.sparse(SIZE, entries), float(label[k]), float(weight[k]), k % 10 == 0))
+    frame = spark.createDataFrame(rows, ["features", "label", "weight", "held"]).repartition(3).persist()
+    yield frame
+    frame.unpersist()
+
+
+def sampler(**params):
+    return FMRegressor(
+        **{"solver": "gibbs", "factorSize": 3, "maxIter": 12, "seed": 5, "numChains": 1, "numPartitions": 1}
+        | params
+    )
+
+
+def scores(model, frame):
+    rows = model.transform(frame).orderBy("label").select("prediction").collect()
+    return np.array([row[0] for row in rows])
+
+
+def rmse(model, frame):
+    return RegressionEvaluator().evaluate(model.transform(frame))
+
+
+def test_better_than_adagrad_untuned_and_calibrated(mixed):
+    train, test = mixed.where("not held"), mixed.where("held")
+    model = sampler(maxIter=60, predictionStdCol="deviation", weightCol="weight").fit(train)
+    assert rmse(model, test) < 1.02 * rmse(
+        FMRegressor(factorSize=3, seed=5, weightCol="weight").fit(train), test
+    )
+    scored = model.transform(test).select("label", "prediction", "deviation", "weight").toPandas()
+    light = scored[scored.weight == 1.0]
+    inside = (light.label - light.prediction).abs() < 1.645 * light.deviation
+    assert 0.8 < inside.mean() < 0.99
+    assert (scored.deviation > 0.3).all()
+
+
+@pytest.mark.parametrize("connect", [False, True])
+def test_rounds_draw_the_same_chain_as_one_task(mixed, connect, monkeypatch):
+    monkeypatch.setattr(store, "is_connect", lambda spark: connect)
+    # Fields of more than a few features are dealt, the genres' classes are summed up.
+    monkeypatch.setattr(draw_plan, "BYTES_OF_SUMS", 8 * 24 * 2 * 10)
+    # Genres one by one, since one task draws them in another order than their classes.
+    monkeypatch.setattr(draw_plan, "never_together", lambda met: np.arange(len(met)))
+    params = {"weightCol": "weight", "validationIndicatorCol": "held"}
+    alone = sampler(**params).fit(mixed)
+    found = [sampler(**params, numPartitions=2).fit(mixed)]
+    if not connect:
+        found.append(sampler(**params, numPartitions=3).fit(mixed.repartition(5)))
+    for model in found:
+        np.testing.assert_allclose(scores(model, mixed), scores(alone, mixed), atol=1e-3)
+        np.testing.assert_allclose(model.summary.trainingLoss, alone.summary.trainingLoss, rtol=1e-4)
+        np.testing.assert_allclose(model.summary.validationLoss, alone.summary.validationLoss, rtol=1e-4)
+        assert (model.summary.stopReason, model.summary.bestEpoch) == ("sampled", 12)
+    assert found[0].summary.partitions == 2
+    again = sampler(**params, numPartitions=2).fit(mixed)
+    assert again.weights.intercept == found[0].weights.intercept
+    np.testing.assert_array_equal(again.weights.factors, found[0].weights.factors)
+
+
+def test_features_that_never_met_are_drawn_together(mixed):
+    model = sampler(maxIter=40, numPartitions=2).fit(mixed)
+    alone = sampler(maxIter=40).fit(mixed)
+    # Another order of drawing, so another chain of the same distribution.
+    assert np.abs(scores(model, mixed) - scores(alone, mixed)).mean() < 0.15
+    assert abs(rmse(model, mixed) - rmse(alone, mixed)) < 0.05
+
+
+def test_blocks_that_are_lost_are_computed_again(mixed, monkeypatch):
+    expected = sampler(numPartitions=2).fit(mixed)
+    sweep = gibbs_rounds._Rounds.sweep
+
+    def losing(self, number, residuals):
+        for one in self.stores.values():
+            one.release()
+        self.packed.blocks.unpersist()
+        return sweep(self, number, residuals)
+
+    monkeypatch.setattr(gibbs_rounds._Rounds, "sweep", losing)
+    model = sampler(numPartitions=2).fit(mixed)
+    np.testing.assert_array_equal(model.weights.factors, expected.weights.factors)
+
+
+def test_several_chains_have_r_hat_and_their_mean(mixed):
+    model = sampler(numChains=3, maxIter=30).fit(mixed)
+    assert model.summary.chains == 3
+    assert 0.9 < model.summary.rHat["noise"] < 1.5
+    assert 0.9 < model.summary.rHat["prediction"] < 3.0
+    assert model.weights.factors.shape[1] == 3
+    again = sampler(numChains=3, maxIter=30).fit(mixed)
+    np.testing.assert_array_equal(model.weights.factors, again.weights.factors)
+    assert not np.allclose(model.weights.factors, sampler(maxIter=30).fit(mixed).weights.factors)
+
+
+def test_named_fields_are_those_of_the_metadata(spark, mixed):
+    field = {"first": 0, "size": USERS, "kind": "categorical", "columns": ["user"], "one_per_row": True}
+    fields = [
+        {"name": "user", **field},
+        {"name": "item", **field | {"first": USERS, "size": ITEMS}},
+        {"name": "genre", **field | {"first": USERS + ITEMS, "size": GENRES, "one_per_row": False}},
+    ]
+    told = mixed.withColumn(
+        "features", F.col("features").alias("features", metadata={"spark_fm": {"fields": fields}})
+    )
+    model = sampler().fit(told)
+    assert model.summary.sampledFields == {
+        "user": USERS, "item": ITEMS, "genre": GENRES, str(SIZE - 1): 1
+    }  # fmt: skip
+
+
+def test_samples_are_saved_with_the_model(mixed, tmp_path):
+    model = sampler(predictionStdCol="deviation", samplerFactorSize=4).fit(mixed)
+    model.save(str(tmp_path / "model"))
+    loaded = FMRegressionModel.load(str(tmp_path / "model"))
+    assert loaded.summary.to_json() == model.summary.to_json()
+    for name in ("prediction", "deviation"):
+        columns = [
+            [row[0] for row in one.transform(mixed).orderBy("label").select(name).collect()]
+            for one in (model, loaded)
+        ]
+        assert columns[0] == columns[1]
+    plain = sampler(samplerFactorSize=4).fit(mixed)
+    np.testing.assert_array_equal(plain.weights.factors, model.weights.factors)
+
+
+@pytest.mark.parametrize(("partitions", "size"), [(1, 0), (1, 3), (2, 3)])
+def test_a_chain_goes_on_from_a_model(mixed, partitions, size, monkeypatch):
+    first = sampler(maxIter=30, factorSize=size).fit(mixed)
+    monkeypatch.setattr(start_task, "collect", None)  # there is no start to train
+    on = sampler(maxIter=5, factorSize=size, initialModel=first, numPartitions=partitions).fit(mixed)
+    assert on.summary.trainingLoss[0] < 1.05 * first.summary.trainingLoss[-1]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"maxIter": 0}, {"maxIter": 1}, {"factorSize": 0}, {"fitLinear": False}, {"fitIntercept": False}],
+)
+@pytest.mark.parametrize("partitions", [1, 2])
+def test_edges(mixed, params, partitions):
+    model = sampler(**params, numPartitions=partitions).fit(mixed)
+    assert len(model.summary.trainingLoss) == params.get("maxIter", 12)
+    assert np.isfinite(scores(model, mixed)).all()
+    if "fitLinear" in params:
+        constant = [f for f in model.weights.features.tolist() if f < USERS + ITEMS]
+        assert np.isfinite(model.weights.linear[model.weights.find(np.array(constant))]).all()
+
+
+def test_grids_share_the_packed_rows(mixed):
+    estimator = sampler(maxIter=4)
+    grid = (
+        ParamGridBuilder()
+        .addGrid(estimator.factorSize, [0, 3])
+        .addGrid(estimator.numPartitions, [1, 2])
+        .build()
+    )
+    found = CrossValidator(
+        estimator=estimator, estimatorParamMaps=grid, evaluator=RegressionEvaluator(), numFolds=2
+    ).fit(mixed)
+    assert np.isfinite(found.avgMetrics).all()
+    np.testing.assert_allclose(found.avgMetrics[0], found.avgMetrics[1], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"nonnegative": True}, "nonnegative: found True with solver 'gibbs'"),
+        ({"minFactorCount": 3}, "minFactorCount: found 3 with solver 'gibbs'"),
+        ({"miniBatchFraction": 0.5}, "miniBatchFraction: found 0.5 with solver 'gibbs'"),
+        (
+            {"solver": "adagrad", "predictionStdCol": "deviation"},
+            "predictionStdCol: found 'deviation' with solver 'adagrad'",
+        ),
+        ({"predictionStdCol": "weight"}, "Output column weight already exists"),
+    ],
+)
+def test_params_that_do_not_go_together(mixed, params, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        sampler(**params).fit(mixed)
+
+
+def test_what_is_not_for_sampling_is_refused_in_a_sentence(spark, mixed):
+    binary = mixed.withColumn("label", (F.col("label") > 3.0).cast("double"))
+    with pytest.raises(ValueError, match="solver: found 'gibbs', which is for regression"):
+        FMClassifier(solver="gibbs").fit(binary)
+    with pytest.raises(ValueError, match="but this model has no samples"):
+        FMRegressor(maxIter=2).fit(mixed).setPredictionStdCol("deviation").transform(mixed)
+    random = np.random.default_rng(1)
+    rated = [(random.choice(2000, size=280, replace=False).tolist(), float(i)) for i in range(40)]
+    crowded = spark.createDataFrame(rated, "features array<int>, label double")
+    for partitions in (1, 2):
+        with pytest.raises(ValueError, match="solver: 'gibbs' draws field by field"):
+            sampler(numPartitions=partitions).fit(crowded)
+    wide = [([i * 3 + int(j) for i, j in enumerate(random.integers(0, 3, 71))], float(k)) for k in range(99)]
+    frame = spark.createDataFrame(wide, "features array<int>, label double")
+    with pytest.raises(ValueError, match="and found 71 such groups, expected at most 64"):
+        sampler(numPartitions=2).fit(frame)
+
+
+def test_the_mean_so_far_is_kept_where_somebody_stops(mixed, monkeypatch):
+    sweep = gibbs_rounds._Rounds.sweep
+
+    def interrupted(self, number, residuals):
+        if number == 8:
+            raise KeyboardInterrupt
+        return sweep(self, number, residuals)
+
+    monkeypatch.setattr(gibbs_rounds._Rounds, "sweep", interrupted)
+    estimator = sampler(numPartitions=2, validationIndicatorCol="held")
+    assert estimator.stoppedModel is None
+    with pytest.raises(KeyboardInterrupt, match="stoppedModel") as stopped:
+        estimator.fit(mixed)
+    assert stopped.type is FitStoppedError
+    model = estimator.stoppedModel
+    assert (model.summary.stopReason, model.summary.totalIterations) == ("stopped", 7)
+    monkeypatch.undo()
+    whole = sampler(numPartitions=2, validationIndicatorCol="held", maxIter=7).fit(mixed)
+    np.testing.assert_array_equal(model.weights.factors, whole.weights.factors)
