@@ -161,6 +161,8 @@ def spark_fm(frames: Frames) -> list[Contender]:
     data = frames.data
     features: Features = "ids" if data.generated else "vector"
     made: list[Contender] = [SparkFM("spark_fm, untuned", frames, features, {})]
+    if not data.binary:
+        made.append(SparkFM("spark_fm, solver gibbs", frames, features, {"solver": "gibbs"}))
     tuned = TUNED.get(data.name.split("-")[0] if data.generated else data.name)
     if tuned:
         named = ", ".join(f"{name} {value:g}" for name, value in tuned.items())

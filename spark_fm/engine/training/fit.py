@@ -10,10 +10,11 @@ from spark_fm.core.fm.weights import ParameterInit, Weights
 from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.packing.statistics import Statistics
 from spark_fm.engine.training.adagrad import AdaGrad
+from spark_fm.engine.training.auto import Auto
 from spark_fm.engine.training.gibbs import Gibbs
 from spark_fm.engine.training.solver import Parallelism, Report, Solved, Solver
 
-SOLVERS: dict[str, Solver] = {"adagrad": AdaGrad(), "gibbs": Gibbs()}
+SOLVERS: dict[str, Solver] = {"adagrad": AdaGrad(), "gibbs": Gibbs(), "auto": Auto()}
 
 
 @dataclass(frozen=True)

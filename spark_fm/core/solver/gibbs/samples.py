@@ -148,7 +148,7 @@ class Collector:
             kept_noises=np.array([one[2] for one in self._kept]),
             losses=np.array([self.losses]),
             # Whoever stopped it may have done so before the last one was measured.
-            validation=np.array([(self.validation + [np.nan])[: len(self.losses)]] if self.validation else [[]]),
+            validation=np.array([[*self.validation, np.nan][: len(self.losses)]] if self.validation else [[]]),
             noises=np.array([self._noises]),
             predictions=np.stack(self._predictions)[None] if self._predictions else np.empty((1, 0, 0), np.float32),
             numbers=numbers,
