@@ -9,11 +9,12 @@ docs/peers.svg and docs/polynomial.svg. The tests fail where a file is not what 
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.charts import Panel, dots
-from benchmarks.common import show
+from benchmarks.common import cell, show
 from benchmarks.recipe_tables import HEAD, polynomial_chart, recipe_rows
 
 ROOT = Path(__file__).parent.parent
@@ -244,6 +245,19 @@ def recipes_table() -> str:
     return f"{table(HEAD, recipe_rows(made))}\n\n{provenance([made])}" if made else ""
 
 
+def sampler_table(kind: str) -> str:
+    """All cells of the sampler's tables of a kind, set by set."""
+    parts = []
+    for made in results("sampler"):
+        for title, rows in made["tables"].items():
+            if kind not in title:
+                continue
+            head = list(dict.fromkeys(name for row in rows for name in row))
+            cells = [[cell(row.get(name, "")) for name in head] for row in rows]
+            parts.append(f"**{title}**\n\n{table(head, cells)}\n\n{provenance([made])}")
+    return "\n\n".join(parts)
+
+
 def params_table() -> str:
     """All params of the estimators, from their own documentation."""
     from spark_fm import FMClassifier, FMRegressor
@@ -275,6 +289,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "explaining": explaining_table,
     "recipes": recipes_table,
     "params": params_table,
+    "sampler-quality": partial(sampler_table, "quality"),
+    "sampler-sweeps": partial(sampler_table, "sweeps"),
+    "sampler-partitions": partial(sampler_table, "partitions"),
+    "sampler-cost": partial(sampler_table, "a sweep"),
+    "sampler-fields": partial(sampler_table, "more fields"),
 }
 
 

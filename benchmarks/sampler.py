@@ -209,12 +209,12 @@ def measure(spark: Any, data: DataSet, args: Namespace) -> list[tuple[str, Table
     if "quality" in args.tables:
         made.append((f"{name}: quality", ratings.quality(args.factors)))
     if "sweeps" in args.tables:
-        made.append((f"{name}: sweeps", ratings.sweeps(args.factors[0])))
+        made.append((f"{name}: the mean by sweeps", ratings.sweeps(args.factors[0])))
     if "cost" in args.tables:
         made.append((f"{name}: a sweep", ratings.cost(args.factors)))
     if "partitions" in args.tables:
         found = ratings.partitions(args.factors[0], args.partitions, args.sweeps)
-        made.append((f"{name}: {args.sweeps} sweeps of one chain in partitions", found))
+        made.append((f"{name}: {args.sweeps} draws of one chain in partitions", found))
     ratings.frames.release()
     return made
 

@@ -2,8 +2,8 @@
 
 python -m benchmarks.sampler_fields --data FOLDER
 
-MovieLens latest-small, a tenth of the ratings drawn at random for test, as in the set ml-latest-small. The movies that a
-user has rated are those of the training rows, each of value 1 / sqrt(n); tags are those of the movie that were given
+MovieLens latest-small, a tenth of the ratings drawn at random for test, as in the set ml-latest-small. The movies that
+a user has rated are those of the training rows, each of value 1 / sqrt(n); tags are those of the movie that were given
 before the rating. All fits are untuned; AdaGrad is beside.
 """
 

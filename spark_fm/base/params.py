@@ -111,8 +111,8 @@ class FMParams(
     solver: Param[str] = param_of(
         "solver",
         DEFAULT_SOLVER,
-        f"optimization algorithm, one of: {', '.join(SOLVERS)}. gibbs samples, for regression: maxIter sweeps, no held-out "
-        "rows, and no penalties, since it learns their strengths; auto takes it where rows have few features. "
+        f"optimization algorithm, one of: {', '.join(SOLVERS)}. gibbs samples, for regression: maxIter sweeps, no "
+        "held-out rows, and no penalties, since it learns their strengths; auto takes it where rows have few features. "
         "pyspark.ml's gd and adamW stand for adagrad",
         solver_of,
     )
