@@ -164,10 +164,10 @@ class FMRegressor(FMEstimator[FMRegressionModel], SamplerParams):
         nonnegative: bool = False,
         explainCol: str = "",
         explainTop: int = 5,
-        validationIndicatorCol: str | None = None,
         samplerFactorSize: int = 0,
         numChains: int = 2,
         predictionStdCol: str = "",
+        validationIndicatorCol: str | None = None,
     ) -> None:
         super().__init__()
         self._set(**self._input_kwargs)

@@ -246,3 +246,24 @@ def test_the_mean_so_far_is_kept_where_somebody_stops(mixed, monkeypatch):
     monkeypatch.undo()
     whole = sampler(numPartitions=2, validationIndicatorCol="held", maxIter=7).fit(mixed)
     np.testing.assert_array_equal(model.weights.factors, whole.weights.factors)
+
+
+def test_auto_samples_where_it_can(spark, mixed):
+    auto = sampler(solver="auto").fit(mixed)
+    np.testing.assert_array_equal(auto.weights.factors, sampler().fit(mixed).weights.factors)
+    binary = mixed.withColumn("label", (F.col("label") > 3.0).cast("double"))
+    assert FMClassifier(solver="auto", maxIter=3).fit(binary).summary.chains == 0
+    assert sampler(solver="auto", minFactorCount=3).fit(mixed).summary.chains == 0
+    random = np.random.default_rng(1)
+    rated = [(random.choice(2000, size=280, replace=False).tolist(), float(i)) for i in range(40)]
+    crowded = spark.createDataFrame(rated, "features array<int>, label double")
+    assert sampler(solver="auto", maxIter=2).fit(crowded).summary.chains == 0
+
+
+def test_auto_tells_where_it_tried_in_vain(mixed, monkeypatch):
+    monkeypatch.setattr(draw_plan, "MOST_CLASSES", 3)
+    with pytest.warns(
+        UserWarning, match="solver: 'auto' takes 'adagrad', since solver: 'gibbs' in 2 partitions"
+    ):
+        model = sampler(solver="auto", numPartitions=2, maxIter=2).fit(mixed)
+    assert model.summary.chains == 0
