@@ -209,6 +209,12 @@ def test_params_that_do_not_go_together(mixed, params, sentence):
         sampler(**params).fit(mixed)
 
 
+@pytest.mark.parametrize(("name", "value", "least"), [("numChains", 0, 1), ("samplerFactorSize", -1, 0)])
+def test_values_out_of_range(name, value, least):
+    with pytest.raises(ValueError, match=f"{name}: found {value}, expected an integer >= {least}"):
+        FMRegressor(**{name: value})
+
+
 def test_what_is_not_for_sampling_is_refused_in_a_sentence(spark, mixed):
     binary = mixed.withColumn("label", (F.col("label") > 3.0).cast("double"))
     with pytest.raises(ValueError, match="solver: found 'gibbs', which is for regression"):

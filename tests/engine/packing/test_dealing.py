@@ -1,5 +1,6 @@
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.packing import dealing, joining
 from spark_fm.engine.packing.census import Census, InputChangedError
 from spark_fm.engine.packing.dealing import DEALT, Deal, Vocabulary, deal
-from spark_fm.engine.packing.joining import CHUNKS, join
+from spark_fm.engine.packing.joining import CHUNKS, join, join_pieces
 from spark_fm.engine.packing.places import Places
 from tests.oracle import block_of, rows_of
 
@@ -101,7 +102,7 @@ def chunks_of(rows, own_dictionaries=True):
     rows = sorted(rows, key=lambda r: (r["partition"], r["part"], r["source"], r["number"]))
     batches = [pa.RecordBatch.from_pylist([row], DEALT) for row in rows]
     chunks = {}
-    for batch in join(iter(batches), own_dictionaries):
+    for batch in join(iter(batches), partial(join_pieces, own_dictionaries=own_dictionaries)):
         assert batch.schema == CHUNKS
         for row in batch.to_pylist():
             chunk = chunks.setdefault((row["partition"], row["part"]), [])
@@ -335,4 +336,5 @@ def test_census_adds_up_and_does_not_depend_on_the_order_of_rows():
 
 def test_nothing_dealt_is_nothing():
     assert dealt([], 3, 2) == []
-    assert list(join(iter([]), True)) == list(join(iter([]), False)) == []
+    for own in (True, False):
+        assert list(join(iter([]), partial(join_pieces, own_dictionaries=own))) == []
