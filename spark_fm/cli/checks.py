@@ -81,6 +81,8 @@ def _check_fields(config: Config) -> None:
                     f"fields: {spec.kind} of {name!r}, which is the label, the validation or the weight column, "
                     "expected features"
                 )
+    if columns.cold and not config.fields:
+        raise ValueError(f"columns.cold: found {columns.cold!r}, expected it beside [[fields]] only")
     if config.fields and columns.fill is not None:
         raise ValueError(
             "columns.fill: found it beside [[fields]], expected fill in the field of the numbers that it fills"

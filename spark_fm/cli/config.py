@@ -49,7 +49,8 @@ class Columns:
     ``validation`` is a boolean column: true where a row chooses the number of epochs instead of being trained on.
     ``positive`` is the value of the label that classification counts as 1, every other one being 0; without it labels
     are 0 and 1. ``fill`` stands for an empty cell (null, NaN or an empty string) of a numeric column; without it one
-    is an error.
+    is an error. ``cold`` names a column that scores get where there are [[fields]]: true where a categorical field is
+    missing or has a value that training has not met.
     """
 
     label: str = "label"
@@ -62,6 +63,7 @@ class Columns:
     validation: str = ""
     encoder: str = _one_of("onehot", "onehot", "hash")
     numFeatures: int = 2**18
+    cold: str = ""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ STOPPED = {
     "tol": "the training loss stopped improving",
     "maxIter": "maxIter was reached",
     "diverged": "training diverged; the model has the last good parameters",
+    "sampled": "as many sweeps were drawn as maxIter says",
+    "stopped": "somebody stopped it",
 }
 
 
@@ -77,8 +79,7 @@ def write_report(
         f"label `{config.columns.label}`",
         f"- Trained on {summary.rows} rows with {summary.nonzeros} feature values",
         f"- Params: {params}",
-        f"- Stopped after {summary.totalIterations} epochs: {STOPPED[summary.stopReason]}; the model is that of "
-        f"epoch {summary.bestEpoch}",
+        _ended(summary),
         f"- Model: `{config.model.path}`",
         "",
     ]
@@ -109,6 +110,18 @@ def _importance(found: pd.DataFrame) -> list[list[str]]:
 
 def _rows(table: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in table]
+
+
+def _ended(summary: FMTrainingSummary) -> str:
+    """The line that says when and why training ended, and which model that gave."""
+    why = STOPPED[summary.stopReason]
+    if not summary.chains:
+        return f"- Stopped after {summary.totalIterations} epochs: {why}; the model is that of epoch {summary.bestEpoch}"
+    r_hat = ", ".join(f"{name} {value:.3g}" for name, value in summary.rHat.items())
+    return (
+        f"- Stopped after {summary.totalIterations} sweeps: {why}; the model is the mean of {summary.chains} chains "
+        f"(R-hat: {r_hat})"
+    )
 
 
 def _table(contenders: Sequence[Contender]) -> list[list[str]]:

@@ -15,6 +15,7 @@ from spark_fm.cli.model import load_model
 from spark_fm.cli.output import is_wanted, write
 from spark_fm.cli.read import check_new_columns, read
 from spark_fm.engine.packing.columns import quoted
+from spark_fm.feature import FieldEncoderModel
 
 logger = logging.getLogger("spark_fm.cli")
 
@@ -76,13 +77,15 @@ def check_size(rows: DataFrame, fm: Any) -> None:
 def scored_rows(model: PipelineModel, rows: DataFrame) -> DataFrame:
     """The columns of ``rows`` and the predictions as numbers, which any format can hold.
 
-    The column of the prediction, and of a classifier that of the probability, which is P(label = 1) here. Then that of
-    the reasons, an array, where the model was trained with explainCol.
+    The column of the prediction, and of a classifier that of the probability, which is P(label = 1) here. Then what the
+    model was trained with: the reasons, an array (explainCol), the deviations (predictionStdCol), and which rows are
+    cold (columns.cold).
     """
     fm: Any = model.stages[-1]
     outputs = [F.col(quoted(fm.getPredictionCol()))]
     if hasattr(fm, "getProbabilityCol"):
         outputs.append(positive_probability(fm).alias(fm.getProbabilityCol()))
-    if fm.getExplainCol():
-        outputs.append(F.col(quoted(fm.getExplainCol())))
+    more = [fm.getExplainCol(), fm.getPredictionStdCol() if hasattr(fm, "getPredictionStdCol") else ""]
+    more += [stage.getColdCol() for stage in model.stages if isinstance(stage, FieldEncoderModel)]
+    outputs += [F.col(quoted(name)) for name in more if name]
     return model.transform(rows).select(*(F.col(quoted(name)) for name in rows.columns), *outputs)

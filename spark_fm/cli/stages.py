@@ -33,7 +33,11 @@ def encoders(config: Config, schema: StructType) -> list[Stage]:
     """
     if config.fields:
         form = "vector" if config.compare.spark else "auto"
-        return [FieldEncoder(fields=list(config.fields), outputCol=FEATURES, outputType=form)]
+        return [
+            FieldEncoder(
+                fields=list(config.fields), outputCol=FEATURES, outputType=form, coldCol=config.columns.cold
+            )
+        ]
     return _of_columns(config.columns, schema)
 
 

@@ -11,7 +11,9 @@ from pyspark.sql import functions as F
 
 from spark_fm.cli import evaluate_main, score_main, train_main
 from spark_fm.cli.config import Columns, Config
+from spark_fm.cli.report import STOPPED
 from spark_fm.cli.stages import encoders
+from spark_fm.engine.training.solver import STOP_REASONS
 
 CLICKS = """
 task = "classification"
@@ -354,3 +356,7 @@ folder = "{tmp_path}/report"
     )
     assert train_main(["--config", str(tmp_path / "job.toml")]) == 0
     assert "no epoch was better than the start" in (tmp_path / "report" / "report.md").read_text("utf-8")
+
+
+def test_reports_know_every_reason_to_stop():
+    assert set(STOPPED) == set(STOP_REASONS)

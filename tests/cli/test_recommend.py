@@ -151,3 +151,37 @@ def test_what_can_not_be_recommended(
     given = [key.format(folder=folder) for key in keys]
     assert recommend_main(flags(folder, *given)) == 1
     assert sentence.format(folder=folder) in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_sampled_model_tells_deviations_and_cold_rows(
+    folder: Path, spark: SparkSession, tmp_path: Path
+) -> None:
+    given = [
+        'params.solver="gibbs"',
+        "params.maxIter=20",
+        'params.predictionStdCol="deviation"',
+        'columns.cold="cold"',
+    ]
+    own = [*flags(folder, *given), "--model", str(tmp_path / "model"), "--report", str(tmp_path / "report")]
+    assert train_main(own) == 0
+    known = spark.read.parquet(str(folder / "events")).limit(20)
+    new = known.withColumn("film", F.lit(77))
+    known.union(new).write.parquet(str(tmp_path / "rows"))
+    scoring = ["--input", str(tmp_path / "rows"), "--output", str(tmp_path / "scored")]
+    assert score_main([*own, *scoring]) == 0
+    scored = spark.read.parquet(str(tmp_path / "scored"))
+    assert scored.columns[-4:] == ["prediction", "why", "deviation", "cold"]
+    assert scored.groupBy("cold").count().orderBy("cold").collect() == [(False, 20), (True, 20)]
+    assert scored.where("deviation <= 0").count() == 0
+    report = (tmp_path / "report" / "report.md").read_text("utf-8")
+    assert "Stopped after 20 sweeps: as many sweeps were drawn as maxIter says; the model is the mean of 2" in report
+
+
+def test_cold_rows_need_fields(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = (folder / "job.toml").read_text("utf-8")
+    start, end = job.index("[[fields]]"), job.index("[split]")
+    columns = '[columns]\nlabel = "stars"\ncategorical = ["film"]\ncold = "cold"\n'
+    alone = job[:start].replace('[columns]\nlabel = "stars"\n', columns) + job[end:]
+    (folder / "alone.toml").write_text(alone, "utf-8")
+    assert train_main(["--config", str(folder / "alone.toml")]) == 1
+    assert "columns.cold: found 'cold', expected it beside [[fields]] only" in capsys.readouterr().err

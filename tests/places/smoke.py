@@ -80,6 +80,26 @@ def check_two_partitions(spark: SparkSession, folder: str) -> None:
     check_regression(spark, folder, 2)
 
 
+def check_sampler(spark: SparkSession, folder: str) -> None:
+    data, scored = ratings(spark), []
+    for partitions in (1, 2):
+        params = {
+            "solver": "gibbs",
+            "factorSize": 4,
+            "maxIter": 10,
+            "numPartitions": partitions,
+            "numChains": 1,
+        }
+        model = FMRegressor(**params, predictionStdCol="deviation").fit(data)
+        scored.append(predictions(model.transform(data)))
+    # The same chain in one task and in rounds.
+    assert max(abs(a - b) for a, b in zip(*scored, strict=True)) < 1e-3
+    model.save(f"{folder}/sampled")
+    loaded = FMRegressionModel.load(f"{folder}/sampled").transform(data)
+    assert predictions(loaded) == scored[1]
+    assert min(row.deviation for row in loaded.select("deviation").collect()) > 0.0
+
+
 def check_classifier(spark: SparkSession, folder: str) -> None:
     data = ratings(spark).drop("label").withColumnRenamed("is_liked", "label")
     for partitions in (1, 2):
@@ -236,6 +256,7 @@ def check_recommending(spark: SparkSession, folder: str) -> None:
 CHECKS: list[Callable[[SparkSession, str], None]] = [
     check_one_task,
     check_two_partitions,
+    check_sampler,
     check_classifier,
     check_pipeline,
     check_encoder,

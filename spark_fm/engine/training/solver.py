@@ -10,6 +10,7 @@ from spark_fm.core.fm.weights import ParameterInit, Weights
 from spark_fm.engine.packing.packed_data import PackedData
 
 Report = Callable[["FitEpoch"], None]
+STOP_REASONS = ("patience", "tol", "maxIter", "noImprovement", "diverged", "sampled", "stopped")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Solved:
     weights : the model
     history : one line for each epoch
     best_epoch : after which epoch the model was taken, 0 for the parameters to begin with
-    stop_reason : patience, tol, maxIter, noImprovement, diverged, or sampled
+    stop_reason : one of ``STOP_REASONS``
     rollbacks : how many rounds were taken back
     judged_rows : how many rows decided when to stop
     partitions, rounds_per_epoch : how the work was divided
