@@ -116,7 +116,8 @@ def _ended(summary: FMTrainingSummary) -> str:
     """The line that says when and why training ended, and which model that gave."""
     why = STOPPED[summary.stopReason]
     if not summary.chains:
-        return f"- Stopped after {summary.totalIterations} epochs: {why}; the model is that of epoch {summary.bestEpoch}"
+        model = f"the model is that of epoch {summary.bestEpoch}"
+        return f"- Stopped after {summary.totalIterations} epochs: {why}; {model}"
     r_hat = ", ".join(f"{name} {value:.3g}" for name, value in summary.rHat.items())
     return (
         f"- Stopped after {summary.totalIterations} sweeps: {why}; the model is the mean of {summary.chains} chains "

@@ -174,7 +174,10 @@ def test_a_sampled_model_tells_deviations_and_cold_rows(
     assert scored.groupBy("cold").count().orderBy("cold").collect() == [(False, 20), (True, 20)]
     assert scored.where("deviation <= 0").count() == 0
     report = (tmp_path / "report" / "report.md").read_text("utf-8")
-    assert "Stopped after 20 sweeps: as many sweeps were drawn as maxIter says; the model is the mean of 2" in report
+    assert (
+        "Stopped after 20 sweeps: as many sweeps were drawn as maxIter says; the model is the mean of 2"
+        in report
+    )
 
 
 def test_cold_rows_need_fields(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
