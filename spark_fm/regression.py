@@ -1,5 +1,6 @@
 """Factorization Machines for regression: drop-in replacements of pyspark.ml.regression's."""
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,10 @@ from spark_fm.core.fm.fields import FieldLayout
 from spark_fm.core.fm.losses import SQUARED
 from spark_fm.core.fm.settings import Settings
 
+NOT_OF_SAMPLERS = (
+    "regParam", "regParamLinear", "regParamFactors", "regParamPrior", "tol", "patience", "validationFraction",
+    "roundsPerEpoch",
+)  # fmt: skip
 # Of the posterior, for predictionStdCol.
 SAMPLES_KEPT = 20
 
@@ -191,6 +196,16 @@ class FMRegressor(FMEstimator[FMRegressionModel], SamplerParams):
 
     def _output_columns(self) -> list[str]:
         return [*super()._output_columns(), self.getPredictionStdCol()]
+
+    def _check(self, dataset: DataFrame) -> FieldLayout | None:
+        unused = [name for name in NOT_OF_SAMPLERS if self.isSet(name)]
+        if unused and self.getSolver() == "gibbs":
+            warnings.warn(
+                f"solver: 'gibbs' makes no use of {', '.join(unused)}: it learns how strong priors are, and draws "
+                "maxIter sweeps of all rows",
+                stacklevel=4,
+            )
+        return super()._check(dataset)
 
     def _settings(self, layout: FieldLayout | None = None) -> Settings:
         name, solver = self.getPredictionStdCol(), self.getSolver()

@@ -209,6 +209,11 @@ def test_params_that_do_not_go_together(mixed, params, sentence):
         sampler(**params).fit(mixed)
 
 
+def test_params_that_it_does_not_use_are_told_of(mixed):
+    with pytest.warns(UserWarning, match="'gibbs' makes no use of regParam, patience"):
+        sampler(maxIter=1, regParam=0.1, patience=2).fit(mixed)
+
+
 @pytest.mark.parametrize(("name", "value", "least"), [("numChains", 0, 1), ("samplerFactorSize", -1, 0)])
 def test_values_out_of_range(name, value, least):
     with pytest.raises(ValueError, match=f"{name}: found {value}, expected an integer >= {least}"):

@@ -165,8 +165,9 @@ class _Rounds:
     def _check(self, found: Census) -> None:
         """The training rows must be those that were counted, and the same in every job."""
         if self._census is None:
-            rows = self.packed.statistics.training_rows
-            replace(found, rows=found.rows).check(replace(found, rows=rows), "")
+            statistics = self.packed.statistics
+            labels = found.fingerprint if statistics.validation_rows else statistics.census.fingerprint
+            found.check(replace(found, rows=statistics.training_rows, fingerprint=labels), "")
             self._census = found
         # Each copy has the same rows; dense features and other blocks may store them otherwise.
         replace(found, nonzeros=self._census.nonzeros, features=self._census.features).check(self._census, "")
