@@ -69,7 +69,7 @@ def texts_of(dataset: DataFrame, fields: Sequence[EncodedField]) -> Column:
         if isinstance(data_type, ArrayType | MapType):
             many.append(_texts_of_many(x, data_type, number))
         else:
-            ones.append(_of_field(number, text_of(x, data_type)))
+            ones.append(_pair(number, text_of(x, data_type)))
     arrays = [F.array(*ones), *many] if ones else many
     return F.concat(*arrays) if len(arrays) > 1 else arrays[0]
 
@@ -78,10 +78,10 @@ def _texts_of_many(x: Column, data_type: ArrayType | MapType, number: int) -> Co
     elements = F.map_keys(x) if isinstance(data_type, MapType) else x
     texts = F.transform(elements, lambda element: text_of(element, _inner(data_type)))
     once = F.array_distinct(F.coalesce(texts, F.array().cast("array<string>")))
-    return F.transform(once, lambda text: _of_field(number, text))
+    return F.transform(once, lambda text: _pair(number, text))
 
 
-def _of_field(number: int, text: Column) -> Column:
+def _pair(number: int, text: Column) -> Column:
     return F.struct(F.lit(number).alias("field"), text.alias("text"))
 
 
