@@ -106,6 +106,32 @@ def test_partitions_and_order_of_rows_change_nothing(events, model):
     assert repr(again).split("\n", 1)[1] == repr(model).split("\n", 1)[1]
 
 
+def test_all_fields_are_counted_in_the_jobs_of_one(spark, events):
+    def jobs(fields):
+        group = f"fit of {len(fields)} fields"
+        spark.sparkContext.setJobGroup(group, group)
+        try:
+            FieldEncoder(fields=fields).fit(events)
+        finally:
+            spark.sparkContext.setLocalProperty("spark.jobGroup.id", None)
+        return len(spark.sparkContext.statusTracker().getJobIdsForGroup(group))
+
+    of_one = jobs([categorical("user")])
+    assert 0 < of_one == jobs([categorical("user"), categorical("movie"), set_of("genres"), weighted("tags")])
+
+
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_names_are_those_of_the_most_frequent(spark, most):
+    rows = [(user, movie) for user in "aabbbcd" for movie in (1, 1, 2)]
+    frame = spark.createDataFrame(rows, "user string, movie int")
+    made = FieldEncoder(fields=[categorical("user", minCount=4), categorical("movie")], maxNames=most).fit(
+        frame
+    )
+    assert [made.values(name) for name in ("user", "movie")] == [
+        [("b", 0, 9), ("a", 1, 6)][:most], [("1", 3, 14), ("2", 4, 7)][:most]
+    ]  # fmt: skip
+
+
 def test_vector_has_the_same_features(events, model):
     vectors = model.copy({model.outputType: "vector"}).transform(events).select("features", "cold", "label")
     pairs = model.transform(events).select("features", "cold", "label")

@@ -1,5 +1,6 @@
 """What the workers get of a table: a few columns of integers and numbers for each field, made by Spark."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
@@ -54,17 +55,34 @@ def _text(dataset: DataFrame, column: str, kind: str, part: str | None = None) -
     return part_of(x, part).cast("string") if part else text_of(x, data_type)
 
 
-def texts_of(dataset: DataFrame, field: EncodedField) -> Column:
-    """The texts of a field by frequency: an array of those of a row, without null, each once."""
-    column = field.columns[0]
-    data_type, x = type_of(dataset, column, field.kind), F.col(quoted(column))
-    if isinstance(data_type, MapType):
-        keys = F.transform(F.map_keys(x), lambda key: text_of(key, _inner(data_type)))
-        return F.coalesce(keys, F.array().cast("array<string>"))
-    if isinstance(data_type, ArrayType):
-        elements = F.array_distinct(F.transform(x, lambda element: text_of(element, _inner(data_type))))
-        return F.coalesce(elements, F.array().cast("array<string>"))
-    return F.array(text_of(x, data_type))
+def texts_of(dataset: DataFrame, fields: Sequence[EncodedField]) -> Column:
+    """The texts of fields by frequency: an array of those of a row, each once in a field, null for null.
+
+    Returns
+    -------
+    array<struct<field int, text string>>, the field being its place among ``fields``
+    """
+    ones, many = [], []
+    for number, field in enumerate(fields):
+        column = field.columns[0]
+        data_type, x = type_of(dataset, column, field.kind), F.col(quoted(column))
+        if isinstance(data_type, ArrayType | MapType):
+            many.append(_texts_of_many(x, data_type, number))
+        else:
+            ones.append(_pair(number, text_of(x, data_type)))
+    arrays = [F.array(*ones), *many] if ones else many
+    return F.concat(*arrays) if len(arrays) > 1 else arrays[0]
+
+
+def _texts_of_many(x: Column, data_type: ArrayType | MapType, number: int) -> Column:
+    elements = F.map_keys(x) if isinstance(data_type, MapType) else x
+    texts = F.transform(elements, lambda element: text_of(element, _inner(data_type)))
+    once = F.array_distinct(F.coalesce(texts, F.array().cast("array<string>")))
+    return F.transform(once, lambda text: _pair(number, text))
+
+
+def _pair(number: int, text: Column) -> Column:
+    return F.struct(F.lit(number).alias("field"), text.alias("text"))
 
 
 def _inner(data_type: DataType) -> DataType:

@@ -1,20 +1,20 @@
 """What a fit learns of a table: each field's values by frequency, and the edges of its buckets.
 
-Spark counts the texts of the values and hashes them. The driver gets the hashes and the counts, and of the most
-frequent values the text: a field of millions of values takes 16 bytes of the driver for each.
+Spark counts the texts of all fields in one pass over the rows, and hashes them. The driver gets the hashes and the
+counts, and of the most frequent values the text: a field of millions of values takes 16 bytes of the driver for each.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
+from itertools import takewhile
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from spark_fm.engine.cluster.execute import collect_batches, persist, unpersist
+from spark_fm.engine.cluster.execute import collect_batches, persist, task_slots, unpersist
 from spark_fm.engine.encoding.canonical import key_of
 from spark_fm.engine.encoding.fields import EncodedField, Vocabulary, laid_out
 from spark_fm.engine.encoding.inputs import texts_of
@@ -25,6 +25,8 @@ LongArray = npt.NDArray[np.int64]
 
 ACCURACY = 0.001
 MOST_SALTS = 4
+LEAST_TASKS = 8
+LARGEST_COUNT = 2**63 - 1
 
 
 def learned(
@@ -37,45 +39,40 @@ def learned(
     max_names : of how many values of a field, the most frequent ones, the text is kept
     """
     made = [_with_edges(dataset, one) if one.kind == "buckets" else one for one in fields]
-    counting = [number for number, one in enumerate(made) if one.by_frequency]
+    counting = [one for one in made if one.by_frequency]
     if not counting:
         return laid_out(made), 0
-    counted = persist(
-        reduce(DataFrame.unionAll, (_counted(dataset, number, made[number]) for number in counting))
-    )
+    counted = persist(_counted(dataset, counting))
     try:
         for salt in range(MOST_SALTS):
-            found = _vocabularies(counted, made, counting, salt)
+            found = _vocabularies(counted, counting, salt)
             if found is not None:
                 break
         else:
             raise ValueError("fields: found values with one hash again and again, expected no such table")
-        named = _names(counted, counting, salt, max_names)
+        named = iter(_named(counted, found, salt, max_names))
     finally:
         unpersist(counted)
-    for number, vocabulary in found.items():
-        names = named.get(number, {})
-        values = []
-        for key in vocabulary.keys[: min(vocabulary.kept, max_names)].tolist():
-            if key not in names:
-                break
-            values.append(names[key])
-        made[number] = replace(made[number], vocabulary=replace(vocabulary, values=tuple(values)))
-    return laid_out(made), salt
+    return laid_out([replace(one, vocabulary=next(named)) if one.by_frequency else one for one in made]), salt
 
 
-def _counted(dataset: DataFrame, number: int, one: EncodedField) -> DataFrame:
-    """How many rows each value of a field is in: (field int, text string, count bigint)."""
-    texts = dataset.select(F.explode(texts_of(dataset, one)).alias("text")).where(F.col("text").isNotNull())
-    counted = texts.groupBy("text").agg(F.count(F.lit(1)).alias("count"))
-    if not one.keeps_rare:
-        counted = counted.where(F.col("count") >= one.options["minCount"])
-    return counted.select(F.lit(number).alias("field"), "text", "count")
+def _counted(dataset: DataFrame, counting: Sequence[EncodedField]) -> DataFrame:
+    """How many rows each value of each field is in: (field int, its place; text string; count bigint)."""
+    texts = dataset.select(F.inline(texts_of(dataset, counting))).where(F.col("text").isNotNull())
+    counted = texts.groupBy("field", "text").agg(F.count(F.lit(1)).alias("count"))
+    least = [1 if one.keeps_rare else one.options["minCount"] for one in counting]
+    if max(least) > 1:
+        counted = counted.where(F.col("count") >= _of_field(least))
+    # Spark leaves what is persisted in all partitions of the shuffle: 200 small tasks take longer than counting.
+    return counted.coalesce(max(LEAST_TASKS, task_slots(dataset.sparkSession, LEAST_TASKS)))
 
 
-def _vocabularies(
-    counted: DataFrame, fields: Sequence[EncodedField], counting: Sequence[int], salt: int
-) -> dict[int, Vocabulary] | None:
+def _of_field(numbers: Sequence[int]) -> Column:
+    """Of a number for each field, that of the row's field."""
+    return F.get(F.array(*[F.lit(number).cast("bigint") for number in numbers]), F.col("field"))
+
+
+def _vocabularies(counted: DataFrame, counting: Sequence[EncodedField], salt: int) -> list[Vocabulary] | None:
     """Each field's values, most frequent first and those as frequent by their hashes; None if two have one hash."""
     keys = counted.select("field", key_of(F.col("text"), salt).alias("key"), "count")
     batches = collect_batches(keys)
@@ -83,15 +80,15 @@ def _vocabularies(
         np.concatenate([_whole(batch, name) for batch in batches]) if batches else np.empty(0, np.int64)
         for name in ("field", "key", "count")
     )
-    found: dict[int, Vocabulary] = {}
-    for number in counting:
+    found = []
+    for number, one in enumerate(counting):
         here = numbers == number
         mine, often = hashes[here], counts[here]
         if np.unique(mine).size < mine.size or (mine == -1).any():
             return None
         order = np.lexsort((mine, -often))
-        kept = int((often >= fields[number].options["minCount"]).sum())
-        found[number] = Vocabulary(mine[order], often[order], kept)
+        kept = int((often >= one.options["minCount"]).sum())
+        found.append(Vocabulary(mine[order], often[order], kept))
     return found
 
 
@@ -100,25 +97,28 @@ def _whole(batch: pa.RecordBatch, name: str) -> LongArray:
     return made
 
 
-def _names(
-    counted: DataFrame, counting: Sequence[int], salt: int, max_names: int
-) -> dict[int, dict[int, str]]:
-    """Of each field the texts of the most frequent values, by their hashes."""
-    if not max_names:
-        return {}
-    key = key_of(F.col("text"), salt)
-    most = [
-        counted.where(F.col("field") == number)
-        .select("field", key.alias("key"), "text", "count")
-        .orderBy(F.desc("count"), "key")
-        .limit(max_names)
-        for number in counting
+def _named(counted: DataFrame, found: Sequence[Vocabulary], salt: int, max_names: int) -> list[Vocabulary]:
+    """The vocabularies with the texts of their most frequent values."""
+    sizes = [min(one.kept, max_names) for one in found]
+    if not any(sizes):
+        return list(found)
+    lasts = [
+        (int(one.counts[size - 1]), int(one.keys[size - 1])) if size else (LARGEST_COUNT, 0)
+        for one, size in zip(found, sizes, strict=True)
     ]
-    found: dict[int, dict[int, str]] = {}
-    for batch in collect_batches(reduce(DataFrame.unionAll, most)):
-        for row in batch.select(["field", "key", "text"]).to_pylist():
-            found.setdefault(row["field"], {})[row["key"]] = row["text"]
-    return found
+    count, last_count = F.col("count"), _of_field([count for count, _ in lasts])
+    as_frequent = (count == last_count) & (F.col("key") <= _of_field([key for _, key in lasts]))
+    keys = counted.select("field", key_of(F.col("text"), salt).alias("key"), "text", "count")
+    texts: list[dict[int, str]] = [{} for _ in found]
+    for batch in collect_batches(keys.where((count > last_count) | as_frequent).drop("count")):
+        for number, key, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            texts[number][key] = text
+    named = []
+    for one, size, known in zip(found, sizes, texts, strict=True):
+        # Where nothing is persisted and the input changes, a text may be missing: names end there.
+        keys_known = takewhile(known.__contains__, one.keys[:size].tolist())
+        named.append(replace(one, values=tuple(known[key] for key in keys_known)))
+    return named
 
 
 def _with_edges(dataset: DataFrame, one: EncodedField) -> EncodedField:
