@@ -12,7 +12,7 @@ export SPARK_LOCAL_IP := 127.0.0.1
 # An installation of Spark on this machine must not shadow the one in .venv.
 unexport SPARK_HOME
 
-.PHONY: env demo test test-slow lint check-java bench docs wheel zip dist smoke oldest connect-test clean
+.PHONY: env demo test test-slow lint check-java bench docs wheel zip dist smoke oldest connect-test cluster-env cluster-test clean
 
 env: $(STAMP)
 
@@ -127,6 +127,28 @@ connect-test: wheel
 	$(CLIENT)/python -m pip install --quiet --disable-pip-version-check pyspark-client dist/wheel/spark_fm-*.whl
 	cd .places && $(abspath $(CONNECT)/python) $(CURDIR)/tests/places/connect.py \
 		$(abspath $(CONNECT)/python) $(abspath $(CLIENT)/python)
+
+# A standalone cluster of this machine, a master and two workers. The jobs run there with spark_fm installed on the
+# workers, in a packed environment, and as a zip; the models must be those of local[2].
+STANDALONE := .places/cluster/bin
+BARE := .places/bare/bin
+
+cluster-env: zip
+	rm -rf .places/cluster .places/bare .places/environment.tar.gz
+	$(PYTHON) -m venv .places/cluster
+	$(PYTHON) -m venv .places/bare
+	$(STANDALONE)/python -m pip install --quiet --disable-pip-version-check 'pyspark==4.3.*' psutil venv-pack dist/wheel/spark_fm-*.whl
+	$(BARE)/python -m pip install --quiet --disable-pip-version-check 'pyspark==4.3.*' numpy numba pandas pyarrow tqdm
+	$(STANDALONE)/venv-pack --quiet --prefix .places/cluster --output .places/environment.tar.gz
+
+cluster-test: cluster-env
+	rm -rf .places/cluster-run .places/kills-run
+	cd tests/places && $(abspath $(STANDALONE)/python) cluster.py $(CURDIR)/.places/cluster-run \
+		$(abspath $(BARE)/python) $(CURDIR)/.places/environment.tar.gz $$(ls $(CURDIR)/dist/*.zip)
+	cd tests/places && $(abspath $(STANDALONE)/python) kills.py $(CURDIR)/.places/kills-run --times $(KILLS)
+
+# How often each kind of process is killed in each kind of fit.
+KILLS ?= 2
 
 lint: env
 	$(BIN)/ruff check .

@@ -1,0 +1,206 @@
+"""Fits on a standalone cluster while things are killed at random moments: each must end in the undisturbed model.
+
+python kills.py FOLDER [--times 10] [--kinds ...] [--fits ...] [--seed 0] [--table FILE]
+
+The kinds are a Python worker, one executor, all executors, and a worker node in whose place a new one comes. A moment is
+a random part of the seconds that the undisturbed fit took; a fit that ended before its kill does not count, and is
+tried again. The status is 1 where a fit failed or its model differs in one bit.
+"""
+
+import argparse
+import json
+import logging
+import os
+import random
+import sys
+import threading
+import time
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from standalone import Cluster, kill
+
+from spark_fm import FMRegressor
+
+logger = logging.getLogger("kills")
+ROWS, PARTS = 60_000, 4
+MOST_TRIES = 5
+FITS = {
+    "one task": {"maxIter": 40, "numPartitions": 1, "tol": 0.0, "validationFraction": 0.0},
+    "rounds": {"maxIter": 6, "numPartitions": 3, "roundsPerEpoch": 3, "tol": 0.0, "validationFraction": 0.0},
+    "gibbs, one task": {"maxIter": 40, "numPartitions": 1, "solver": "gibbs"},
+    "gibbs, rounds": {"maxIter": 5, "numPartitions": 2, "solver": "gibbs"},
+}
+
+
+def python_worker(cluster: Cluster, draw: random.Random) -> bool:
+    """One of the Python processes that run tasks."""
+    return _one_of(cluster.python_workers(), draw)
+
+
+def executor(cluster: Cluster, draw: random.Random) -> bool:
+    """One executor, with its cached blocks and its Python workers."""
+    return _one_of(cluster.executors(), draw)
+
+
+def all_executors(cluster: Cluster, draw: random.Random) -> bool:
+    """All of them at once."""
+    found = cluster.executors()
+    for one in found:
+        kill(one)
+    return bool(found)
+
+
+def worker_node(cluster: Cluster, draw: random.Random) -> bool:
+    """A worker with its executor; a new one comes."""
+    alive = [one for one in cluster.workers if one.poll() is None]
+    chosen = draw.choice(alive)
+    before = cluster.executors()
+    chosen.kill()
+    chosen.wait()
+    after = {one.pid for one in cluster.executors()}
+    for one in before:
+        if one.pid not in after:
+            kill(one)
+    cluster.add_worker()
+    return True
+
+
+def _one_of(found: list, draw: random.Random) -> bool:
+    if not found:
+        return False
+    kill(draw.choice(found))
+    return True
+
+
+KINDS: dict[str, Callable[[Cluster, random.Random], bool]] = {
+    "Python worker": python_worker,
+    "executor": executor,
+    "all executors": all_executors,
+    "worker node": worker_node,
+}
+
+
+def rows_of(spark: SparkSession, folder: Path) -> DataFrame:
+    """Ratings that a user's and an item's factors decide, read from Parquet each time."""
+    path = str(folder / "ratings")
+    if not Path(path).exists():
+        draw = np.random.default_rng(0)
+        user, item = draw.integers(0, 500, ROWS), draw.integers(0, 300, ROWS)
+        v = draw.normal(size=(800, 3))
+        label = (v[user] * v[500 + item]).sum(axis=1) + draw.normal(size=ROWS)
+        Path(path).mkdir(parents=True)
+        import pandas as pd
+
+        for part in range(PARTS):
+            some = slice(part, None, PARTS)
+            frame = pd.DataFrame({"user": user[some], "item": 500 + item[some], "label": label[some]})
+            frame.to_parquet(f"{path}/part-{part}.parquet")
+    read = spark.read.parquet(path)
+    return read.select(F.array("user", "item").alias("features"), "label")
+
+
+def fitted(data: DataFrame, params: dict) -> int:
+    """A checksum of the model of a fit."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        weights = FMRegressor(factorSize=4, seed=1, **params).fit(data).weights
+    arrays = (weights.features, weights.linear, weights.factors, np.float64(weights.intercept))
+    return zlib.crc32(b"".join(np.ascontiguousarray(one).tobytes() for one in arrays))
+
+
+def disturbed(
+    cluster: Cluster, data: DataFrame, params: dict, kind: str, seconds: float, draw: random.Random
+) -> tuple[int | None, str, bool]:
+    """The model of a fit in which something is killed, an error, and whether it was killed in time."""
+    killed = threading.Event()
+    ended = threading.Event()
+    delay = draw.uniform(0.02, 0.9) * seconds
+
+    def strike() -> None:
+        if not ended.wait(delay) and KINDS[kind](cluster, draw):
+            killed.set()
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    model, error = None, ""
+    try:
+        model = fitted(data, params)
+    except Exception as failure:
+        error = f"{type(failure).__name__}: {str(failure).splitlines()[0][:200]}"
+    in_time = killed.is_set()
+    ended.set()
+    thread.join()
+    return model, error, in_time
+
+
+def session(cluster: Cluster) -> SparkSession:
+    """On the cluster; executors that die again and again do not end the application."""
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.executor.memory": "512m",
+        "spark.task.maxFailures": "8",
+        "spark.deploy.maxExecutorRetries": "-1",
+        "spark.default.parallelism": "2",
+        "spark.sql.files.minPartitionNum": str(PARTS),
+    }
+    builder = SparkSession.builder.master(cluster.url).appName("kills")
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    made = builder.getOrCreate()
+    made.sparkContext.setLogLevel("OFF")
+    return made
+
+
+def main() -> int:
+    """All kinds of kills in all kinds of fits."""
+    options = argparse.ArgumentParser()
+    options.add_argument("folder", type=Path)
+    options.add_argument("--times", type=int, default=10)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
+    options.add_argument("--fits", nargs="+", choices=list(FITS), default=list(FITS))
+    options.add_argument("--table", type=Path)
+    args = options.parse_args()
+    logging.basicConfig(format="kills: %(message)s", stream=sys.stdout, level=logging.INFO)
+    logging.getLogger("py4j").setLevel(logging.ERROR)
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    draw, rows, bad = random.Random(args.seed), [], 0
+    with Cluster(args.folder / "cluster") as cluster:
+        spark = session(cluster)
+        data = rows_of(spark, args.folder)
+        for name in args.fits:
+            fitted(data, FITS[name])
+            begun = time.monotonic()
+            expected = fitted(data, FITS[name])
+            seconds = time.monotonic() - begun
+            for kind in args.kinds:
+                row = {"fit": name, "killed": kind, "times": 0, "lost fits": 0, "differing models": 0}
+                for _ in range(args.times):
+                    for _ in range(MOST_TRIES):
+                        model, error, in_time = disturbed(cluster, data, FITS[name], kind, seconds, draw)
+                        if error or in_time or model != expected:
+                            break
+                    row["times"] += int(in_time)
+                    row["lost fits"] += int(bool(error))
+                    row["differing models"] += int(not error and model != expected)
+                    if error:
+                        logger.error("%s, %s: %s", name, kind, error)
+                logger.info("%s", row)
+                bad += row["lost fits"] + row["differing models"]
+                rows.append(row)
+        spark.stop()
+    if args.table:
+        args.table.write_text(json.dumps({"seed": args.seed, "rows": rows}, indent=1) + "\n")
+    return int(bad > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
