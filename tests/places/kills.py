@@ -2,8 +2,8 @@
 
 python kills.py FOLDER [--times 10] [--kinds ...] [--fits ...] [--seed 0] [--table FILE]
 
-The kinds are a Python worker, one executor, all executors, and a worker node in whose place a new one comes. A moment is
-a random part of the seconds that the undisturbed fit took; a fit that ended before its kill does not count, and is
+The kinds are a Python worker, one executor, all executors, and a worker node in whose place a new one comes. A moment
+is a random part of the seconds that the undisturbed fit took; a fit that ended before its kill does not count, and is
 tried again. The status is 1 where a fit failed or its model differs in one bit.
 """
 

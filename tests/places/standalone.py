@@ -1,4 +1,4 @@
-"""A Spark standalone cluster of this machine: a master and workers, processes of the pip-installed pyspark on 127.0.0.1.
+"""A Spark standalone cluster of this machine: a master and workers, processes of the installed pyspark on 127.0.0.1.
 
 A context manager; its end stops what it started, by their process ids. Every worker has a folder and a port of its own.
 """
@@ -120,7 +120,7 @@ class Cluster:
         }
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / f"{name}.log").open("wb") as log:
-            return subprocess.Popen([*command, *arguments], env=environment, stdout=log, stderr=log)
+            return subprocess.Popen([*command, *arguments], env=os.environ | own, stdout=log, stderr=log)
 
     def _wait(self, ready: Callable[[], bool]) -> None:
         end = time.monotonic() + SECONDS_TO_START
