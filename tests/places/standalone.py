@@ -113,7 +113,7 @@ class Cluster:
             "--webui-port",
             str(free_port()),
         ]
-        environment = os.environ | {
+        own = {
             "SPARK_HOME": str(SPARK),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "PYSPARK_PYTHON": sys.executable,
