@@ -258,6 +258,16 @@ def sampler_table(kind: str) -> str:
     return "\n\n".join(parts)
 
 
+def kills_table() -> str:
+    """What was killed in which fit, and what became of it."""
+    made = result("kills")
+    if made is None:
+        return ""
+    (rows,) = made["tables"].values()
+    head = list(rows[0])
+    return f"{table(head, [[str(row[name]) for name in head] for row in rows])}\n\n{provenance([made])}"
+
+
 def params_table() -> str:
     """All params of the estimators, from their own documentation."""
     from spark_fm import FMClassifier, FMRegressor
@@ -289,6 +299,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "explaining": explaining_table,
     "recipes": recipes_table,
     "params": params_table,
+    "kills": kills_table,
     "sampler-quality": partial(sampler_table, "quality"),
     "sampler-sweeps": partial(sampler_table, "sweeps"),
     "sampler-partitions": partial(sampler_table, "partitions"),

@@ -11,6 +11,7 @@ import argparse
 import json
 import logging
 import os
+import platform
 import random
 import sys
 import threading
@@ -18,9 +19,12 @@ import time
 import warnings
 import zlib
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyspark
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from standalone import Cluster, kill
@@ -95,8 +99,6 @@ def rows_of(spark: SparkSession, folder: Path) -> DataFrame:
         v = draw.normal(size=(800, 3))
         label = (v[user] * v[500 + item]).sum(axis=1) + draw.normal(size=ROWS)
         Path(path).mkdir(parents=True)
-        import pandas as pd
-
         for part in range(PARTS):
             some = slice(part, None, PARTS)
             frame = pd.DataFrame({"user": user[some], "item": 500 + item[some], "label": label[some]})
@@ -159,6 +161,17 @@ def session(cluster: Cluster) -> SparkSession:
     return made
 
 
+def told(times: int, rows: list[dict]) -> dict:
+    """The rows in the form of the benchmarks' result files."""
+    return {
+        "command": f"make cluster-test KILLS={times}",
+        "date": date.today().isoformat(),
+        "machine": f"{os.cpu_count()} cores, {platform.system()}",
+        "versions": {"Python": platform.python_version(), "pyspark": pyspark.__version__},
+        "tables": {"kills": rows},
+    }
+
+
 def main() -> int:
     """All kinds of kills in all kinds of fits."""
     options = argparse.ArgumentParser()
@@ -198,7 +211,7 @@ def main() -> int:
                 rows.append(row)
         spark.stop()
     if args.table:
-        args.table.write_text(json.dumps({"seed": args.seed, "rows": rows}, indent=1) + "\n")
+        args.table.write_text(json.dumps(told(args.times, rows), indent=1) + "\n")
     return int(bad > 0)
 
 
