@@ -274,8 +274,8 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             apart = fitted.solved.sampler.r_hat["noise"]
             if apart > CHAINS_APART:
                 story = (
-                    f"maxIter: after {self.getMaxIter()} sweeps the chains have not met, R-hat is {apart:.3g} and should "
-                    "be near 1: expected more sweeps, or data that say more"
+                    f"maxIter: after {self.getMaxIter()} sweeps the chains have not met, R-hat is {apart:.3g} and "
+                    "should be near 1: expected more sweeps, or data that say more"
                 )
         elif is_still_falling(fitted.solved, self.getTol()):
             story = (
