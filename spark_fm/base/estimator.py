@@ -29,6 +29,7 @@ from spark_fm.engine.training.fit import Fitted, fit_packed, is_still_falling
 from spark_fm.engine.training.solver import FitStoppedError, Parallelism
 
 M = TypeVar("M", bound=FMModel)
+CHAINS_APART = 1.5
 
 
 @dataclass
@@ -269,7 +270,14 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
                 f"no epoch improved on {begun}, so the model predicts as that does: the features say nothing "
                 "of the label, or need more epochs (maxIter), a smaller stepSize or a stronger regParamPrior"
             )
-        elif fitted.solved.sampler is None and is_still_falling(fitted.solved, self.getTol()):
+        elif fitted.solved.sampler is not None:
+            apart = fitted.solved.sampler.r_hat["noise"]
+            if apart > CHAINS_APART:
+                story = (
+                    f"maxIter: after {self.getMaxIter()} sweeps the chains have not met, R-hat is {apart:.3g} and "
+                    "should be near 1: expected more sweeps, or data that say more"
+                )
+        elif is_still_falling(fitted.solved, self.getTol()):
             story = (
                 f"maxIter: the loss was still falling after {self.getMaxIter()} epochs, expected more of them"
             )

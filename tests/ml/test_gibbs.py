@@ -209,6 +209,19 @@ def test_params_that_do_not_go_together(mixed, params, sentence):
         sampler(**params).fit(mixed)
 
 
+@pytest.mark.parametrize("partitions", [1, 2])
+def test_rows_without_features_have_the_mean(spark, partitions):
+    rows = spark.createDataFrame([([], float(i)) for i in range(40)], "features array<int>, label double")
+    model = sampler(numPartitions=partitions, maxIter=30).fit(rows)
+    assert abs(model.intercept - 19.5) < 2.0
+
+
+def test_chains_that_have_not_met_are_told_of(spark):
+    row = spark.createDataFrame([([0, 1], 2.0)], "features array<int>, label double")
+    with pytest.warns(UserWarning, match="maxIter: after 8 sweeps the chains have not met, R-hat is"):
+        sampler(maxIter=8, numChains=2, seed=3).fit(row)
+
+
 def test_params_that_it_does_not_use_are_told_of(mixed):
     with pytest.warns(UserWarning, match="'gibbs' makes no use of regParam, patience"):
         sampler(maxIter=1, regParam=0.1, patience=2).fit(mixed)

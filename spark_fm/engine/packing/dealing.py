@@ -231,7 +231,8 @@ class _Dealer:
         """The rows by partition, and how many each has."""
         partitions = self._orders.places.partitions
         features = field.features(block)[rows]
-        target = np.where(features >= 0, field.partitions[features], (first + rows) % partitions)
+        of_field = np.append(field.partitions, np.int16(-1))[features]
+        target = np.where(of_field >= 0, of_field, (first + rows) % partitions)
         counts = np.bincount(target, minlength=partitions).astype(np.int32)
         return rows[np.argsort(target, kind="stable")], counts
 

@@ -71,7 +71,7 @@ def start_all(batches: Iterator[pa.RecordBatch], orders: StartOrders) -> Iterato
 def start_of(packed: PackedData, init: ParameterInit, seed: int) -> tuple[npt.NDArray[np.float64], float]:
     """Where a chain of that seed starts: theta, float64 (m, K + 1), in the order of the packed features, and w0."""
     features, settings = packed.features, init.settings
-    if init.model is not None or settings.max_epochs == 0:
+    if init.model is not None or settings.max_epochs == 0 or not features.ids.size:
         empty = Block(
             np.zeros(1, np.int32), np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0),
             np.empty(0, np.float32), np.empty(0, np.bool_), NO_FEATURES,

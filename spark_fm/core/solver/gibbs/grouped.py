@@ -53,7 +53,7 @@ class GroupedRows(NamedTuple):
         """Of a block whose indices are positions of features, of which those of the class ``number`` are drawn."""
         entries = np.empty(block.rows, np.int32)
         _find(block.indptr, np.asarray(block.indices, np.int32), classes, number, entries)
-        keys = np.where(entries >= 0, np.asarray(block.indices, np.int32)[entries], np.int32(-1))
+        keys = np.append(np.asarray(block.indices, np.int32), np.int32(-1))[entries]
         ascending = bool((keys[1:] >= keys[:-1]).all())
         order = np.arange(block.rows) if ascending else np.argsort(keys, kind="stable")
         found = keys[order]
