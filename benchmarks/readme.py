@@ -258,6 +258,16 @@ def sampler_table(kind: str) -> str:
     return "\n\n".join(parts)
 
 
+def encoding_table() -> str:
+    """Seconds to learn fields and to encode rows, beside pyspark.ml's stages."""
+    made = result("encoding")
+    if made is None:
+        return ""
+    (rows,) = made["tables"].values()
+    head = list(rows[0])
+    return f"{table(head, [[cell(row[name]) for name in head] for row in rows])}\n\n{provenance([made])}"
+
+
 def kills_table() -> str:
     """What was killed in which fit, and what became of it."""
     made = result("kills")
@@ -299,6 +309,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "explaining": explaining_table,
     "recipes": recipes_table,
     "params": params_table,
+    "encoding": encoding_table,
     "kills": kills_table,
     "sampler-quality": partial(sampler_table, "quality"),
     "sampler-sweeps": partial(sampler_table, "sweeps"),
