@@ -258,24 +258,14 @@ def sampler_table(kind: str) -> str:
     return "\n\n".join(parts)
 
 
-def encoding_table() -> str:
-    """Seconds to learn fields and to encode rows, beside pyspark.ml's stages."""
-    made = result("encoding")
+def whole_table(name: str) -> str:
+    """All cells of a result file of one table."""
+    made = result(name)
     if made is None:
         return ""
     (rows,) = made["tables"].values()
     head = list(rows[0])
-    return f"{table(head, [[cell(row[name]) for name in head] for row in rows])}\n\n{provenance([made])}"
-
-
-def kills_table() -> str:
-    """What was killed in which fit, and what became of it."""
-    made = result("kills")
-    if made is None:
-        return ""
-    (rows,) = made["tables"].values()
-    head = list(rows[0])
-    return f"{table(head, [[str(row[name]) for name in head] for row in rows])}\n\n{provenance([made])}"
+    return f"{table(head, [[cell(row[one]) for one in head] for row in rows])}\n\n{provenance([made])}"
 
 
 def params_table() -> str:
@@ -309,8 +299,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "explaining": explaining_table,
     "recipes": recipes_table,
     "params": params_table,
-    "encoding": encoding_table,
-    "kills": kills_table,
+    "encoding": partial(whole_table, "encoding"),
+    "kills": partial(whole_table, "kills"),
     "sampler-quality": partial(sampler_table, "quality"),
     "sampler-sweeps": partial(sampler_table, "sweeps"),
     "sampler-partitions": partial(sampler_table, "partitions"),

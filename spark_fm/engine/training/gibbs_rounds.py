@@ -189,7 +189,7 @@ class _Rounds:
 
     def measured(self) -> Residuals:
         """What the sample leaves over on the training rows."""
-        found = self._run(draw_field, self._any, NO_CLASS - 1, 0, None, validation=False)
+        found = self._run(draw_field, self._any, NO_CLASS, 0, None, validation=False)
         return _added(found)
 
     def judge(self) -> Judge:
@@ -203,7 +203,7 @@ class _Rounds:
             driver_limits(self.packed.spark), self.packed.statistics.validation_rows * 24,
             "each sweep's predictions of validation rows",
         )  # fmt: skip
-        found = self._run(predict_rows, self._any, NO_CLASS - 1, 0, None, validation=True)
+        found = self._run(predict_rows, self._any, NO_CLASS, 0, None, validation=True)
         return np.concatenate([one.sums.reshape(3, -1) for one in found], axis=1)
 
     def draw(self, one: DrawClass, sweep: int, prior: tuple[DoubleArray, DoubleArray]) -> Residuals:
@@ -214,7 +214,7 @@ class _Rounds:
         What the new sample leaves over on the training rows.
         """
         state, d = self.state, self.state.theta.shape[1]
-        if one.number in self.stores and one.is_dealt:
+        if one.is_dealt:
             found = self._run(draw_field, self.stores[one.number], one.number, sweep, prior, validation=False)
             for row in found:
                 state.theta[row.positions] = row.sums.reshape(-1, d)
