@@ -94,6 +94,7 @@ def check_sampler(spark: SparkSession, folder: str) -> None:
         scored.append(predictions(model.transform(data)))
     # The same chain in one task and in rounds.
     assert max(abs(a - b) for a, b in zip(*scored, strict=True)) < 1e-3
+    assert FMRegressor(solver="gibbs", factorSize=4, maxIter=3).fit(data).summary.chains == 2
     model.save(f"{folder}/sampled")
     loaded = FMRegressionModel.load(f"{folder}/sampled").transform(data)
     assert predictions(loaded) == scored[1]
