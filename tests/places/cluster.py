@@ -27,7 +27,8 @@ label = "rating"
 categorical = ["user", "movie"]
 [params]
 factorSize = 4
-maxIter = 8
+maxIter = 3
+validationFraction = 0.0
 seed = 1
 numPartitions = {partitions}
 solver = "{solver}"
