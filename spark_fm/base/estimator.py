@@ -233,6 +233,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         parallelism = Parallelism(
             self.getNumPartitions(), self.getRoundsPerEpoch(), self.getValidationFraction()
         )
+        size = max(0 if initial is None else initial.numFeatures, statistics.num_features)
         with Progress(self.getMaxIter(), self.getVerbose()) as progress:
             try:
                 fitted = fit_packed(
@@ -244,12 +245,11 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
                     self.getSolver(),
                 )
             except FitStoppedError as error:
-                self._stopped = self._model(Fitted(error.solved, statistics), statistics.num_features, layout)
+                self._stopped = self._model(Fitted(error.solved, statistics), size, layout)
                 raise
         self._warn(fitted)
         fitted = replace(fitted, seconds={"pack": seconds} | fitted.seconds)
-        known = 0 if initial is None else initial.numFeatures
-        return self._model(fitted, max(known, fitted.statistics.num_features), layout)
+        return self._model(fitted, size, layout)
 
     @property
     def stoppedModel(self) -> M | None:

@@ -43,15 +43,16 @@ def room(spark: SparkSession) -> dict[str, int]:
     return found
 
 
-def check_room(left: dict[str, int], features: int, factor_size: int) -> None:
-    """Whether the driver's Python can hold what training a model in rounds takes.
+def check_room(left: dict[str, int], features: int, factor_size: int, columns: int = 0) -> None:
+    """Whether the driver's Python can hold what training a model in rounds takes; of each feature it holds so many
+    ``columns``, 0: as many as there are factors.
 
     Raises
     ------
     ValueError
         Naming what is too small, and what to do.
     """
-    needed = features * (STATISTICS + TABLES * 4 * columns_of(factor_size))
+    needed = features * (STATISTICS + TABLES * 4 * columns_of(columns or factor_size))
     for name, most in left.items():
         if needed > most:
             more = "use a larger one"

@@ -53,7 +53,7 @@ def sample_in_rounds(
     limits = driver_limits(packed.spark)
     columns = columns_between(settings)
     check_model_size(limits, features.ids.size, settings.sampled_size)
-    check_room(room(packed.spark), features.ids.size, columns)
+    check_room(room(packed.spark), features.ids.size, settings.sampled_size, columns)
     scaling = packed.scaling(settings)
     init = replace(init, scale=statistics.scale(settings, scaling.squared_norm))
     plan = plan_of(packed, settings, partitions)
