@@ -29,6 +29,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from standalone import Cluster, kill
 
+import spark_fm
 from spark_fm import FMRegressor
 
 logger = logging.getLogger("kills")
@@ -167,7 +168,11 @@ def told(times: int, rows: list[dict]) -> dict:
         "command": f"make cluster-test KILLS={times}",
         "date": date.today().isoformat(),
         "machine": f"{os.cpu_count()} cores, {platform.system()}",
-        "versions": {"Python": platform.python_version(), "pyspark": pyspark.__version__},
+        "versions": {
+            "Python": platform.python_version(),
+            "spark_fm": spark_fm.__version__,
+            "pyspark": pyspark.__version__,
+        },
         "tables": {"kills": rows},
     }
 

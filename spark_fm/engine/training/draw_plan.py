@@ -96,13 +96,12 @@ def plan_of(packed: PackedData, settings: Settings, partitions: int) -> DrawPlan
     order = DrawOrder.of(numbers, ids)
     d = settings.sampled_size + 1
     most_summed = max(1, BYTES_OF_SUMS // (8 * (d * d + 2 * d) * partitions))
-    classes, groups, number = np.empty(ids.size, np.int16), list[list[DrawClass]](), 0
+    groups, number = list[list[DrawClass]](), 0
     for group in order.groups:
         made = []
         for field in group:
             members = np.sort(order.members[field])
             for positions in _classes(packed, settings, members, bool(repeated[numbers[members[0]]])):
-                classes[positions] = number
                 made.append(DrawClass(number, positions, positions.size > most_summed))
                 number += 1
         groups.append(made)
@@ -112,6 +111,9 @@ def plan_of(packed: PackedData, settings: Settings, partitions: int) -> DrawPlan
             f"{number} such groups, expected at most {MOST_CLASSES}: numPartitions 1, where one task has room for all "
             "rows, or solver 'adagrad'"
         )
+    classes = np.empty(ids.size, np.int16)
+    for one in (one for group in groups for one in group):
+        classes[one.positions] = one.number
     return DrawPlan(numbers, complete, order, classes, groups)
 
 
