@@ -221,6 +221,8 @@ class FMClassifier(_ClassifierParams, FMEstimator[FMClassificationModel]):
         nonnegative: bool = False,
         explainCol: str = "",
         explainTop: int = 5,
+        checkpointDir: str = "",
+        checkpointInterval: int = 10,
         validationIndicatorCol: str | None = None,
     ) -> None:
         super().__init__()

@@ -169,6 +169,8 @@ class FMRegressor(FMEstimator[FMRegressionModel], SamplerParams):
         nonnegative: bool = False,
         explainCol: str = "",
         explainTop: int = 5,
+        checkpointDir: str = "",
+        checkpointInterval: int = 10,
         samplerFactorSize: int = 0,
         numChains: int = 2,
         predictionStdCol: str = "",

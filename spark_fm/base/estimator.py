@@ -13,6 +13,7 @@ from pyspark.ml.base import Estimator
 from pyspark.ml.param import Param
 from pyspark.sql import DataFrame
 
+from spark_fm.base.checkpointed import checkpoints_of
 from spark_fm.base.model import FMModel, ParamMap
 from spark_fm.base.persistence import FMPersistable
 from spark_fm.base.setters import FMSetters
@@ -89,7 +90,7 @@ class _FitIterator(Generic[M]):
             packed = self._packed.get(estimator._columns())
             seconds = time.perf_counter() - begun
         try:
-            return index, estimator._fit_packed(packed, layout, seconds)
+            return index, estimator._fit_packed(packed, layout, seconds, apart=True)
         finally:
             with self._lock:
                 self._done += 1
@@ -227,7 +228,10 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             estimator._check(dataset)
         return _FitIterator(estimators, dataset)
 
-    def _fit_packed(self, packed: PackedData, layout: FieldLayout | None, seconds: float) -> M:
+    def _fit_packed(
+        self, packed: PackedData, layout: FieldLayout | None, seconds: float, apart: bool = False
+    ) -> M:
+        """``apart``: other fits on the same data have the same checkpointDir."""
         statistics = packed.statistics
         initial = self._initial(statistics.num_features, packed.kind == "vector")
         parallelism = Parallelism(
@@ -243,6 +247,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
                     None if initial is None else initial.weights,
                     progress,
                     self.getSolver(),
+                    checkpoints_of(self, packed, initial, apart),
                 )
             except FitStoppedError as error:
                 self._stopped = self._model(Fitted(error.solved, statistics), size, layout)

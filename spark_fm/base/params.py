@@ -19,6 +19,7 @@ from pyspark.ml.param.shared import (
 )
 from pyspark.sql import DataFrame
 
+from spark_fm.base.checkpoint_params import CheckpointParams
 from spark_fm.base.converters import (
     DEFAULT_SOLVER,
     checked,
@@ -296,7 +297,7 @@ class FMParams(
         return self.getOrDefault(self.regParamPrior)
 
 
-class FMEstimatorParams(FMParams):
+class FMEstimatorParams(FMParams, CheckpointParams):
     """What an estimator has and its models have not."""
 
     initialModel: Param[Any] = param_of(

@@ -140,6 +140,14 @@ class FMSetters(FMEstimatorParams):
         """Sets the value of explainTop."""
         return self._set(explainTop=value)
 
+    def setCheckpointDir(self: S, value: str) -> S:
+        """Sets the value of checkpointDir."""
+        return self._set(checkpointDir=value)
+
+    def setCheckpointInterval(self: S, value: int) -> S:
+        """Sets the value of checkpointInterval."""
+        return self._set(checkpointInterval=value)
+
     def setValidationIndicatorCol(self: S, value: str) -> S:
         """Sets the value of validationIndicatorCol."""
         return self._set(validationIndicatorCol=value)

@@ -2,7 +2,8 @@
 
 python kills.py FOLDER [--times 10] [--kinds ...] [--fits ...] [--seed 0] [--table FILE]
 
-The kinds are a Python worker, one executor, all executors, and a worker node in whose place a new one comes. A moment
+The kinds are a Python worker, one executor, all executors, a worker node in whose place a new one comes, and the driver,
+whose program is then run again and goes on from its checkpoint. A moment
 is a random part of the seconds that the undisturbed fit took; a fit that ended before its kill does not count, and is
 tried again. The status is 1 where a fit failed or its model differs in one bit.
 """
@@ -13,6 +14,7 @@ import logging
 import os
 import platform
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -24,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyspark
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -142,7 +145,54 @@ def disturbed(
     return model, error, in_time
 
 
-def session(cluster: Cluster) -> SparkSession:
+def driver_killed(
+    url: str, folder: Path, name: str, seconds: float, draw: random.Random
+) -> tuple[int | None, bool]:
+    """The model of a program that is killed, and run again; and whether it was killed in time."""
+    checkpoints = folder / f"checkpoints-{draw.random()}"
+    command = [
+        sys.executable,
+        __file__,
+        str(folder),
+        "--master",
+        url,
+        "--fits",
+        name,
+        "--checkpoints",
+        str(checkpoints),
+    ]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        first.wait(draw.uniform(0.1, 0.95) * seconds)
+    except subprocess.TimeoutExpired:
+        for one in [*psutil.Process(first.pid).children(recursive=True), psutil.Process(first.pid)]:
+            kill(one)
+    in_time = first.wait() != 0
+    second = subprocess.run(command, capture_output=True, text=True)
+    last = second.stdout.split()[-1:]
+    return (int(last[0]) if second.returncode == 0 and last else None), in_time
+
+
+def driver_row(url: str, folder: Path, name: str, times: int, draw: random.Random) -> dict:
+    """What became of fits whose driver was killed."""
+    row = {"fit": name, "killed": "driver", "times": 0, "lost fits": 0, "differing models": 0}
+    command = [sys.executable, __file__, str(folder), "--master", url, "--fits", name]
+    begun = time.monotonic()
+    expected = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+    seconds = time.monotonic() - begun
+    for _ in range(times):
+        for _ in range(MOST_TRIES):
+            model, in_time = driver_killed(url, folder, name, seconds, draw)
+            if in_time or model != expected:
+                break
+        row["times"] += int(in_time)
+        row["lost fits"] += int(model is None)
+        row["differing models"] += int(model not in (None, expected))
+    logger.info("%s", row)
+    return row
+
+
+def session(url: str) -> SparkSession:
     """On the cluster; executors that die again and again do not end the application."""
     settings = {
         "spark.ui.enabled": "false",
@@ -154,7 +204,7 @@ def session(cluster: Cluster) -> SparkSession:
         "spark.default.parallelism": "2",
         "spark.sql.files.minPartitionNum": str(PARTS),
     }
-    builder = SparkSession.builder.master(cluster.url).appName("kills")
+    builder = SparkSession.builder.master(url).appName("kills")
     for name, value in settings.items():
         builder = builder.config(name, value)
     made = builder.getOrCreate()
@@ -183,23 +233,31 @@ def main() -> int:
     options.add_argument("folder", type=Path)
     options.add_argument("--times", type=int, default=10)
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
+    options.add_argument("--kinds", nargs="+", choices=[*KINDS, "driver"], default=[*KINDS, "driver"])
     options.add_argument("--fits", nargs="+", choices=list(FITS), default=list(FITS))
     options.add_argument("--table", type=Path)
+    options.add_argument("--master", help="fit once there, print the checksum of the model, and end")
+    options.add_argument("--checkpoints", default="")
     args = options.parse_args()
+    if args.master:
+        spark = session(args.master)
+        params = FITS[args.fits[0]] | {"checkpointDir": args.checkpoints, "checkpointInterval": 1}
+        print(fitted(rows_of(spark, args.folder), params))
+        spark.stop()
+        return 0
     logging.basicConfig(format="kills: %(message)s", stream=sys.stdout, level=logging.INFO)
     logging.getLogger("py4j").setLevel(logging.ERROR)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     draw, rows, bad = random.Random(args.seed), [], 0
     with Cluster(args.folder / "cluster") as cluster:
-        spark = session(cluster)
+        spark = session(cluster.url)
         data = rows_of(spark, args.folder)
         for name in args.fits:
             fitted(data, FITS[name])
             begun = time.monotonic()
             expected = fitted(data, FITS[name])
             seconds = time.monotonic() - begun
-            for kind in args.kinds:
+            for kind in (one for one in args.kinds if one in KINDS):
                 row = {"fit": name, "killed": kind, "times": 0, "lost fits": 0, "differing models": 0}
                 for _ in range(args.times):
                     for _ in range(MOST_TRIES):
@@ -215,6 +273,11 @@ def main() -> int:
                 bad += row["lost fits"] + row["differing models"]
                 rows.append(row)
         spark.stop()
+        if "driver" in args.kinds:
+            rows += [driver_row(cluster.url, args.folder, name, args.times, draw) for name in args.fits]
+            bad += sum(
+                row["lost fits"] + row["differing models"] for row in rows if row["killed"] == "driver"
+            )
     if args.table:
         args.table.write_text(json.dumps(told(args.times, rows), indent=1) + "\n")
     return int(bad > 0)

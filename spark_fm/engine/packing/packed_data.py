@@ -1,6 +1,7 @@
 """PackedData: a DataFrame checked and packed once, and what is made of it."""
 
 import uuid
+import zlib
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from types import TracebackType
 from typing import Protocol, TypeVar, cast
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling
 from spark_fm.core.fm.settings import Settings
@@ -52,6 +54,7 @@ class PackedData:
     _leases: dict[Hashable, _Lease] = field(default_factory=dict)
     _vocabularies: dict[bool, Shipped[Vocabulary]] = field(default_factory=dict)
     _features: FeatureCounts | None = None
+    _released: bool = False
     _lock: RLock = field(default_factory=RLock)
 
     @classmethod
@@ -92,6 +95,13 @@ class PackedData:
                 statistics = self.statistics
                 self._features = occurring_features(self.blocks, len(statistics.sources), statistics.features)
             return self._features
+
+    def checksum(self) -> int:
+        """CRC-32 of all that was packed, in its order: other rows, or rows in another order, have another one."""
+        data = self.blocks.where(F.col("data").isNotNull())
+        rows = collect(data.select("source", "number", F.crc32("data").alias("crc")))
+        told = sorted((row["source"], row["number"], row["crc"]) for row in rows)
+        return zlib.crc32(repr(told).encode())
 
     def scaling(self, settings: Settings) -> FeatureScaling:
         """The features' units of training."""
@@ -134,7 +144,8 @@ class PackedData:
 
         Should chunks be lost, they are computed from the input again.
         """
-        if not self.shared:
+        if not self.shared and not self._released:
+            self._released = True
             unpersist(self.blocks)
 
     def release(self) -> None:

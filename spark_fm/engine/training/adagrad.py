@@ -18,6 +18,8 @@ from spark_fm.engine.cluster.driver_limits import check_model_size, driver_limit
 from spark_fm.engine.cluster.driver_memory import check_room, room
 from spark_fm.engine.cluster.execute import task_slots
 from spark_fm.engine.packing.packed_data import PackedData
+from spark_fm.engine.training.checkpoints import Checkpoints
+from spark_fm.engine.training.journal import SOLVER, Journal, JournaledRunner
 from spark_fm.engine.training.parallelism import (
     bytes_of_updates,
     decide_partitions,
@@ -37,11 +39,24 @@ class AdaGrad:
     """Row-wise AdaGrad (J. Duchi et al., JMLR 2011), see ``docs/merge.md`` (a :class:`Solver`)."""
 
     def fit(
-        self, packed: PackedData, init: ParameterInit, parallelism: Parallelism, report: Report
+        self,
+        packed: PackedData,
+        init: ParameterInit,
+        parallelism: Parallelism,
+        report: Report,
+        checkpoints: Checkpoints | None = None,
     ) -> Solved:
         """Small work in one task, all epochs; larger in rounds. The arguments are those of a :class:`Solver`."""
         statistics, settings = packed.statistics, init.settings
         most = task_slots(packed.spark, len(statistics.sources))
+        resumed = checkpoints.resumed(SOLVER) if checkpoints else None
+        if resumed is not None:
+            # Other cores than then would decide otherwise.
+            together = (parallelism.partitions, parallelism.rounds_per_epoch)
+            partitions, rounds = (
+                mine or then for mine, then in zip(together, resumed.numbers["parallelism"], strict=True)
+            )
+            parallelism = replace(parallelism, partitions=partitions, rounds_per_epoch=rounds)
         partitions = parallelism.partitions or decide_partitions(statistics, settings.factor_size, most)
         if partitions == 1 and fits_in_memory(statistics):
             rounds = 1
@@ -52,9 +67,9 @@ class AdaGrad:
             rounds = parallelism.rounds_per_epoch or decide_rounds(
                 statistics.training_rows, partitions, statistics.effective
             )
-            outcome, weights, counted = _fit_in_rounds(
-                packed, init, replace(parallelism, partitions=partitions, rounds_per_epoch=rounds), report
-            )
+            parallelism = replace(parallelism, partitions=partitions, rounds_per_epoch=rounds)
+            journal = Journal.of(checkpoints, (partitions, rounds)) if checkpoints else None
+            outcome, weights, counted = _fit_in_rounds(packed, init, parallelism, report, journal)
         judged = statistics.validation_rows or held_out_rows(statistics.rows, parallelism.validation_fraction)
         if judged and isnan(outcome.first_loss) and settings.validation_metric.needs_both_labels:
             raise ValueError(
@@ -99,7 +114,11 @@ def _fit_in_one_task(
 
 
 def _fit_in_rounds(
-    packed: PackedData, init: ParameterInit, parallelism: Parallelism, report: Report
+    packed: PackedData,
+    init: ParameterInit,
+    parallelism: Parallelism,
+    report: Report,
+    journal: Journal | None,
 ) -> tuple[Outcome[Parameters], Weights, FeatureCounts]:
     settings, statistics, features = init.settings, packed.statistics, packed.features
     limits = driver_limits(packed.spark)
@@ -126,7 +145,8 @@ def _fit_in_rounds(
             ) as chunks,
             RoundsRunner(packed.spark, chunks, settings, init.scale, static, statistics.census) as runner,
         ):
-            yield RoundsTrainer(runner, state, init, held, packed.release_blocks)
+            journaled = runner if journal is None else JournaledRunner(runner, journal)
+            yield RoundsTrainer(journaled, state, init, held, packed.release_blocks)
 
     held = HeldOut()
     if not statistics.validation_rows:
@@ -144,7 +164,7 @@ class RoundsTrainer:
     been dealt for the last time.
     """
 
-    runner: RoundsRunner
+    runner: RoundsRunner | JournaledRunner
     state: Parameters
     init: ParameterInit
     held: HeldOut
@@ -160,7 +180,7 @@ class RoundsTrainer:
             warm, untrained = (warmed.state if warmed.finite else self.state), warmed.start
 
         def reported(epoch: Epoch) -> None:
-            if epoch.number == 1 and not self.held.refits:
+            if self.runner.has_met_all and not self.held.refits:
                 self.dealt()
             report(epoch)
 

@@ -11,6 +11,7 @@ from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.packing.statistics import Statistics
 from spark_fm.engine.training.adagrad import AdaGrad
 from spark_fm.engine.training.auto import Auto
+from spark_fm.engine.training.checkpoints import Checkpoints
 from spark_fm.engine.training.gibbs import Gibbs
 from spark_fm.engine.training.solver import Parallelism, Report, Solved, Solver
 
@@ -41,12 +42,13 @@ def fit_packed(
     initial: Weights | None,
     report: Report,
     solver: str = "adagrad",
+    checkpoints: Checkpoints | None = None,
 ) -> Fitted:
     """Train a model on packed data.
 
     Parameters
     ----------
-    parallelism, report : see :meth:`spark_fm.engine.training.solver.Solver.fit`
+    parallelism, report, checkpoints : see :meth:`spark_fm.engine.training.solver.Solver.fit`
     initial : a model to start from
     solver : its name in ``SOLVERS``
 
@@ -59,10 +61,12 @@ def fit_packed(
     """
     begun = time.perf_counter()
     init = ParameterInit(settings, packed.statistics.scale(settings), initial)
-    solved = SOLVERS[solver].fit(packed, init, parallelism, report)
+    solved = SOLVERS[solver].fit(packed, init, parallelism, report, checkpoints)
     if not (np.isfinite(solved.weights.linear).all() and np.isfinite(solved.weights.factors).all()):
         raise RuntimeError(
             "stepSize: training left the range of single precision; "
             f"found {settings.step_size:g}, expected a smaller step or features of smaller range"
         )
+    if checkpoints is not None:
+        checkpoints.clear()
     return Fitted(solved, packed.statistics, {"train": time.perf_counter() - begun})

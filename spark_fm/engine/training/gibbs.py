@@ -15,7 +15,8 @@ from spark_fm.engine.cluster.broadcast import ship
 from spark_fm.engine.cluster.execute import task_slots
 from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.training.adagrad import in_data_units
-from spark_fm.engine.training.gibbs_rounds import sample_in_rounds
+from spark_fm.engine.training.checkpoints import Checkpoints
+from spark_fm.engine.training.gibbs_rounds import SOLVER, sample_in_rounds
 from spark_fm.engine.training.gibbs_task import Sampled, sample_in_tasks
 from spark_fm.engine.training.parallelism import decide_partitions_of_sampler, fits_in_memory
 from spark_fm.engine.training.solver import FitStoppedError, Parallelism, Report, SamplerReport, Solved
@@ -25,14 +26,22 @@ class Gibbs:
     """The posterior mean by block Gibbs sampling, see ``docs/gibbs.md`` (a :class:`Solver`)."""
 
     def fit(
-        self, packed: PackedData, init: ParameterInit, parallelism: Parallelism, report: Report
+        self,
+        packed: PackedData,
+        init: ParameterInit,
+        parallelism: Parallelism,
+        report: Report,
+        checkpoints: Checkpoints | None = None,
     ) -> Solved:
         """Small work in one task for each chain; larger in rounds. The arguments are those of a :class:`Solver`."""
         statistics, settings = packed.statistics, init.settings
         _check(settings)
         most = task_slots(packed.spark, len(statistics.sources))
-        partitions = parallelism.partitions or decide_partitions_of_sampler(
-            statistics, settings.sampled_size, most
+        resumed = checkpoints.resumed(SOLVER) if checkpoints else None
+        partitions = parallelism.partitions or (
+            resumed.numbers["partitions"]
+            if resumed
+            else decide_partitions_of_sampler(statistics, settings.sampled_size, most)
         )
         one_task = partitions == 1 and fits_in_memory(statistics)
         try:
@@ -40,8 +49,9 @@ class Gibbs:
                 sampled = _in_tasks(packed, init, report)
             else:
                 sampled = sample_in_rounds(
-                    packed, init, partitions, lambda epoch: report(in_data_units(epoch, settings, init.scale))
-                )
+                    packed, init, partitions, lambda epoch: report(in_data_units(epoch, settings, init.scale)),
+                    checkpoints,
+                )  # fmt: skip
         except FloatingPointError as error:
             raise ValueError(str(error)) from error
         solved = _solved(sampled, init, partitions)

@@ -29,6 +29,7 @@ from spark_fm.engine.cluster.driver_memory import check_room, room
 from spark_fm.engine.packing.census import Census
 from spark_fm.engine.packing.dealing import ByField
 from spark_fm.engine.packing.packed_data import PackedData
+from spark_fm.engine.training.checkpoints import Checkpoint, Checkpoints
 from spark_fm.engine.training.draw_plan import DrawClass, DrawPlan, plan_of
 from spark_fm.engine.training.field_task import (
     NO_CLASS,
@@ -45,8 +46,15 @@ from spark_fm.engine.training.store import ChunkStore, ChunkTask, dealt_by_field
 DoubleArray = npt.NDArray[np.float64]
 
 
+SOLVER = "gibbs"
+
+
 def sample_in_rounds(
-    packed: PackedData, init: ParameterInit, partitions: int, report: Callable[[Epoch], None]
+    packed: PackedData,
+    init: ParameterInit,
+    partitions: int,
+    report: Callable[[Epoch], None],
+    checkpoints: Checkpoints | None,
 ) -> Sampled:
     """One chain; ``report`` is called after each sweep. Where somebody stops it, the samples are those until then."""
     settings, statistics, features = init.settings, packed.statistics, packed.features
@@ -57,7 +65,11 @@ def sample_in_rounds(
     scaling = packed.scaling(settings)
     init = replace(init, scale=statistics.scale(settings, scaling.squared_norm))
     plan = plan_of(packed, settings, partitions)
-    theta, intercept = start_of(packed, init, settings.seed)
+    found = checkpoints.resumed(SOLVER) if checkpoints else None
+    if found is None:
+        theta, intercept = start_of(packed, init, settings.seed)
+    else:
+        theta, intercept = found.arrays["theta"].copy(), found.numbers["intercept"]
     state = ChainState(
         features.ids, plan.order, settings.seed, theta, intercept, settings.fit_intercept, settings.fit_linear
     )
@@ -65,9 +77,13 @@ def sample_in_rounds(
     collector = Collector(features.counts, columns, settings.max_epochs, BURN_IN, settings.samples_kept)
     with _Rounds.over(packed, init, plan, state, partitions) as rounds:
         judge = rounds.judge() if statistics.validation_rows else None
-        residuals, stopped = rounds.measured(), False
+        first, stopped = 1, False
+        if found is None:
+            residuals = rounds.measured()
+        else:
+            first, residuals = _gone_on(found, state, collector, judge, report)
         try:
-            for sweep in range(1, settings.max_epochs + 1):
+            for sweep in range(first, settings.max_epochs + 1):
                 loss, residuals = rounds.sweep(sweep, residuals)
                 counts = collector.add(
                     sweep, loss, state.theta, state.intercept, state.noise, np.empty(0, np.float32)
@@ -77,12 +93,58 @@ def sample_in_rounds(
                     judged = judge.sees(rounds.predictions()[0]) if counts else math.nan
                     collector.validation.append(judged)
                 report(Epoch(sweep, loss, judged, {}))
+                if checkpoints is not None and checkpoints.due(sweep):
+                    _write(checkpoints, partitions, sweep, residuals, state, collector, judge)
         except KeyboardInterrupt:
             if not collector.average.samples:
                 raise
             stopped = True
     samples = collector.result(begun, settings.factor_size, plan.numbers, plan.complete)
     return Sampled(samples, scaling, features, stopped)
+
+
+def _write(
+    checkpoints: Checkpoints,
+    partitions: int,
+    sweep: int,
+    residuals: Residuals,
+    state: ChainState,
+    collector: Collector,
+    judge: Judge | None,
+) -> None:
+    """Write down all that the sweeps after this one depend on."""
+    collected, arrays = collector.state()
+    numbers = {
+        "partitions": partitions,
+        "sweep": sweep,
+        "intercept": state.intercept,
+        "noise": state.noise,
+        "residuals": list(residuals),
+        "collected": collected,
+    }
+    arrays["theta"] = state.theta
+    if judge is not None:
+        numbers["judged"], arrays["judged"] = judge.state()
+    checkpoints.write(SOLVER, numbers, arrays)
+
+
+def _gone_on(
+    found: Checkpoint,
+    state: ChainState,
+    collector: Collector,
+    judge: Judge | None,
+    report: Callable[[Epoch], None],
+) -> tuple[int, Residuals]:
+    """The number of the next sweep, and what the last one left over; its sweeps are reported again."""
+    numbers, arrays = found.numbers, found.arrays
+    state.noise = numbers["noise"]
+    collector.restore(numbers["collected"], arrays)
+    if judge is not None:
+        judge.restore(numbers["judged"], arrays["judged"])
+    for sweep, loss in enumerate(collector.losses):
+        judged = collector.validation[sweep] if collector.validation else math.nan
+        report(Epoch(sweep + 1, loss, judged, {}))
+    return numbers["sweep"] + 1, Residuals(*numbers["residuals"])
 
 
 class _Told(NamedTuple):

@@ -72,6 +72,11 @@ class RoundsRunner:
     ) -> None:
         self._static.release()
 
+    @property
+    def has_met_all(self) -> bool:
+        """Whether every chunk has been met, so that none is still to be dealt."""
+        return len(self._found) == self._chunks.places.parts + 1
+
     def warm_up(self, state: Parameters, plan: Plan, rows: int) -> Result[Parameters]:
         """A round over one partition's first rows: all move the common directions only once."""
         return self._round(state, plan, self._chunks.places.training(plan.part)[:1], most_rows=rows)
@@ -170,7 +175,7 @@ class RoundsRunner:
             here[part] += totals.census
         for part, census in here.items():
             census.check(self._found.setdefault(part, census), "")
-        if len(self._found) == places.parts + 1:
+        if self.has_met_all:
             self._check(sum(self._found.values(), Census()))
 
     def _check(self, found: Census) -> None:

@@ -8,6 +8,7 @@ from spark_fm.core.fm.posterior import Posterior
 from spark_fm.core.fm.scaling import FeatureCounts
 from spark_fm.core.fm.weights import ParameterInit, Weights
 from spark_fm.engine.packing.packed_data import PackedData
+from spark_fm.engine.training.checkpoints import Checkpoints
 
 Report = Callable[["FitEpoch"], None]
 STOP_REASONS = ("patience", "tol", "maxIter", "noImprovement", "diverged", "sampled", "stopped")
@@ -95,7 +96,12 @@ class Solver(Protocol):
     """Finds the weights of a Factorization Machine on packed data."""
 
     def fit(
-        self, packed: PackedData, init: ParameterInit, parallelism: Parallelism, report: Report
+        self,
+        packed: PackedData,
+        init: ParameterInit,
+        parallelism: Parallelism,
+        report: Report,
+        checkpoints: Checkpoints | None = None,
     ) -> Solved:
         """Train from ``init``, which has the settings too.
 
@@ -103,6 +109,7 @@ class Solver(Protocol):
         ----------
         parallelism : 0 partitions or rounds per epoch means: decide by the work
         report : to be called after each epoch; after the job when all epochs run in one
+        checkpoints : where to write some, and what to go on from; all that runs in one job has none
 
         Raises
         ------

@@ -5,7 +5,9 @@ that matter to the rows: the eigenvectors of U^T diag(n) U with the largest eige
 occurs.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +52,18 @@ class Average:
     def __post_init__(self) -> None:
         self.linear = np.zeros(self.counts.size)
         self._kept = np.empty((self.counts.size, 0), np.float32)
+
+    def state(self) -> tuple[list[float], dict[str, npt.NDArray[Any]]]:
+        """All that was added, as numbers and arrays: see :meth:`restore`."""
+        arrays = {f"waiting-{i}": one for i, one in enumerate(self._waiting)}
+        return [self.samples, self.intercept], arrays | {"linear": self.linear, "kept": self._kept}
+
+    def restore(self, numbers: list[float], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Become what :meth:`state` told of."""
+        self.samples, self.intercept = int(numbers[0]), numbers[1]
+        self.linear, self._kept = arrays["linear"].copy(), arrays["kept"]
+        names = (f"waiting-{i}" for i in range(len(arrays)))
+        self._waiting = [arrays[name] for name in names if name in arrays]
 
     def add(self, theta: DoubleArray, intercept: float) -> None:
         """One more sample: float64 (m, K + 1), w and v."""

@@ -24,6 +24,14 @@ class Judge:
     def __post_init__(self) -> None:
         self._total = np.zeros(self.label.size)
 
+    def state(self) -> tuple[int, DoubleArray]:
+        """How many samples it has seen, and the sum of their scores: see :meth:`restore`."""
+        return self._samples, self._total
+
+    def restore(self, samples: int, total: DoubleArray) -> None:
+        """Become what :meth:`state` told of."""
+        self._samples, self._total = samples, total.copy()
+
     def sees(self, scores: DoubleArray) -> float:
         """One more sample, whose scores of the rows are given; the metric of all so far."""
         self._total += scores

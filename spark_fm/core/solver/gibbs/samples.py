@@ -1,7 +1,8 @@
 """What a chain leaves behind: the mean of its samples, some of them, and how it went."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -128,6 +129,29 @@ class Collector:
         if sweep in self._wanted:
             self._kept.append((theta.astype(np.float32), intercept, noise))
         return True
+
+    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """All that was collected, as numbers and arrays: see :meth:`restore`."""
+        average, arrays = self.average.state()
+        numbers = {
+            "average": average,
+            "losses": self.losses,
+            "validation": self.validation,
+            "noises": self._noises,
+            "kept": [one[1:] for one in self._kept],
+        }
+        arrays |= {f"predictions-{i}": one for i, one in enumerate(self._predictions)}
+        return numbers, arrays | {f"sample-{i}": one[0] for i, one in enumerate(self._kept)}
+
+    def restore(self, numbers: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Become what :meth:`state` told of."""
+        self.average.restore(numbers["average"], arrays)
+        self.losses, self.validation = list(numbers["losses"]), list(numbers["validation"])
+        self._noises = list(numbers["noises"])
+        self._predictions = [arrays[f"predictions-{i}"] for i in range(len(self._noises))]
+        self._kept = [
+            (arrays[f"sample-{i}"], intercept, noise) for i, (intercept, noise) in enumerate(numbers["kept"])
+        ]
 
     def result(
         self, fallback: tuple[DoubleArray, float], factor_size: int, numbers: LongArray, complete: BoolArray
