@@ -2,9 +2,9 @@
 
 python kills.py FOLDER [--times 10] [--kinds ...] [--fits ...] [--seed 0] [--table FILE]
 
-The kinds are a Python worker, one executor, all executors, a worker node in whose place a new one comes, and the driver,
-whose program is then run again and goes on from its checkpoint. A moment
-is a random part of the seconds that the undisturbed fit took; a fit that ended before its kill does not count, and is
+The kinds are a Python worker, one executor, all executors, a worker node in whose place a new one comes, and the
+driver, whose program is then run again and goes on from its checkpoint. A moment is a random part of the
+seconds that the undisturbed fit took; a fit that ended before its kill does not count, and is
 tried again. The status is 1 where a fit failed or its model differs in one bit.
 """
 
@@ -242,7 +242,7 @@ def main() -> int:
     if args.master:
         spark = session(args.master)
         params = FITS[args.fits[0]] | {"checkpointDir": args.checkpoints, "checkpointInterval": 1}
-        print(fitted(rows_of(spark, args.folder), params))
+        sys.stdout.write(f"{fitted(rows_of(spark, args.folder), params)}\n")
         spark.stop()
         return 0
     logging.basicConfig(format="kills: %(message)s", stream=sys.stdout, level=logging.INFO)

@@ -20,7 +20,6 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-import spark_fm
 from spark_fm.engine.cluster.broadcast import Shipped, is_connect, ship
 from spark_fm.engine.cluster.driver_limits import check_collected, driver_limits
 from spark_fm.engine.cluster.execute import JOB_ERRORS, collect
@@ -31,6 +30,8 @@ logger = logging.getLogger("spark_fm")
 
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
+# Another number wherever a training loop that is run again would go another way.
+FORMAT = 1
 SLOTS = ("even", "odd")
 BYTES_A_PIECE = 2**24
 HEAD = ""
@@ -105,7 +106,7 @@ class Checkpoints:
         OSError
             When the file system refuses.
         """
-        made = cls(spark, folder.rstrip("/"), interval, {"spark_fm": spark_fm.__version__} | key)
+        made = cls(spark, folder.rstrip("/"), interval, {"format": FORMAT} | key)
         heads = {slot: head for slot in SLOTS if (head := made._head(slot)) is not None}
         for slot, head in sorted(heads.items(), key=lambda item: -item[1].written):
             made._written = max(made._written, head.written)
