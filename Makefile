@@ -12,7 +12,7 @@ export SPARK_LOCAL_IP := 127.0.0.1
 # An installation of Spark on this machine must not shadow the one in .venv.
 unexport SPARK_HOME
 
-.PHONY: env demo test test-slow lint check-java bench docs wheel zip dist smoke oldest connect-test cluster-env cluster-test matrix clean
+.PHONY: env demo test test-slow lint check-java bench docs wheel zip dist smoke oldest connect-test cluster-env cluster-test leaks matrix clean
 
 env: $(STAMP)
 
@@ -149,6 +149,12 @@ cluster-test: cluster-env
 
 # How often each kind of process is killed in each kind of fit.
 KILLS ?= 2
+
+# What FITS fits in one session leave behind, in the driver, the JVM, the workers and on disk. TABLE="--table FILE" keeps it.
+FITS ?= 50
+
+leaks: check-java
+	$(BIN)/python -m tests.places.leaks --fits $(FITS) $(TABLE)
 
 # The versions of Spark and Python (noxfile.py), which must be installed; a model that one saves loads in all.
 # MATRIX="-s lowest 'smoke(python=\'3.13\', pyspark=\'4.3\')'" runs some.

@@ -15,8 +15,9 @@ from pyspark.ml.param import Params
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLWritable
 from pyspark.sql import SparkSession
 
-from spark_fm.base.persistence import FORMAT_VERSION, FMReader, FMWriter, folders_of
+from spark_fm.base.persistence import FORMAT_VERSION, FMReader, FMWriter
 from spark_fm.engine.cluster.execute import collect_batches
+from spark_fm.engine.cluster.saved import folders_of, readable
 from spark_fm.engine.encoding.fields import EncodedField, Vocabulary
 
 VALUES_DDL = "field int, position int, key bigint, count bigint, value string"
@@ -45,21 +46,18 @@ class EncoderReader(FMReader):
 
     def _read(self, path: str, metadata: dict[str, Any]) -> Any:
         instance: Any = self.cls()
-        try:
+        with readable(path, "its metadata"):
+            folder, _ = folders_of(metadata.get("save"))
             instance._resetUid(metadata["uid"])
             DefaultParamsReader.getAndSetParams(instance, metadata)
-            if hasattr(instance, "encoded"):
-                fields = [_of_plain(one) for one in metadata["encoded"]]
-                data = f"{path}/{folders_of(metadata.get('save'))[0]}"
-                instance.encoded = read_values(self.sparkSession, fields, metadata["encoded"], data)
-                instance.salt = int(metadata["salt"])
-                found = checksum(instance.encoded)
-        except RuntimeError:
-            raise
-        except Exception as error:  # Entries may be missing, or be anything.
-            raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from None
-        if hasattr(instance, "encoded") and found != metadata.get("checksum"):
-            raise ValueError(f"{path} is damaged: found other values than those that were saved")
+            if not hasattr(instance, "encoded"):
+                return instance
+            fields = [_of_plain(one) for one in metadata["encoded"]]
+            instance.salt = int(metadata["salt"])
+        with readable(path, "its values"):
+            instance.encoded = read_values(self.sparkSession, fields, metadata["encoded"], f"{path}/{folder}")
+            if checksum(instance.encoded) != metadata.get("checksum"):
+                raise ValueError("found other values than those that were saved")
         return instance
 
 

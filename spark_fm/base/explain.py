@@ -21,6 +21,8 @@ from spark_fm.engine.packing.arrow import LARGEST
 LongArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]
 SHOWN = 12
+# Two million pairs, which take some hundred megabytes.
+MOST_EXPLAINED = 2_000
 Row = Vector | SparkRow | Sequence[int] | npt.NDArray[np.integer[Any]]
 
 
@@ -192,8 +194,19 @@ def raw_prediction(weights: Weights, ids: LongArray, values: DoubleArray) -> flo
 
 
 def explain(weights: Weights, ids: LongArray, values: DoubleArray, fields: FieldLayout) -> Explanation:
-    """The parts of z of one row: n linear and n (n - 1) / 2 pairwise ones for n known features."""
+    """The parts of z of one row: n linear and n (n - 1) / 2 pairwise ones for n known features.
+
+    Raises
+    ------
+    ValueError
+        When the parts are too many.
+    """
     known, linear, factors = _known(weights, ids, values)
+    if known.size > MOST_EXPLAINED:
+        raise ValueError(
+            f"explain: the row has {known.size} features with parameters, expected at most {MOST_EXPLAINED}; "
+            "explainCol has the largest parts of longer rows"
+        )
     products = factors @ factors.T
     upper = zip(*np.triu_indices(known.size, 1), strict=True)
     return Explanation(

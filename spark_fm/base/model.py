@@ -4,6 +4,7 @@ from abc import ABCMeta
 from typing import Any, TypeVar, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyspark.ml.base import Model
 from pyspark.ml.linalg import DenseMatrix, DenseVector
@@ -65,16 +66,28 @@ class FMModel(FieldReports, Model, Recommending, FMPersistable, metaclass=ABCMet
 
     @property
     def linear(self) -> DenseVector:
-        """w: numFeatures numbers, 0 for a feature that did not occur; made anew at each call."""
-        dense = np.zeros(self._num_features)
+        """w: numFeatures numbers, 0 for a feature that did not occur; made anew at each call.
+
+        Raises
+        ------
+        ValueError
+            When they don't fit into memory; :attr:`weights` has those of the features that occurred.
+        """
+        dense = _zeros("linear", (self._num_features,))
         dense[self._weights.features] = self._weights.linear
         return DenseVector(dense)
 
     @property
     def factors(self) -> DenseMatrix:
-        """V: numFeatures x factorSize numbers, 0 for a feature that did not occur; made anew at each call."""
+        """V: numFeatures x factorSize numbers, 0 for a feature that did not occur; made anew at each call.
+
+        Raises
+        ------
+        ValueError
+            As of :attr:`linear`.
+        """
         size = self._weights.factors.shape[1]
-        dense = np.zeros((self._num_features, size))
+        dense = _zeros("factors", (self._num_features, size))
         dense[self._weights.features] = self._weights.factors
         return DenseMatrix(self._num_features, size, dense.ravel(), isTransposed=True)
 
@@ -130,7 +143,8 @@ class FMModel(FieldReports, Model, Recommending, FMPersistable, metaclass=ABCMet
         TypeError
             When it is anything else.
         ValueError
-            When the vector has another size, a value is not finite, or an id is below 0.
+            When the vector has another size, a value is not finite, an id is below 0, or the row has more than 2,000
+            features that the model knows.
         """
         ids, values = sparse_of(value, self._num_features, self.getNormalize())
         return explain(self._weights, ids, values, self._fields or FieldLayout(()))
@@ -220,3 +234,13 @@ class FMModel(FieldReports, Model, Recommending, FMPersistable, metaclass=ABCMet
             f"{type(self).__name__}: uid={self.uid}, numFeatures={self.numFeatures}, "
             f"factorSize={self._weights.factors.shape[1]}"
         )
+
+
+def _zeros(name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    try:
+        return np.zeros(shape)
+    except (MemoryError, ValueError):
+        raise ValueError(
+            f"{name}: the model has {shape[0]} features, expected so few that all their numbers fit into memory; "
+            "weights has those of the features that occurred"
+        ) from None

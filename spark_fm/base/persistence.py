@@ -26,13 +26,23 @@ from spark_fm.base.summary import FMTrainingSummary
 from spark_fm.core.fm.fields import FieldLayout
 from spark_fm.engine.cluster.driver_limits import check_collected, driver_limits
 from spark_fm.engine.cluster.folders import exists, files, holds_something, remove, told
-from spark_fm.engine.cluster.saved import add_line, check_numbers, read_lines
+from spark_fm.engine.cluster.said import said
+from spark_fm.engine.cluster.saved import (
+    add_line,
+    check_numbers,
+    check_seal,
+    folders_of,
+    read_lines,
+    readable,
+    sealed,
+)
 from spark_fm.engine.scoring.model_table import (
     COLUMNS,
     ModelTable,
     bytes_of,
     checksum,
     ddl_of,
+    names_checksum,
     read_table,
     write_table,
 )
@@ -70,7 +80,7 @@ class FMWriter(MLWriter):
         before = self._made_ready(path)
         try:
             with told(path):
-                add_line(spark, path, self._written(path, save), save)
+                add_line(spark, path, sealed(self._written(path, save)), save)
         except BaseException:
             with suppress(OSError):
                 for name in folders_of(save):
@@ -93,7 +103,10 @@ class FMWriter(MLWriter):
         if not lines or not all(str(line.get("class")).startswith(OWN_CLASSES) for line in lines):
             remove(spark, path)
             return []
-        folders = {name for line in lines for name in folders_of(line.get("save"))}
+        folders: set[str] = set()
+        for line in lines:
+            with suppress(ValueError):
+                folders.update(folders_of(line.get("save")))
         return [*files(spark, f"{path}/metadata"), *(f"{path}/{name}" for name in folders)]
 
     def _written(self, path: str, save: str) -> str:
@@ -112,6 +125,7 @@ class FMWriter(MLWriter):
                 "factorSize": weights.factors.shape[1],
                 "parameterRows": weights.features.size,
                 "checksum": checksum(weights, table.posterior),
+                "namesChecksum": names_checksum(table),
                 "columns": table.columns,
                 "labelBytes": sum(len(label or "") for label in table.labels or ()),
                 "fields": instance.fields.to_json() if instance.fields is not None else None,
@@ -124,13 +138,9 @@ class FMWriter(MLWriter):
         extra["hasInitialModel"] = initial is not None
         if initial is not None:
             initial.write().session(spark).save(f"{path}/{beside}")
+            extra["initialModelChecksum"] = checksum(initial.weights)
         made: str = DefaultParamsWriter._get_metadata_to_save(instance, spark, extra, param_map)
         return made
-
-
-def folders_of(save: str | None) -> tuple[str, str]:
-    """The folders of a save: a model's parameters, and an estimator's initial model. The first format had no names."""
-    return (f"data-{save}", f"initialModel-{save}") if save else ("data", "initialModel")
 
 
 class FMReader(MLReader[Any]):
@@ -165,8 +175,8 @@ class FMReader(MLReader[Any]):
             metadata = read_lines(self.sparkSession, path)[0]
         except Exception as error:
             raise ValueError(
-                f"{path} is not a saved {expected}: its metadata folder can't be read"
-            ) from error
+                f"{path} is not a saved {expected}: its metadata folder can't be read: {said(error)}"
+            ) from None
         found = metadata.get("class")
         if found != expected:
             raise ValueError(f"{path} holds a {found}, expected a {expected}")
@@ -176,75 +186,78 @@ class FMReader(MLReader[Any]):
                 f"{path} has the format version {version}, expected 1 to {FORMAT_VERSION}; "
                 "a newer spark_fm may read it"
             )
+        check_seal(path, metadata)
         return metadata
 
     def _read(self, path: str, metadata: dict[str, Any]) -> Any:
         instance: Any = self.cls()
-        data, beside = folders_of(metadata.get("save"))
-        try:
+        with readable(path, "its metadata"):
+            data, beside = folders_of(metadata.get("save"))
             instance._resetUid(metadata["uid"])
             DefaultParamsReader.getAndSetParams(instance, metadata)
             if metadata.get("summary") is not None:
                 instance._summary = FMTrainingSummary.from_json(metadata["summary"])
-        except Exception as error:  # Entries may be missing, or be anything.
-            raise ValueError(
-                f"{path} is damaged: its metadata have {type(error).__name__}: {error}"
-            ) from None
         if hasattr(instance, "weights"):
             table = self._table(path, data, metadata)
             instance._weights, instance._moments = table.weights, table.moments
             instance._posterior = table.posterior
             instance._num_features = metadata["numFeatures"]
-            instance._fields = self._fields(path, metadata, table)
-        if metadata.get("hasInitialModel"):
-            reader = FMReader(instance._model_class()).session(self.sparkSession)
-            instance._set(initialModel=reader.load(f"{path}/{beside}"))
+            with readable(path, "its fields"):
+                instance._fields = _fields(metadata, table)
+        elif metadata.get("hasInitialModel"):
+            initial = FMReader(instance._model_class()).session(self.sparkSession).load(f"{path}/{beside}")
+            if metadata.get("initialModelChecksum", checksum(initial.weights)) != checksum(initial.weights):
+                raise ValueError(
+                    f"{path} is damaged: found another initial model than the one that was saved"
+                )
+            instance._set(initialModel=initial)
         return instance
 
-    def _fields(self, path: str, metadata: dict[str, Any], table: ModelTable) -> FieldLayout | None:
-        """The fields and names of a model; models of formats 1 and 2 have none."""
-        if metadata.get("fields") is None:
-            return None
-        ids, labels = table.weights.features.tolist(), table.labels or []
-        try:
-            fields = FieldLayout.of_json(metadata["fields"], {}).fields
-            return FieldLayout.of_labels(
-                fields, {i: label for i, label in zip(ids, labels, strict=True) if label is not None}
-            )
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged: {error}") from None
-
     def _table(self, path: str, folder: str, metadata: dict[str, Any]) -> ModelTable:
-        try:
+        with readable(path, "its metadata"):
             check_numbers(metadata)
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged: {error}") from None
         rows, size = metadata["parameterRows"], metadata["factorSize"]
-        sampled = int(metadata.get("sampledNumbers", 0))
-        collected = bytes_of(rows, size, sampled) + int(metadata.get("labelBytes", 0))
+        collected = bytes_of(rows, size, metadata.get("sampledNumbers", 0)) + metadata.get("labelBytes", 0)
         check_collected(driver_limits(self.sparkSession), collected, f"the model at {path}")
-        try:
+        with readable(path, "its parameters"):
             columns = ddl_of(metadata.get("columns", COLUMNS))
             data = self.sparkSession.read.schema(columns).parquet(f"{path}/{folder}")
             noise = metadata.get("sampleIntercepts", []), metadata.get("sampleVariances", [])
-            table = read_table(data, size, float(metadata["intercept"]), noise)
-        except RuntimeError:
-            raise
-        except Exception as error:  # What a damaged file raises depends on where Spark notices it.
-            raise ValueError(f"{path} is damaged: its parameters can't be read") from error
-        weights = table.weights
-        if weights.features.size != rows:
-            raise ValueError(
-                f"{path} is damaged: found the parameters of {weights.features.size} features, expected {rows}"
-            )
-        if rows and weights.features[-1] >= metadata["numFeatures"]:
-            raise ValueError(
-                f"{path} is damaged: found the feature {weights.features[-1]}, "
-                f"expected less than numFeatures, {metadata['numFeatures']}"
-            )
-        if "checksum" in metadata and checksum(weights, table.posterior) != metadata["checksum"]:
-            raise ValueError(f"{path} is damaged: found other parameters than those that were saved")
+            table = read_table(data, size, metadata["intercept"], noise)
+            _check_table(metadata, table)
         return table
+
+
+def _check_table(metadata: dict[str, Any], table: ModelTable) -> None:
+    """Whether a table is the one that was saved with the metadata.
+
+    Raises
+    ------
+    ValueError
+        When it is not.
+    """
+    features, rows = table.weights.features, metadata["parameterRows"]
+    if features.size != rows:
+        raise ValueError(f"found the parameters of {features.size} features, expected {rows}")
+    if rows and features[-1] >= metadata["numFeatures"]:
+        raise ValueError(
+            f"found the feature {features[-1]}, expected less than numFeatures, {metadata['numFeatures']}"
+        )
+    if "checksum" in metadata and checksum(table.weights, table.posterior) != metadata["checksum"]:
+        raise ValueError("found other parameters than those that were saved")
+    if "namesChecksum" in metadata and names_checksum(table) != metadata["namesChecksum"]:
+        raise ValueError("found other names or moments of features than those that were saved")
+
+
+def _fields(metadata: dict[str, Any], table: ModelTable) -> FieldLayout | None:
+    """The fields and names of a model; models of formats 1 and 2 have none."""
+    if metadata.get("fields") is None:
+        return None
+    ids, labels = table.weights.features.tolist(), table.labels or []
+    fields = FieldLayout.of_json(metadata["fields"], {}).fields
+    return FieldLayout.of_labels(
+        fields, {i: label for i, label in zip(ids, labels, strict=True) if label is not None}
+    )
 
 
 class FMPersistable(Params, MLWritable, MLReadable[Any]):

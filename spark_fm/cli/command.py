@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 from spark_fm.cli.config import Config, load, toml
 from spark_fm.cli.errors import reason
 from spark_fm.cli.session import open_session
+from spark_fm.engine.cluster.broadcast import context_of
 from spark_fm.engine.cluster.execute import plain_errors
 
 logger = logging.getLogger("spark_fm.cli")
@@ -29,7 +30,7 @@ def run(job: Job, name: str, description: str, argv: Sequence[str] | None) -> in
         warnings.showwarning = _log_warning
         try:
             config = load(arguments.config, _overrides(arguments))
-            with open_session(name, arguments.debug) as spark, plain_errors():
+            with open_session(name, arguments.debug) as spark, plain_errors(context_of(spark)):
                 job(spark, config)
         except Exception as error:
             if arguments.debug:

@@ -4,6 +4,8 @@ import re
 
 from pyspark.errors import PySparkException
 
+from spark_fm.engine.cluster.said import said
+
 # Errors whose own text is the sentence to show.
 PLAIN = (ValueError, TypeError, RuntimeError, OSError, ImportError, PySparkException)
 # What the estimators call by their params' names stands under other keys in a config.
@@ -40,20 +42,8 @@ def _sentence(error: BaseException) -> str:
     if unresolved:
         name = unresolved.group(1).replace("``", "`")
         return f"input: there is no column {name!r}, expected all columns that the model was trained on"
-    raised = re.search(r"\[USER_RAISED_EXCEPTION\] (.+)", text)
-    if raised:
-        return _without_state(raised.group(1))
-    causes: list[str] = re.findall(r"^Caused by: [\w.$]+: (.+)", text, re.MULTILINE)
-    if causes:
-        return _without_state(causes[-1])
-    java = re.search(r"^: [\w.$]+: (.+)", text, re.MULTILINE)
-    if java:
-        return _without_state(java.group(1))
-    line = _without_state(text.strip().partition("\n")[0])
-    if isinstance(error, PLAIN) and line:
+    line = said(error)
+    is_cause = not text.strip().startswith(line)
+    if line and (isinstance(error, PLAIN) or is_cause):
         return line
     return f"{type(error).__name__}: {line} (--debug shows where)"
-
-
-def _without_state(line: str) -> str:
-    return re.sub(r"\s*SQLSTATE: \w+", "", line).strip()

@@ -16,6 +16,7 @@ from spark_fm.cli.draft import Draft, Glance, drafted
 from spark_fm.cli.errors import reason
 from spark_fm.cli.read import read
 from spark_fm.cli.session import open_session
+from spark_fm.engine.cluster.broadcast import context_of
 from spark_fm.engine.cluster.execute import collect, plain_errors
 from spark_fm.engine.packing.columns import quoted
 from spark_fm.feature import infer_fields
@@ -56,7 +57,7 @@ def init_main(argv: Sequence[str] | None = None) -> int:
         target = Path(arguments.out)
         if target.exists():
             raise FileExistsError(f"--out: there is something at {target}, expected a new file")
-        with open_session("spark-fm-init", arguments.debug) as spark, plain_errors():
+        with open_session("spark-fm-init", arguments.debug) as spark, plain_errors(context_of(spark)):
             text = drafted(draft_of(spark, _source(arguments), arguments.label, arguments.sample))
         target.parent.mkdir(parents=True, exist_ok=True)
         # Whatever came there meanwhile is not replaced either.

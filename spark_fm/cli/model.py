@@ -4,14 +4,15 @@ import json
 import re
 from typing import Any
 
-from pyspark.errors import PySparkException
 from pyspark.ml import PipelineModel
 from pyspark.ml.pipeline import PipelineSharedReadWrite
 from pyspark.sql import SparkSession
 
 from spark_fm.base.model import FMModel
+from spark_fm.cli.errors import reason
 from spark_fm.cli.folders import beside, clear, is_empty, replace_folder
 from spark_fm.engine.cluster.broadcast import is_connect
+from spark_fm.engine.cluster.execute import JOB_ERRORS
 from spark_fm.engine.cluster.folders import exists, remove
 
 # Loading a stage imports and calls the class that its metadata names. Those of pyspark.ml.connect read pickles; the
@@ -39,10 +40,16 @@ def load_model(spark: SparkSession, path: str) -> PipelineModel:
         raise ValueError(
             f"model.path: found a {found} at {path}, expected a PipelineModel that the train job saved"
         )
-    model = PipelineModel.load(path)
-    if not isinstance(model.stages[-1], FMModel):
+    try:
+        model = PipelineModel.load(path)
+    except RuntimeError:
+        raise
+    except Exception as error:  # pyspark.ml's stages raise whatever they stumble over.
+        raise ValueError(f"model.path: {path} can't be loaded: {reason(error)}") from None
+    last = type(model.stages[-1]) if model.stages else None
+    if last is None or not issubclass(last, FMModel):
         raise ValueError(
-            f"model.path: the last stage of the pipeline at {path} is a {type(model.stages[-1]).__name__}, "
+            f"model.path: the last stage of the pipeline at {path} is a {last.__name__ if last else None}, "
             "expected a Factorization Machine of spark_fm"
         )
     return model
@@ -97,28 +104,35 @@ def save_model(spark: SparkSession, fitted: PipelineModel, path: str) -> Pipelin
     return model
 
 
-def _check_classes(spark: SparkSession, path: str) -> str:
+def _check_classes(spark: SparkSession, path: str, stage: str | None = None) -> str:
     """Check the classes that loading a folder would import; the name of the outermost.
 
     Raises
     ------
     ValueError
-        When one is not trusted, or the metadata do not name one.
+        When one is not trusted, the metadata do not name one, or are those of another ``stage``.
     """
     metadata = _metadata(spark, path)
+    if stage is not None and metadata.get("uid") != stage:
+        raise ValueError(
+            f"model.path: {path} is damaged: found the stage {metadata.get('uid')!r}, expected {stage!r}"
+        )
     found: str = metadata["class"]
     if not TRUSTED.fullmatch(found):
         raise ValueError(
             f"model.path: {path} has a stage of the class {found}, expected stages of pyspark.ml and spark_fm only"
         )
     if found.rsplit(".", 1)[-1] in (PIPELINE, "Pipeline"):
-        uids = metadata["paramMap"]["stageUids"]
+        uids = metadata["paramMap"].get("stageUids")
+        if not isinstance(uids, list):
+            raise ValueError(f"model.path: {path} is damaged: found {uids!r} for stageUids, expected a list")
         for i, uid in enumerate(uids):
-            if not re.fullmatch(r"[\w.-]+", uid):
+            if not isinstance(uid, str) or not re.fullmatch(r"[\w.-]+", uid):
                 raise ValueError(
                     f"model.path: {path} is damaged: found a stage {uid!r}, expected a name without /"
                 )
-            _check_classes(spark, PipelineSharedReadWrite.getStagePath(uid, i, len(uids), f"{path}/stages"))
+            stage = PipelineSharedReadWrite.getStagePath(uid, i, len(uids), f"{path}/stages")
+            _check_classes(spark, stage, uid)
     return found
 
 
@@ -126,14 +140,16 @@ def _metadata(spark: SparkSession, path: str) -> dict[str, Any]:
     """The one line of JSON that a stage's metadata are."""
     try:
         lines = [row[0] for row in spark.read.text(f"{path}/metadata").collect()]
-    except PySparkException as error:
-        raise ValueError(f"model.path: {path} is damaged: its metadata can't be read") from error
+    except JOB_ERRORS as error:
+        raise ValueError(
+            f"model.path: {path} is damaged: its metadata can't be read: {reason(error)}"
+        ) from None
     try:
         (line,) = lines
         metadata: dict[str, Any] = json.loads(line)
         if not isinstance(metadata["class"], str) or not isinstance(metadata["paramMap"], dict):
             raise TypeError
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise ValueError(
             f"model.path: {path} is damaged: found {len(lines)} lines of metadata, expected one that names a class"
         ) from None

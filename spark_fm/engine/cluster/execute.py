@@ -33,15 +33,27 @@ PERSIST_REFUSED = ("NOT_SUPPORTED_WITH_SERVERLESS", "PERSIST TABLE is not suppor
 SECONDS_BETWEEN_CANCELS, SECONDS_TO_CANCEL = 0.1, 10.0
 
 
+WORKERS_MEMORY = "spark.executor.pyspark.memory"
+# What loading numpy and numba, and reading rows, come to where a process may have no more memory.
+WANT_OF_MEMORY = (
+    "MemoryError",
+    "Cannot allocate memory",
+    "failed to map segment from shared object",
+    "Could not find/load shared object file",
+    "malloc of size",
+    "Python worker exited unexpectedly (crashed)",
+)
+
+
 @contextmanager
-def plain_errors() -> Iterator[None]:
+def plain_errors(context: "SparkContext | None" = None) -> Iterator[None]:
     """Translate the errors of a Spark job that a user can mend into one sentence.
 
     Raises
     ------
     RuntimeError
-        When the Python on the workers lacks a package, or is of another version than the driver's; when the input
-        changed between two computations.
+        When the Python on the workers lacks a package, is of another version than the driver's, or has less memory
+        than it needs by a setting of the ``context``; when the input changed between two computations.
     ValueError
         With the sentence of a :class:`spark_fm.engine.cluster.worker_process.RefusedError`.
     """
@@ -55,6 +67,12 @@ def plain_errors() -> Iterator[None]:
         refused = re.search(r"RefusedError: (.+)", text)
         if refused:
             raise ValueError(refused.group(1).strip()) from None
+        most = None if context is None else context.getConf().get(WORKERS_MEMORY)
+        if most and any(sign in text for sign in WANT_OF_MEMORY):
+            raise RuntimeError(
+                f"the workers' Python ran out of memory: {WORKERS_MEMORY} is {most}, which the tasks of an executor "
+                "share, expected more of it (some 500 MB a task and the data), or none of it set"
+            ) from None
         missing = re.search(r"No module named '([^']+)'", text)
         worker = os.environ.get("PYSPARK_PYTHON", "python3")
         if missing:
@@ -183,7 +201,8 @@ def collect_batches(dataset: DataFrame) -> list[pa.RecordBatch]:
 
     Spark sends them in that form from 4.0 on: for large binary values that takes a fifth of the time.
     """
-    with plain_errors(), stoppable(context_of(dataset.sparkSession)):
+    context = context_of(dataset.sparkSession)
+    with plain_errors(context), stoppable(context):
         if hasattr(dataset, "toArrow"):
             batches: list[pa.RecordBatch] = dataset.toArrow().to_batches()
             return batches

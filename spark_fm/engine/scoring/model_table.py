@@ -121,6 +121,14 @@ def checksum(weights: Weights, posterior: Posterior | None = None) -> int:
     return found
 
 
+def names_checksum(table: ModelTable) -> int:
+    """CRC-32 of what a table says of features beside their parameters: names, and what is known of their values."""
+    found = zlib.crc32(json.dumps(table.labels).encode())
+    for array in (table.moments.mean, table.moments.root_mean_square) if table.moments else ():
+        found = zlib.crc32(array.tobytes(), found)
+    return found
+
+
 def ddl_of(columns: Iterable[str]) -> str:
     """The schema of a table's columns, as Spark reads it."""
     kinds = COLUMNS | LABEL | MOMENTS | SAMPLES

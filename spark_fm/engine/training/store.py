@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from spark_fm.core.fm.settings import Settings
-from spark_fm.engine.cluster.broadcast import Shipped, is_connect
+from spark_fm.engine.cluster.broadcast import Shipped, context_of, is_connect
 from spark_fm.engine.cluster.execute import (
     collect_batches,
     persist,
@@ -86,7 +86,7 @@ class RddStore:
     @classmethod
     def of(cls, dealt: DataFrame, places: Places, join: Join, cuts: bool = True) -> "RddStore":
         """From dealt rows, each bundle in a Spark partition of its own; ``cuts`` gives each chunk one."""
-        with plain_errors():
+        with plain_errors(context_of(dealt.sparkSession)):
             rows = dealt.rdd
         joined = rows.mapPartitions(partial(_joined, join=join))
         joined.persist(StorageLevel.MEMORY_AND_DISK_DESER)
@@ -110,7 +110,7 @@ class RddStore:
         else:
             numbers = _numbers(self.places)
         visited = list(dict.fromkeys(numbers[chunk] for chunk in chosen))
-        with plain_errors(), stoppable(self.rdd.context):
+        with plain_errors(self.rdd.context), stoppable(self.rdd.context):
             found = self.rdd.context.runJob(self.rdd, visit, visited)
         if self.bundles is not None and self.unmet:
             self.unmet.difference_update(visited)
