@@ -121,13 +121,15 @@ class _RunOfFit(FitCallback):
         for phase, seconds in summary.seconds.items():
             self._add(f"seconds/{phase}", seconds)
         self._logs(lambda: self._finish(summary))
+        self._end(RunStatus.FINISHED)
 
     def failed(self, error: BaseException) -> None:
         self._logs(self._send)
+        self._end(RunStatus.KILLED if isinstance(error, KeyboardInterrupt) else RunStatus.FAILED)
+
+    def _end(self, status: int) -> None:
         if self._ends:
-            stopped = isinstance(error, KeyboardInterrupt)
-            status = RunStatus.to_string(RunStatus.KILLED if stopped else RunStatus.FAILED)
-            self._logs(lambda: self._client.set_terminated(self._run_id, status))
+            self._logs(lambda: self._client.set_terminated(self._run_id, RunStatus.to_string(status)))
 
     def _finish(self, summary: FMTrainingSummary) -> None:
         self._send()
@@ -137,8 +139,6 @@ class _RunOfFit(FitCallback):
             picture = Path(folder) / "learning-curve.png"
             summary.plot(picture)
             self._client.log_artifact(self._run_id, str(picture))
-        if self._ends:
-            self._client.set_terminated(self._run_id)
 
     def _add(self, name: str, value: float) -> None:
         if math.isfinite(value):
