@@ -71,16 +71,32 @@ def run(path: Path) -> Any:
             kernel_name="python3",
             resources={"metadata": {"path": place}},
         )
+        # Spark ends before its Python does; that cell is none of the notebook's.
+        notebook.cells.append(nbformat.v4.new_code_cell("spark.stop()", id="end"))
         client.execute()
+        notebook.cells.pop()
     notebook.metadata = {"language_info": {"name": "python"}}
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
+            cell.outputs = _tidy(cell.outputs)
     text = nbformat.writes(notebook)
     for place in (str(Path.home()), str(NOTEBOOKS.parent), sys.prefix, f"{tempfile.gettempdir()}/"):
         if place in text:
             raise ValueError(f"{path.name}: an output names {place}, expected no path of this machine")
     return notebook
+
+
+def _tidy(outputs: list[Any]) -> list[Any]:
+    """Without what went to stderr, and what a cell prints in one piece."""
+    tidy: list[Any] = []
+    for output in outputs:
+        if output.get("name") == "stderr":
+            continue
+        if tidy and output.get("name") == "stdout" == tidy[-1].get("name"):
+            tidy[-1].text += output.text
+        else:
+            tidy.append(output)
+    return tidy
 
 
 def write(notebook: Any, path: Path) -> None:

@@ -140,7 +140,8 @@ def curve(rule, partitions, rounds):
 # MAGIC ## The P-curve
 # MAGIC The best RMSE over forty epochs, by the number P of partitions. Both rules merge eight times an epoch, as `fit` does; one
 # MAGIC partition needs no merge. The factors start near 0, where they have hardly a gradient: divided by P, they take P times
-# MAGIC as long to leave it. On few partitions the mean comes nearly as far, later; on many it has not begun after forty epochs.
+# MAGIC as long to leave it. On few partitions the mean comes nearly as far, only later; on many it has hardly begun after forty
+# MAGIC epochs.
 
 # COMMAND ----------
 
@@ -174,7 +175,8 @@ plt.show()
 # MAGIC %md
 # MAGIC ## The same through Spark
 # MAGIC `numPartitions` sets P; by default `fit` takes as many as the work deserves, which is one here. A round is a Spark job. The
-# MAGIC rows are dealt in another order and the prior is the default's, so the numbers agree roughly, not exactly.
+# MAGIC rows are dealt in another order, the prior is the default's and there are four merges an epoch, so the numbers agree
+# MAGIC roughly, not exactly.
 
 # COMMAND ----------
 
@@ -183,8 +185,8 @@ ratings = spark.createDataFrame(rows, "features array<int>, label double, is_tes
 through_spark = {}
 for partitions in (1, 4):
     estimator = FMRegressor(
-        numPartitions=partitions, roundsPerEpoch=8, maxIter=12, validationIndicatorCol="is_test", seed=1
+        numPartitions=partitions, roundsPerEpoch=4, maxIter=12, validationIndicatorCol="is_test", seed=1
     )
     summary = estimator.fit(ratings).summary
     through_spark[partitions] = min(summary.validationLoss) ** 0.5
-    print(f"P={partitions}: best RMSE {through_spark[partitions]:.3f}, {summary.partitions} partition(s)")
+    print(f"P={summary.partitions}: best RMSE {through_spark[partitions]:.3f} in {summary.totalIterations} epochs")
