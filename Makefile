@@ -12,7 +12,7 @@ export SPARK_LOCAL_IP := 127.0.0.1
 # An installation of Spark on this machine must not shadow the one in .venv.
 unexport SPARK_HOME
 
-.PHONY: env demo test test-slow lint check-java bench docs wheel zip dist smoke oldest connect-test cluster-env cluster-test leaks matrix clean
+.PHONY: env demo test test-slow lint check-java bench docs wheel zip dist smoke oldest connect-test notebooks cluster-env cluster-test leaks matrix clean
 
 env: $(STAMP)
 
@@ -127,6 +127,21 @@ connect-test: wheel
 	$(CLIENT)/python -m pip install --quiet --disable-pip-version-check pyspark-client dist/wheel/spark_fm-*.whl
 	cd .places && $(abspath $(CONNECT)/python) $(CURDIR)/tests/places/connect.py \
 		$(abspath $(CONNECT)/python) $(abspath $(CLIENT)/python)
+
+# The notebooks on classic Spark, from where they are written with their outputs to INTO, and on a Spark Connect server.
+# NAMES="1_ratings 4_mlflow" runs some.
+NOTEBOOKS := $(abspath .places/notebooks/bin/python)
+NAMES ?=
+INTO ?= notebooks/rendered
+RUN_NOTEBOOKS = PYSPARK_PYTHON=$(NOTEBOOKS) PYSPARK_DRIVER_PYTHON=$(NOTEBOOKS) \
+	PYSPARK_SUBMIT_ARGS='--conf spark.sql.shuffle.partitions=2 $(LOCAL)' $(NOTEBOOKS) -m benchmarks.notebooks $(NAMES)
+
+notebooks:
+	$(PYTHON) -m venv .places/notebooks
+	$(NOTEBOOKS) -m pip install --quiet --disable-pip-version-check --editable '.[mlflow]' 'pyspark[connect]==4.3.*' \
+		ipykernel nbclient nbformat
+	$(RUN_NOTEBOOKS) --into $(INTO)
+	$(RUN_NOTEBOOKS) --connect
 
 # A standalone cluster of this machine, a master and two workers. The jobs run there with spark_fm installed on the
 # workers, in a packed environment, and as a zip; the models must be those of local[2].

@@ -7,12 +7,13 @@ from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pyspark.ml.base import Estimator
 from pyspark.ml.param import Param
 from pyspark.sql import DataFrame
 
+from spark_fm.base.callback import FitCallback, tell, telling
 from spark_fm.base.checkpointed import checkpoints_of
 from spark_fm.base.model import FMModel, ParamMap
 from spark_fm.base.persistence import FMPersistable
@@ -27,9 +28,10 @@ from spark_fm.engine.packing.attributes import layout_of
 from spark_fm.engine.packing.input_columns import InputColumns
 from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.training.fit import Fitted, fit_packed, is_still_falling
-from spark_fm.engine.training.solver import FitStoppedError, Parallelism
+from spark_fm.engine.training.solver import FitEpoch, FitStoppedError, Parallelism
 
 M = TypeVar("M", bound=FMModel)
+E = TypeVar("E", bound="FMEstimator[Any]")
 CHAINS_APART = 1.5
 
 
@@ -102,6 +104,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
     """Fits a Factorization Machine with AdaGrad over the partitions of a DataFrame."""
 
     _loss: Loss
+    _callback: FitCallback = FitCallback()
     _stopped: M | None = None
 
     @abstractmethod
@@ -210,6 +213,19 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             )
         return model
 
+    def setCallback(self: E, callback: FitCallback) -> E:
+        """Sets who is told of each fit while it trains; it isn't saved with the estimator.
+
+        Raises
+        ------
+        TypeError
+            When it is no :class:`spark_fm.base.callback.FitCallback`.
+        """
+        if not isinstance(callback, FitCallback):
+            raise TypeError(f"callback: found a {type(callback).__name__}, expected a FitCallback")
+        self._callback = callback
+        return self
+
     def _fit(self, dataset: DataFrame) -> M:
         layout = self._check(dataset)
         begun = time.perf_counter()
@@ -238,23 +254,33 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             self.getNumPartitions(), self.getRoundsPerEpoch(), self.getValidationFraction()
         )
         size = max(0 if initial is None else initial.numFeatures, statistics.num_features)
-        with Progress(self.getMaxIter(), self.getVerbose()) as progress:
+        with (
+            telling(self._callback, self) as told,
+            Progress(self.getMaxIter(), self.getVerbose()) as progress,
+        ):
+
+            def report(epoch: FitEpoch) -> None:
+                progress(epoch)
+                tell(told, epoch)
+
             try:
                 fitted = fit_packed(
                     packed,
                     self._settings(layout),
                     parallelism,
                     None if initial is None else initial.weights,
-                    progress,
+                    report,
                     self.getSolver(),
                     checkpoints_of(self, packed, initial, apart),
                 )
             except FitStoppedError as error:
                 self._stopped = self._model(Fitted(error.solved, statistics), size, layout)
                 raise
-        self._warn(fitted)
-        fitted = replace(fitted, seconds={"pack": seconds} | fitted.seconds)
-        return self._model(fitted, size, layout)
+            self._warn(fitted)
+            fitted = replace(fitted, seconds={"pack": seconds} | fitted.seconds)
+            model = self._model(fitted, size, layout)
+        told.finished(model)
+        return model
 
     @property
     def stoppedModel(self) -> M | None:
