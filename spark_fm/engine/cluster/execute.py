@@ -30,6 +30,9 @@ with suppress(ImportError):
 BATCH_SIZE = "spark.sql.execution.arrow.maxRecordsPerBatch"
 ROWS_A_BATCH = 4
 PERSIST_REFUSED = ("NOT_SUPPORTED_WITH_SERVERLESS", "PERSIST TABLE is not supported")
+# What the names of folders begin with that have what a fit keeps (spark_fm.engine.cluster.kept).
+KEPT = "spark_fm-kept-"
+FILE_LOST = re.compile(r"(?:FAILED_READ_FILE|PATH_NOT_FOUND|FileNotFound|NoSuchFile|does not exist)")
 SECONDS_BETWEEN_CANCELS, SECONDS_TO_CANCEL = 0.1, 10.0
 
 
@@ -41,7 +44,7 @@ def plain_errors() -> Iterator[None]:
     ------
     RuntimeError
         When the Python on the workers lacks a package, or is of another version than the driver's; when the input
-        changed between two computations.
+        changed between two computations; when a file that the fit keeps is lost or can't be read.
     ValueError
         With the sentence of a :class:`spark_fm.engine.cluster.worker_process.RefusedError`.
     """
@@ -55,6 +58,12 @@ def plain_errors() -> Iterator[None]:
         refused = re.search(r"RefusedError: (.+)", text)
         if refused:
             raise ValueError(refused.group(1).strip()) from None
+        kept = re.search(rf"[^\s'\"`]*{KEPT}[^\s'\"`]*", text)
+        if kept and FILE_LOST.search(text):
+            raise RuntimeError(
+                f"cacheDir: {kept.group(0).rstrip('.,')} is lost or can't be read, expected that nothing but this fit "
+                "touches what it keeps there"
+            ) from None
         missing = re.search(r"No module named '([^']+)'", text)
         worker = os.environ.get("PYSPARK_PYTHON", "python3")
         if missing:
@@ -193,9 +202,16 @@ def collect_batches(dataset: DataFrame) -> list[pa.RecordBatch]:
 
 def persist(dataset: DataFrame) -> DataFrame:
     """Persist a DataFrame; where the platform has no caching, it is computed again for each job."""
-    with _where_there_is_caching():
-        return dataset.persist()
+    tried_to_persist(dataset)
     return dataset
+
+
+def tried_to_persist(dataset: DataFrame) -> bool:
+    """Persist a DataFrame; whether the platform has caching."""
+    with _where_there_is_caching():
+        dataset.persist()
+        return True
+    return False
 
 
 def unpersist(dataset: DataFrame) -> None:
