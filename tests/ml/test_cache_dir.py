@@ -147,7 +147,7 @@ def test_bad_rows_are_told_and_nothing_is_left(rows, folder):  # noqa: F811
 
 def test_a_folder_that_can_not_be_written_to(rows, tmp_path):  # noqa: F811
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="cacheDir: .*file/spark_fm-kept-") as caught:
+    with pytest.raises(OSError, match=r"cacheDir: .*file/spark_fm-kept-") as caught:
         FMRegressor(**IN_ROUNDS, cacheDir=str(tmp_path / "file")).fit(rows)
     assert "\n" not in str(caught.value)
 
@@ -161,7 +161,7 @@ def test_a_chunk_that_is_too_large_for_a_row(rows, folder, monkeypatch):  # noqa
 
     monkeypatch.setattr(store, "fold", small)
     with pytest.raises(
-        ValueError, match="cacheDir: what a partition trains in a round takes .* larger numPartitions"
+        ValueError, match=r"cacheDir: what a partition trains in a round takes .* larger numPartitions"
     ):
         FMRegressor(**IN_ROUNDS, cacheDir=folder).fit(rows)
 
@@ -180,7 +180,9 @@ def duplicate(files):
 
 def take_another(files):
     other = next(file for file in files if file.parent.name == "part=1")
-    shutil.copy(other, next(file for file in files if file.parent.name == "part=0"))
+    mine = next(file for file in files if file.parent.name == "part=0")
+    shutil.copy(other, mine)
+    mine.with_name(f".{mine.name}.crc").unlink()
 
 
 @pytest.mark.parametrize("harm", [lose, truncate])
@@ -194,7 +196,7 @@ def test_harmed_files_end_in_a_sentence(rows, folder, monkeypatch, harm, owner, 
 
     after(monkeypatch, owner, name, harmed)
     with pytest.raises(
-        RuntimeError, match="cacheDir: .*expected that nothing but this fit touches"
+        RuntimeError, match=r"cacheDir: .*expected that nothing but this fit touches"
     ) as caught:
         FMRegressor(**IN_ROUNDS, cacheDir=folder).fit(rows)
     assert "\n" not in str(caught.value)
@@ -212,7 +214,7 @@ def test_chunks_of_other_rows_end_in_a_sentence(rows, folder, monkeypatch, harm)
 
     monkeypatch.setattr(store, "keep", _reading_anew(store.keep))
     after(monkeypatch, RoundsRunner, "run", harmed)
-    with pytest.raises(RuntimeError, match="cacheDir: what this fit keeps below .* changed: found"):
+    with pytest.raises(RuntimeError, match=r"cacheDir: what this fit keeps below .* changed: found"):
         FMRegressor(**IN_ROUNDS, cacheDir=folder).fit(rows)
 
 
@@ -244,7 +246,7 @@ def test_a_folder_that_can_not_be_removed_is_told(rows, tmp_path, monkeypatch): 
 
     monkeypatch.setattr("spark_fm.engine.cluster.kept.drop", refused)
     with pytest.warns(
-        UserWarning, match="cacheDir: expected to remove what the fit has kept, found .*denied"
+        UserWarning, match=r"cacheDir: expected to remove what the fit has kept, found .*denied"
     ):
         model = FMRegressor(**IN_ROUNDS, cacheDir=str(tmp_path)).fit(rows)
     assert_same_weights(model, FMRegressor(**IN_ROUNDS).fit(rows))

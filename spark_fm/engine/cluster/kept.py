@@ -1,16 +1,26 @@
 """Rows that are computed once: in Spark's cache, or as Parquet in a folder that the user names."""
 
+import re
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
 
 from spark_fm.engine.cluster.broadcast import context_of
-from spark_fm.engine.cluster.execute import KEPT, plain_errors, stoppable, tried_to_persist, unpersist
+from spark_fm.engine.cluster.execute import (
+    JOB_ERRORS,
+    KEPT,
+    plain_errors,
+    stoppable,
+    tried_to_persist,
+    unpersist,
+)
 from spark_fm.engine.cluster.folders import drop, told
 
+IN_TASKS = re.compile("stage failure|Python worker")
 NOT_KEPT = (
     "cacheDir: this cluster refuses to cache, so that {} and packs the rows again; expected a folder that all its "
     "machines reach (a volume, DBFS, S3), where a fit keeps what it has packed until its end"
@@ -68,13 +78,25 @@ def keep(frame: DataFrame, schema: str, cache_dir: str, by: Sequence[str] = ()) 
     folder = f"{cache_dir.rstrip('/')}/{KEPT}{uuid.uuid4().hex}"
     kept = Kept(frame, folder, True)
     try:
-        with plain_errors(), stoppable(context_of(spark)), told(f"cacheDir: {folder}"):
+        with _told_of(folder), plain_errors(), stoppable(context_of(spark)):
             frame.write.partitionBy(*by).parquet(folder)
         kept.frame = spark.read.schema(schema).parquet(folder)
     except BaseException:
         kept.release()
         raise
     return kept
+
+
+@contextmanager
+def _told_of(folder: str) -> Iterator[None]:
+    """What a file system says is an OSError of one line; what happens in tasks is told as it is."""
+    try:
+        yield
+    except JOB_ERRORS as error:
+        if IN_TASKS.search(str(error)):
+            raise
+        with told(f"cacheDir: {folder}"):
+            raise
 
 
 def warn_not_kept(again: str) -> None:
