@@ -310,7 +310,7 @@ class FMEstimatorParams(FMParams):
         "cacheDir",
         None,
         "folder that all machines of the cluster reach (a volume, DBFS, S3, HDFS), in which fits keep the packed rows "
-        "as Parquet, each in folders of its own that it removes at its end; without one they are in Spark's cache, which "
+        "as Parquet, each in folders of its own that it removes at its end; without one Spark's cache has them, which "
         "serverless compute may refuse",
         TypeConverters.toString,
     )

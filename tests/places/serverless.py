@@ -1,7 +1,7 @@
 """A session of Spark Connect that refuses what serverless compute of Databricks refuses: caching, and settings.
 
-The messages are those of Databricks. pyspark's own CrossValidator caches its folds, which is between it and the
-platform: what is called from within pyspark is not refused.
+The messages are those of Databricks. pyspark itself asks for settings, and its CrossValidator caches its folds, which
+is between it and the platform: what is called from within pyspark is not refused.
 """
 
 import sys
@@ -18,22 +18,16 @@ def _is_pysparks(frame):
     return frame.f_globals.get("__name__", "").startswith("pyspark.")
 
 
-def _refuses(frames, name, operation):
-    original = getattr(frames, name)
+def _refuses(owner, name, message):
+    """The message gets the first argument."""
+    original = getattr(owner, name)
 
     def refused(self, *args, **kwargs):
         if _is_pysparks(sys._getframe(1)):
             return original(self, *args, **kwargs)
-        raise AnalysisException(REFUSED.format(operation))
+        raise AnalysisException(message.format(*args))
 
-    return mock.patch.object(frames, name, refused)
-
-
-def _has_no_setting(settings, name):
-    def refused(self, key, *args):
-        raise AnalysisException(NOT_AVAILABLE.format(key))
-
-    return mock.patch.object(settings, name, refused)
+    return mock.patch.object(owner, name, refused)
 
 
 @contextmanager
@@ -47,7 +41,7 @@ def refusing():
 
     with ExitStack() as stack:
         for name, operation in (("persist", "PERSIST"), ("cache", "PERSIST"), ("unpersist", "UNPERSIST")):
-            stack.enter_context(_refuses(DataFrame, name, operation))
+            stack.enter_context(_refuses(DataFrame, name, REFUSED.format(operation)))
         for name in ("get", "set", "unset"):
-            stack.enter_context(_has_no_setting(RuntimeConf, name))
+            stack.enter_context(_refuses(RuntimeConf, name, NOT_AVAILABLE))
         yield
