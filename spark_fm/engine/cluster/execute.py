@@ -32,6 +32,9 @@ ROWS_A_BATCH = 4
 PERSIST_REFUSED = ("NOT_SUPPORTED_WITH_SERVERLESS", "PERSIST TABLE is not supported")
 # What the names of folders begin with that have what a fit keeps (spark_fm.engine.cluster.kept).
 KEPT = "spark_fm-kept-"
+TOO_LARGE = re.compile(
+    r"serialized results .*?\((\S+ \w+)\) is bigger than spark.driver.maxResultSize \((.+?)\)"
+)
 FILE_LOST = re.compile(r"(?:FAILED_READ_FILE|PATH_NOT_FOUND|FileNotFound|NoSuchFile|does not exist)")
 SECONDS_BETWEEN_CANCELS, SECONDS_TO_CANCEL = 0.1, 10.0
 
@@ -46,7 +49,8 @@ def plain_errors() -> Iterator[None]:
         When the Python on the workers lacks a package, or is of another version than the driver's; when the input
         changed between two computations; when a file that the fit keeps is lost or can't be read.
     ValueError
-        With the sentence of a :class:`spark_fm.engine.cluster.worker_process.RefusedError`.
+        With the sentence of a :class:`spark_fm.engine.cluster.worker_process.RefusedError`; when a job's results are
+        more than Spark's settings let the driver take.
     """
     try:
         yield
@@ -58,6 +62,12 @@ def plain_errors() -> Iterator[None]:
         refused = re.search(r"RefusedError: (.+)", text)
         if refused:
             raise ValueError(refused.group(1).strip()) from None
+        large = TOO_LARGE.search(text)
+        if large:
+            raise ValueError(
+                f"a job sends the driver {large.group(1)}, spark.driver.maxResultSize is {large.group(2)}: start Spark, or "
+                "the Spark Connect server, with a larger one, choose a smaller factorSize, or hash into fewer features"
+            ) from None
         kept = re.search(rf"[^\s'\"`]*{KEPT}[^\s'\"`]*", text)
         if kept and FILE_LOST.search(text):
             raise RuntimeError(
