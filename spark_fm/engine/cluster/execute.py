@@ -64,9 +64,10 @@ def plain_errors() -> Iterator[None]:
             raise ValueError(refused.group(1).strip()) from None
         large = TOO_LARGE.search(text)
         if large:
+            sent, most = large.groups()
             raise ValueError(
-                f"a job sends the driver {large.group(1)}, spark.driver.maxResultSize is {large.group(2)}: start Spark, or "
-                "the Spark Connect server, with a larger one, choose a smaller factorSize, or hash into fewer features"
+                f"a job sends the driver {sent}, spark.driver.maxResultSize is {most}: start Spark, or the Spark Connect "
+                "server, with a larger one, choose a smaller factorSize, or hash into fewer features"
             ) from None
         kept = re.search(rf"[^\s'\"`]*{KEPT}[^\s'\"`]*", text)
         if kept and FILE_LOST.search(text):

@@ -290,7 +290,10 @@ def test_results_that_the_driver_may_not_take_are_told():
         "Job aborted due to stage failure: Total size of serialized results of 1 tasks (1380.0 MiB) is bigger than "
         "spark.driver.maxResultSize (1024.0 MiB)"
     )
-    with pytest.raises(
-        ValueError, match="sends the driver 1380.0 MiB, spark.driver.maxResultSize is 1024.0 MiB: start"
-    ), plain_errors():
+    with (
+        pytest.raises(
+            ValueError, match=r"sends the driver 1380.0 MiB, spark.driver.maxResultSize is 1024.0 MiB: start"
+        ),
+        plain_errors(),
+    ):
         raise PySparkException(said)
