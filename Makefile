@@ -12,7 +12,7 @@ export SPARK_LOCAL_IP := 127.0.0.1
 # An installation of Spark on this machine must not shadow the one in .venv.
 unexport SPARK_HOME
 
-.PHONY: env demo test test-slow lint check-java bench docs wheel zip dist smoke oldest connect-test notebooks cluster-env cluster-test leaks matrix clean
+.PHONY: env demo test test-slow lint check-java bench docs wheel zip dist smoke oldest connect-env connect-test connect-slice notebooks cluster-env cluster-test leaks matrix clean
 
 env: $(STAMP)
 
@@ -120,13 +120,21 @@ oldest: wheel
 CONNECT := .places/connect/bin
 CLIENT := .places/client/bin
 
-connect-test: wheel
+# The same tests on two executors that are processes, on the server, and there with what serverless compute refuses.
+PLACE_PACKAGES := pytest pytest-timeout hypothesis
+
+connect-env: wheel
 	$(PYTHON) -m venv --clear .places/connect
 	$(PYTHON) -m venv --clear .places/client
-	$(CONNECT)/python -m pip install --quiet --disable-pip-version-check 'pyspark[connect]==4.3.*' dist/wheel/spark_fm-*.whl
-	$(CLIENT)/python -m pip install --quiet --disable-pip-version-check pyspark-client dist/wheel/spark_fm-*.whl
-	cd .places && $(abspath $(CONNECT)/python) $(CURDIR)/tests/places/connect.py \
-		$(abspath $(CONNECT)/python) $(abspath $(CLIENT)/python)
+	$(CONNECT)/python -m pip install --quiet --disable-pip-version-check 'pyspark[connect]==4.3.*' $(PLACE_PACKAGES) dist/wheel/spark_fm-*.whl
+	$(CLIENT)/python -m pip install --quiet --disable-pip-version-check pyspark-client $(PLACE_PACKAGES) dist/wheel/spark_fm-*.whl
+
+connect-test: connect-env
+	cd .places && $(abspath $(CONNECT)/python) $(CURDIR)/tests/places/connect.py $(abspath $(CLIENT)/python)
+
+# What a change should pass: what differs on Spark Connect, with the refusals of serverless compute.
+connect-slice: connect-env
+	cd .places && $(abspath $(CONNECT)/python) $(CURDIR)/tests/places/connect.py --slice
 
 # The notebooks on classic Spark, from where they are written with their outputs to INTO, and on a Spark Connect server.
 # NAMES="1_ratings 4_mlflow" runs some.

@@ -13,7 +13,7 @@ os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
+def local_spark() -> Iterator[SparkSession]:
     """One session for all tests."""
     session = (
         SparkSession.builder.master("local[2]")
@@ -29,6 +29,12 @@ def spark() -> Iterator[SparkSession]:
     session.sparkContext.setLogLevel("OFF")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def spark(local_spark: SparkSession) -> SparkSession:
+    """The session of a test; tests/places has others."""
+    return local_spark
 
 
 @pytest.fixture(autouse=True)

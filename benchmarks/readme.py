@@ -300,6 +300,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "recipes": recipes_table,
     "params": params_table,
     "encoding": partial(whole_table, "encoding"),
+    "caching": partial(whole_table, "caching"),
     "kills": partial(whole_table, "kills"),
     "sampler-quality": partial(sampler_table, "quality"),
     "sampler-sweeps": partial(sampler_table, "sweeps"),

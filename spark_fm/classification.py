@@ -205,6 +205,7 @@ class FMClassifier(_ClassifierParams, FMEstimator[FMClassificationModel]):
         seed: int = 0,
         weightCol: str | None = None,
         initialModel: FMClassificationModel | None = None,
+        cacheDir: str | None = None,
         normalize: bool = False,
         handleInvalid: str = "error",
         regParamLinear: float = 0.003,

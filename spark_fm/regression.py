@@ -153,6 +153,7 @@ class FMRegressor(FMEstimator[FMRegressionModel], SamplerParams):
         seed: int = 0,
         weightCol: str | None = None,
         initialModel: FMRegressionModel | None = None,
+        cacheDir: str | None = None,
         normalize: bool = False,
         handleInvalid: str = "error",
         regParamLinear: float = 0.003,

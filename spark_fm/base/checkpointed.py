@@ -18,7 +18,7 @@ OF_SCORING = {
     "predictionCol", "probabilityCol", "rawPredictionCol", "threshold", "thresholds", "handleInvalid", "explainCol",
     "explainTop",
 }  # fmt: skip
-OF_THE_RUN = {"verbose", "checkpointDir", "checkpointInterval"}
+OF_THE_RUN = {"verbose", "cacheDir", "checkpointDir", "checkpointInterval"}
 OTHERWISE = {"initialModel"}
 
 

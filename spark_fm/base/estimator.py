@@ -40,12 +40,12 @@ class _PackedOnce:
     """Packed data shared by the fits of one fitMultiple call; released when the last is done."""
 
     dataset: DataFrame
-    _packed: dict[InputColumns, PackedData]
+    _packed: dict[tuple[InputColumns, str], PackedData]
     _layouts: dict[str, FieldLayout | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, dataset: DataFrame) -> "_PackedOnce":
-        packed: dict[InputColumns, PackedData] = {}
+        packed: dict[tuple[InputColumns, str], PackedData] = {}
         once = cls(dataset, packed)
         weakref.finalize(once, _release, packed)
         return once
@@ -55,16 +55,17 @@ class _PackedOnce:
             self._layouts[features] = layout_of(self.dataset.schema, features)
         return self._layouts[features]
 
-    def get(self, columns: InputColumns) -> PackedData:
-        if columns not in self._packed:
-            self._packed[columns] = PackedData.of(self.dataset, columns, shared=True)
-        return self._packed[columns]
+    def get(self, columns: InputColumns, cache_dir: str) -> PackedData:
+        key = columns, cache_dir
+        if key not in self._packed:
+            self._packed[key] = PackedData.of(self.dataset, columns, shared=True, cache_dir=cache_dir)
+        return self._packed[key]
 
     def release(self) -> None:
         _release(self._packed)
 
 
-def _release(packed: dict[InputColumns, PackedData]) -> None:
+def _release(packed: dict[tuple[InputColumns, str], PackedData]) -> None:
     for data in packed.values():
         data.release()
     packed.clear()
@@ -89,7 +90,7 @@ class _FitIterator(Generic[M]):
             estimator = self._estimators[index]
             begun = time.perf_counter()
             layout = estimator._known_fields(self._packed.layout(estimator.getFeaturesCol()))
-            packed = self._packed.get(estimator._columns())
+            packed = self._packed.get(estimator._columns(), estimator.getCacheDir())
             seconds = time.perf_counter() - begun
         try:
             return index, estimator._fit_packed(packed, layout, seconds, apart=True)
@@ -229,7 +230,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
     def _fit(self, dataset: DataFrame) -> M:
         layout = self._check(dataset)
         begun = time.perf_counter()
-        with PackedData.of(dataset, self._columns()) as packed:
+        with PackedData.of(dataset, self._columns(), cache_dir=self.getCacheDir()) as packed:
             return self._fit_packed(packed, layout, time.perf_counter() - begun)
 
     def fitMultiple(self, dataset: DataFrame, paramMaps: Sequence[ParamMap]) -> Iterator[tuple[int, M]]:

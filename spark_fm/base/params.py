@@ -307,6 +307,19 @@ class FMEstimatorParams(FMParams, CheckpointParams):
         model_of,
     )
 
+    cacheDir: Param[str] = param_of(
+        "cacheDir",
+        None,
+        "folder that all machines of the cluster reach (a volume, DBFS, S3, HDFS), in which fits keep the packed rows "
+        "as Parquet, each in folders of its own that it removes at its end; without one Spark's cache has them, which "
+        "serverless compute may refuse",
+        TypeConverters.toString,
+    )
+
+    def getCacheDir(self) -> str:
+        """Gets the folder in which fits keep the packed rows, empty for Spark's cache."""
+        return self.getOrDefault(self.cacheDir) if self.isDefined(self.cacheDir) else ""
+
     def getInitialModel(self) -> Any:
         """Gets the model to start from, None when there is none."""
         return self.getOrDefault(self.initialModel) if self.isDefined(self.initialModel) else None

@@ -76,6 +76,10 @@ class FMSetters(FMEstimatorParams):
         """Sets the value of initialModel."""
         return self._set(initialModel=value)
 
+    def setCacheDir(self: S, value: str) -> S:
+        """Sets the value of cacheDir."""
+        return self._set(cacheDir=value)
+
     def setNormalize(self: S, value: bool) -> S:
         """Sets the value of normalize."""
         return self._set(normalize=value)

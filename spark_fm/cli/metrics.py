@@ -7,7 +7,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from spark_fm.engine.cluster.execute import persist
+from spark_fm.engine.cluster.execute import persist, unpersist
 from spark_fm.engine.packing.columns import field_of, quoted
 
 Metrics = dict[str, float | int | None]
@@ -59,7 +59,7 @@ def measure(scored: DataFrame, prediction: Column, label: str, weight: str, task
     try:
         return _classification(rows, label) if task == "classification" else _regression(rows, label)
     finally:
-        rows.unpersist()
+        unpersist(rows)
 
 
 def _regression(rows: DataFrame, label: str) -> Metrics:

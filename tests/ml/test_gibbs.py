@@ -104,7 +104,7 @@ def test_blocks_that_are_lost_are_computed_again(mixed, monkeypatch):
     def losing(self, number, residuals):
         for one in self.stores.values():
             one.release()
-        self.packed.blocks.unpersist()
+        self.packed.kept.frame.unpersist()
         return sweep(self, number, residuals)
 
     monkeypatch.setattr(gibbs_rounds._Rounds, "sweep", losing)

@@ -1,8 +1,13 @@
-"""Starts a Spark Connect server, runs smoke.py as its client with each Python that it is given, and stops the server.
+"""Runs the tests of this folder in other places than this machine's Spark, with the Python that it is run with:
 
-Run it with the server's Python, which has pyspark and spark_fm. Its status is 1 where a client's is not 0.
+    python connect.py [--slice] [CLIENT ...]
+
+on two executors that are processes of their own, as a client of a Spark Connect server that it starts, and there with
+what serverless compute refuses; then as clients of that server with each Python that it is given, which may have
+pyspark-client only. ``--slice`` is a part of it, for each change. Its status is 1 where one of them fails.
 """
 
+import argparse
 import logging
 import os
 import socket
@@ -14,7 +19,8 @@ from pathlib import Path
 import pyspark
 
 SECONDS_TO_START = 120
-SMOKE = Path(__file__).with_name("smoke.py")
+TESTS = Path(__file__).parent
+SLICE = "two_partitions or cross_validator or folder or large or jobs or refuses"
 SPARK = Path(pyspark.__file__).parent
 logger = logging.getLogger("connect")
 
@@ -54,21 +60,40 @@ def wait_until_it_listens(server: subprocess.Popen[bytes], port: int) -> None:
     raise RuntimeError(f"found no Spark Connect server on port {port}: see connect-server.log")
 
 
+def passes(python: str, place: str, environment: dict[str, str], chosen: str) -> bool:
+    """Whether the tests pass in a place."""
+    logger.info("%s, %s", place, python)
+    files = [str(TESTS / name) for name in ("test_smoke.py", "test_places.py")]
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--place", place, "-k", chosen, *files]
+    return (
+        subprocess.run(command, env=os.environ | environment, cwd=TESTS.parents[1], check=False).returncode
+        == 0
+    )
+
+
 def main() -> int:
     logging.basicConfig(format="connect: %(message)s", stream=sys.stdout, level=logging.INFO)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--slice", action="store_true", help="a part of the tests, on Spark Connect")
+    parser.add_argument("clients", nargs="*", metavar="CLIENT", help="a Python that has pyspark-client")
+    asked = parser.parse_args()
+    chosen = SLICE if asked.slice else ""
+    passed = (
+        [] if asked.slice else [passes(sys.executable, "local-cluster", {"SPARK_HOME": str(SPARK)}, chosen)]
+    )
     port = free_port()
     server = start(port)
-    failed = 0
+    remote = {"SPARK_REMOTE": f"sc://127.0.0.1:{port}"}
     try:
         wait_until_it_listens(server, port)
-        for python in sys.argv[1:]:
-            logger.info("client %s", python)
-            environment = os.environ | {"SPARK_REMOTE": f"sc://127.0.0.1:{port}"}
-            failed += subprocess.run([python, str(SMOKE)], env=environment, check=False).returncode != 0
+        if not asked.slice:
+            passed.append(passes(sys.executable, "connect", remote, chosen))
+        passed.append(passes(sys.executable, "serverless", remote, chosen))
+        passed += [passes(client, "connect", remote, chosen) for client in asked.clients]
     finally:
         server.terminate()
         server.wait(60)
-    return int(failed > 0)
+    return int(not all(passed))
 
 
 if __name__ == "__main__":

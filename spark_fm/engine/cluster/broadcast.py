@@ -1,17 +1,22 @@
-"""Objects to the workers: a broadcast on classic Spark, the task's closure on Spark Connect.
+"""Objects to the workers: a broadcast on classic Spark; on Spark Connect the task's closure, or where they are large a
+file of the session (an artifact).
 
 Spark writes a broadcast into a file of each executor, which all its Python workers read. What is shipped lies
 there in a form that they map instead (:mod:`spark_fm.engine.cluster.mapped`): they share its arrays, and none
-waits for a copy of its own.
+waits for a copy of its own. An artifact has the same form.
 """
 
 import pickle
-import zlib
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from weakref import WeakKeyDictionary
 
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from spark_fm.engine.cluster.mapped import map_pickled, of_bytes, to_bytes
@@ -19,7 +24,12 @@ from spark_fm.engine.cluster.mapped import map_pickled, of_bytes, to_bytes
 if TYPE_CHECKING:
     from pyspark import Broadcast, SparkContext
 
-MOST_OF_A_MESSAGE = 128 * 2**20
+# A message of Spark Connect holds 128 MiB, and a task may have three objects.
+MOST_IN_A_MESSAGE = 40 * 2**20
+# As large as was tried.
+MOST_OF_AN_ARTIFACT = 2 * 2**30
+# A round has two: the parameters, new ones each time, and what stays the same.
+ARTIFACTS_KEPT = 4
 T = TypeVar("T")
 
 # What a process has read, for as long as Spark keeps its broadcast there.
@@ -47,20 +57,23 @@ class Shipped(Generic[T]):
 
     _broadcast: "Broadcast[bytearray] | None"
     _value: T | None
+    _artifact: str = ""
 
     def get(self) -> T:
         """The object. Tasks share it, and its arrays the processes of an executor: never change it in place."""
         if self._broadcast is not None:
             return cast("T", _value_of(self._broadcast))
+        if self._artifact:
+            return cast("T", _value_of_artifact(self._artifact))
         assert self._value is not None
         return self._value
 
     def release(self) -> None:
-        """Free the executors' copies; the object can't be read afterwards."""
+        """Free the executors' copies; the object can't be read afterwards. An artifact stays until the session ends."""
         if self._broadcast is not None:
             self._broadcast.destroy()
             self._broadcast = None
-        self._value = None
+        self._value, self._artifact = None, ""
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__
@@ -72,12 +85,46 @@ def ship(spark: SparkSession, value: T, mentions: int = 1) -> Shipped[T]:
     Raises
     ------
     ValueError
-        When it does not fit into a message of Spark Connect.
+        When it is too large for Spark Connect.
     """
-    if is_connect(spark):
-        _check_message(pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL), mentions)
+    data = to_bytes(value)
+    if not is_connect(spark):
+        return Shipped(spark.sparkContext.broadcast(data), None)
+    if len(data) * mentions <= MOST_IN_A_MESSAGE:
         return Shipped(None, value)
-    return Shipped(spark.sparkContext.broadcast(to_bytes(value)), None)
+    return Shipped(None, None, _added(spark, data))
+
+
+def _added(spark: SparkSession, data: bytearray) -> str:
+    """The name of the session's file that has these bytes."""
+    name = f"spark_fm-{uuid.uuid4().hex}"
+    refusal = ""
+    if len(data) > MOST_OF_AN_ARTIFACT:
+        refusal = f"the most for Spark Connect is {MOST_OF_AN_ARTIFACT // 2**20}"
+    else:
+        with TemporaryDirectory() as folder:
+            path = Path(folder, name)
+            with path.open("wb") as file:
+                pickle.dump(data, file, protocol=pickle.HIGHEST_PROTOCOL)
+            try:
+                spark.addArtifacts(str(path), file=True)
+            except PySparkException as error:
+                refusal = (
+                    f"the Spark Connect server took no such file: {str(error).strip().partition(chr(10))[0]}"
+                )
+    if refusal:
+        raise ValueError(
+            f"the model takes {len(data) / 2**20:.0f} MiB, {refusal}; choose a smaller factorSize, hash into fewer "
+            "features, or use classic Spark"
+        )
+    return name
+
+
+@lru_cache(ARTIFACTS_KEPT)
+def _value_of_artifact(name: str) -> Any:
+    from pyspark import SparkFiles
+
+    return map_pickled(SparkFiles.get(name))
 
 
 def _value_of(broadcast: "Broadcast[bytearray]") -> Any:
@@ -94,15 +141,3 @@ def _mapped_or_loaded(broadcast: "Broadcast[bytearray]") -> Any:
         with suppress(OSError, ValueError):
             return map_pickled(path)
     return of_bytes(broadcast.value)
-
-
-def _check_message(data: bytes, mentions: int) -> None:
-    # The message is compressed on its way; that of random numbers is hardly shorter.
-    most = MOST_OF_A_MESSAGE // mentions
-    if len(data) > most and len(zlib.compress(data, level=1)) > most:
-        often = "" if mentions == 1 else f" in each of {mentions} functions"
-        raise ValueError(
-            f"the model takes {len(data) / 2**20:.0f} MiB{often}, a message of Spark Connect holds "
-            f"{MOST_OF_A_MESSAGE // 2**20} MiB: choose a smaller factorSize, hash into fewer features, or use "
-            "classic Spark"
-        )

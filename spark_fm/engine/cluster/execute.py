@@ -30,6 +30,12 @@ with suppress(ImportError):
 BATCH_SIZE = "spark.sql.execution.arrow.maxRecordsPerBatch"
 ROWS_A_BATCH = 4
 PERSIST_REFUSED = ("NOT_SUPPORTED_WITH_SERVERLESS", "PERSIST TABLE is not supported")
+# What the names of folders begin with that have what a fit keeps (spark_fm.engine.cluster.kept).
+KEPT = "spark_fm-kept-"
+TOO_LARGE = re.compile(
+    r"serialized results .*?\((\S+ \w+)\) is bigger than spark.driver.maxResultSize \((.+?)\)"
+)
+FILE_LOST = re.compile(r"(?:FAILED_READ_FILE|PATH_NOT_FOUND|FileNotFound|NoSuchFile|does not exist)")
 SECONDS_BETWEEN_CANCELS, SECONDS_TO_CANCEL = 0.1, 10.0
 
 
@@ -53,9 +59,11 @@ def plain_errors(context: "SparkContext | None" = None) -> Iterator[None]:
     ------
     RuntimeError
         When the Python on the workers lacks a package, is of another version than the driver's, or has less memory
-        than it needs by a setting of the ``context``; when the input changed between two computations.
+        than it needs by a setting of the ``context``; when the input changed between two computations; when a file
+        that the fit keeps is lost or can't be read.
     ValueError
-        With the sentence of a :class:`spark_fm.engine.cluster.worker_process.RefusedError`.
+        With the sentence of a :class:`spark_fm.engine.cluster.worker_process.RefusedError`; when a job's results are
+        more than Spark's settings let the driver take.
     """
     try:
         yield
@@ -72,6 +80,19 @@ def plain_errors(context: "SparkContext | None" = None) -> Iterator[None]:
             raise RuntimeError(
                 f"the workers' Python ran out of memory: {WORKERS_MEMORY} is {most}, which the tasks of an executor "
                 "share, expected more of it (some 500 MB a task and the data), or none of it set"
+            ) from None
+        large = TOO_LARGE.search(text)
+        if large:
+            sent, most = large.groups()
+            raise ValueError(
+                f"a job sends the driver {sent}, spark.driver.maxResultSize is {most}: start Spark, or the Spark "
+                "Connect server, with a larger one, choose a smaller factorSize, or hash into fewer features"
+            ) from None
+        kept = re.search(rf"[^\s'\"`]*{KEPT}[^\s'\"`]*", text)
+        if kept and FILE_LOST.search(text):
+            raise RuntimeError(
+                f"cacheDir: {kept.group(0).rstrip('.,')} is lost or can't be read, expected that nothing but this fit "
+                "touches what it keeps there"
             ) from None
         missing = re.search(r"No module named '([^']+)'", text)
         worker = os.environ.get("PYSPARK_PYTHON", "python3")
@@ -212,9 +233,16 @@ def collect_batches(dataset: DataFrame) -> list[pa.RecordBatch]:
 
 def persist(dataset: DataFrame) -> DataFrame:
     """Persist a DataFrame; where the platform has no caching, it is computed again for each job."""
-    with _where_there_is_caching():
-        return dataset.persist()
+    tried_to_persist(dataset)
     return dataset
+
+
+def tried_to_persist(dataset: DataFrame) -> bool:
+    """Persist a DataFrame; whether the platform has caching."""
+    with _where_there_is_caching():
+        dataset.persist()
+        return True
+    return False
 
 
 def unpersist(dataset: DataFrame) -> None:

@@ -1,7 +1,9 @@
 """Folders on any file system that Spark knows: through Hadoop on classic Spark, by reading them on Spark Connect."""
 
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any
 
 from pyspark.errors import PySparkException
@@ -97,3 +99,42 @@ def files(spark: SparkSession, path: str) -> list[str]:
     with told(path):
         system, place = hadoop(spark, path)
         return [str(found.getPath().toString()) for found in system.listStatus(place) if found.isFile()]
+
+
+def drop(spark: SparkSession, path: str) -> None:
+    """Remove a folder that this package has made, on Spark Connect too.
+
+    A client of Spark Connect reaches no file system. Databricks has dbutils for it; elsewhere the folder becomes that
+    of a database for a moment, which is dropped. Where the catalog refuses that, the folder is emptied: one file
+    without rows stays.
+
+    Raises
+    ------
+    OSError
+        When the file system refuses.
+    """
+    if not is_connect(spark):
+        remove(spark, path)
+        return
+    utilities = _utilities_of_databricks(spark)
+    if utilities is not None:
+        try:
+            utilities.fs.rm(path, True)
+        except Exception as error:  # Which it is depends on the version of Databricks.
+            raise OSError(f"{path}: {str(error).strip().partition(chr(10))[0]}") from None
+        return
+    with told(path):
+        with suppress(PySparkException):
+            name = f"spark_fm_{uuid.uuid4().hex}"
+            literal = path.replace("\\", "\\\\").replace("'", "\\'")
+            spark.sql(f"CREATE DATABASE {name} LOCATION '{literal}'")
+            spark.sql(f"DROP DATABASE {name} CASCADE")
+        if exists(spark, path):
+            spark.range(0).write.mode("overwrite").parquet(path)
+
+
+def _utilities_of_databricks(spark: SparkSession) -> Any:
+    """The dbutils of a session; None where there are none."""
+    with suppress(ImportError):
+        return import_module("pyspark.dbutils").DBUtils(spark)
+    return None

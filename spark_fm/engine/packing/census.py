@@ -1,5 +1,6 @@
 """What was counted of some rows, so that training can tell whether it meets the same ones."""
 
+import re
 from dataclasses import astuple, dataclass
 
 from spark_fm.core.sparse.block import Block
@@ -8,6 +9,13 @@ INPUT_CHANGED = (
     "the input changed between two computations of it: {}; "
     "write it to a table, or checkpoint it, and fit that"
 )
+
+
+def what_changed(sentence: str) -> str | None:
+    """What an :class:`InputChangedError` says that was found; None of another sentence."""
+    before, after = map(re.escape, INPUT_CHANGED.split("{}"))
+    found = re.fullmatch(f"{before}(.*){after}", sentence)
+    return found and found.group(1)
 
 
 class InputChangedError(RuntimeError):

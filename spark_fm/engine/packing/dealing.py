@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from spark_fm.core.fm.scaling import FeatureScaling
 from spark_fm.core.sparse.block import NO_FEATURES, NO_FLAGS, Block, concatenate
@@ -256,9 +255,10 @@ class _Dealer:
         return pa.RecordBatch.from_pydict(columns, schema=DEALT)
 
 
-def dealt_rows(packed: DataFrame, orders: Deal) -> DataFrame:
-    """The pieces of all bundles (partition, part, sizes, data), hash-partitioned by their keys and in a fixed order."""
-    blocks = packed.where(F.col("data").isNotNull()).select("source", "number", "data")
+def dealt_rows(blocks: DataFrame, orders: Deal) -> DataFrame:
+    """The pieces of all bundles (partition, part, sizes, data), hash-partitioned by their keys and in a fixed order; of
+    blocks whose sources are in one partition each.
+    """
     dealt = blocks.mapInArrow(partial(deal, orders=orders), DEALT_DDL)
     ordered = dealt.repartition(len(set(orders.keys)), "key").sortWithinPartitions(
         "partition", "part", "source", "number"

@@ -16,7 +16,9 @@ from pyspark.sql import functions as F
 from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling
 from spark_fm.core.fm.settings import Settings
 from spark_fm.engine.cluster.broadcast import Shipped, ship
-from spark_fm.engine.cluster.execute import collect, persist, unpersist
+from spark_fm.engine.cluster.execute import collect
+from spark_fm.engine.cluster.kept import Kept, keep, warn_not_kept
+from spark_fm.engine.packing.census import what_changed
 from spark_fm.engine.packing.columns import training_columns
 from spark_fm.engine.packing.dealing import Vocabulary
 from spark_fm.engine.packing.input_columns import FeaturesKind, InputColumns
@@ -42,23 +44,25 @@ class _Lease:
 
 @dataclass
 class PackedData:
-    """Packed, persisted blocks of one DataFrame, ``shared`` by several fits or for one. A context manager: its end
-    releases them.
+    """Packed blocks of one DataFrame, kept for ``shared`` use by several fits or for one, in Spark's cache or below the
+    folder ``cache_dir``. A context manager: its end releases them.
     """
 
     spark: SparkSession
-    blocks: DataFrame
+    kept: Kept
     kind: FeaturesKind
     statistics: Statistics
     shared: bool = False
+    cache_dir: str = ""
     _leases: dict[Hashable, _Lease] = field(default_factory=dict)
     _vocabularies: dict[bool, Shipped[Vocabulary]] = field(default_factory=dict)
     _features: FeatureCounts | None = None
-    _released: bool = False
     _lock: RLock = field(default_factory=RLock)
 
     @classmethod
-    def of(cls, dataset: DataFrame, columns: InputColumns, shared: bool = False) -> "PackedData":
+    def of(
+        cls, dataset: DataFrame, columns: InputColumns, shared: bool = False, cache_dir: str = ""
+    ) -> "PackedData":
         """Check and pack a DataFrame.
 
         Raises
@@ -67,25 +71,58 @@ class PackedData:
             Naming the column, what was found and what was expected.
         RuntimeError
             When the workers' Python lacks a package.
+        OSError
+            When ``cache_dir`` can't be written to.
         """
         try:
-            return cls._packed(dataset, columns, shared)
+            return cls._packed(dataset, columns, shared, cache_dir)
         except NamelessSourcesError:
             # The rows lie in the query itself, as those of a pandas DataFrame or on Spark Connect do, and Spark has
             # computed the number of their partition beforehand, 0 for all: it can't below a coalesce.
-            return cls._packed(dataset.coalesce(1), columns, shared)
+            return cls._packed(dataset.coalesce(1), columns, shared, cache_dir)
 
     @classmethod
-    def _packed(cls, dataset: DataFrame, columns: InputColumns, shared: bool) -> "PackedData":
+    def _packed(cls, dataset: DataFrame, columns: InputColumns, shared: bool, cache_dir: str) -> "PackedData":
         selected, kind = training_columns(dataset, columns)
         function = partial(pack, columns=columns, kind=kind, run=uuid.uuid4().hex)
-        blocks = persist(selected.mapInArrow(function, PACKED_DDL))
+        kept = keep(selected.mapInArrow(function, PACKED_DDL), PACKED_DDL, cache_dir)
+        if shared and not kept.lasts:
+            warn_not_kept("every fit of the same rows reads")
         try:
-            statistics = statistics_of(collect(blocks.drop(*NOT_STATISTICS)), columns)
+            statistics = statistics_of(collect(kept.frame.drop(*NOT_STATISTICS)), columns)
         except BaseException:
-            unpersist(blocks)
+            kept.release()
             raise
-        return cls(dataset.sparkSession, blocks, kind, statistics, shared)
+        return cls(dataset.sparkSession, kept, kind, statistics, shared, cache_dir)
+
+    @property
+    def blocks(self) -> DataFrame:
+        """The blocks, without the rows that count: source, number, data. A source may be in several partitions."""
+        return self.kept.frame.where(F.col("data").isNotNull()).select("source", "number", "data")
+
+    @property
+    def blocks_in_order(self) -> DataFrame:
+        """The blocks, those of a source in one partition and in their order."""
+        if not self.kept.folder:
+            return self.blocks
+        # Spark reads a large file in pieces, each in a task of its own.
+        by_source = self.blocks.repartition(len(self.statistics.sources), "source")
+        return by_source.sortWithinPartitions("source", "number")
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Within it, where training does not find the rows that were counted, the sentence names what has changed: the
+        input, or what lies below ``cache_dir``.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            what = what_changed(str(error))
+            if not self.cache_dir or what is None:
+                raise
+            raise RuntimeError(
+                f"cacheDir: what this fit keeps below {self.cache_dir} changed: {what}"
+            ) from None
 
     @property
     def features(self) -> FeatureCounts:
@@ -93,12 +130,14 @@ class PackedData:
         with self._lock:
             if self._features is None:
                 statistics = self.statistics
-                self._features = occurring_features(self.blocks, len(statistics.sources), statistics.features)
+                self._features = occurring_features(
+                    self.kept.frame, len(statistics.sources), statistics.features
+                )
             return self._features
 
     def checksum(self) -> int:
         """CRC-32 of all that was packed, in its order: other rows, or rows in another order, have another one."""
-        data = self.blocks.where(F.col("data").isNotNull())
+        data = self.blocks
         rows = collect(data.select("source", "number", F.crc32("data").alias("crc")))
         told = sorted((row["source"], row["number"], row["crc"]) for row in rows)
         return zlib.crc32(repr(told).encode())
@@ -142,11 +181,10 @@ class PackedData:
     def release_blocks(self) -> None:
         """Give back the memory of the blocks when they have been dealt for the last time: the chunks are enough then.
 
-        Should chunks be lost, they are computed from the input again.
+        Should chunks be lost from Spark's cache, they are computed from the input again.
         """
-        if not self.shared and not self._released:
-            self._released = True
-            unpersist(self.blocks)
+        if not self.shared:
+            self.kept.release()
 
     def release(self) -> None:
         """Give back the memory of everything persisted."""
@@ -157,7 +195,7 @@ class PackedData:
             for shipped in self._vocabularies.values():
                 shipped.release()
             self._vocabularies.clear()
-            unpersist(self.blocks)
+            self.kept.release()
 
     def __enter__(self) -> "PackedData":
         return self

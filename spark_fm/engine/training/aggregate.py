@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 from spark_fm.core.fm.table import padded
 from spark_fm.core.solver.adagrad.merge import Coupling, add_rows, apply_centre, apply_merge, sums_width
 from spark_fm.engine.cluster.worker_process import task
+from spark_fm.engine.packing.census import InputChangedError
 from spark_fm.engine.training.round_task import TOTALS_SHARD, UPDATES, UPDATES_DDL, Round, updates_batch
 
 DoubleArray = npt.NDArray[np.float64]
@@ -44,7 +45,13 @@ class Updates:
 
     @classmethod
     def of(cls, batches: Iterable[pa.RecordBatch]) -> "Updates":
-        """Sort out the rows of some batches; sums of floats depend on their order, so it is always the same."""
+        """Sort out the rows of some batches; sums of floats depend on their order, so it is always the same.
+
+        Raises
+        ------
+        InputChangedError
+            When a chunk was visited twice.
+        """
         totals: dict[int, DoubleArray] = {}
         shards: dict[int, list[Piece]] = {}
         for batch in batches:
@@ -52,6 +59,8 @@ class Updates:
             positions, sums, total = (batch.column(name) for name in ("positions", "sums", "totals"))
             for i, (partition, shard) in enumerate(zip(partitions, numbers, strict=True)):
                 if shard == TOTALS_SHARD:
+                    if partition in totals:
+                        raise InputChangedError(f"found the rows of partition {partition} twice")
                     totals[partition] = np.frombuffer(total[i].as_buffer())
                 else:
                     rows = np.frombuffer(positions[i].as_buffer(), np.uint16)

@@ -20,10 +20,10 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from spark_fm.engine.cluster.broadcast import Shipped, is_connect, ship
+from spark_fm.engine.cluster.broadcast import Shipped, ship
 from spark_fm.engine.cluster.driver_limits import check_collected, driver_limits
 from spark_fm.engine.cluster.execute import JOB_ERRORS, collect
-from spark_fm.engine.cluster.folders import exists, remove, told
+from spark_fm.engine.cluster.folders import drop, exists, told
 from spark_fm.engine.cluster.worker_process import task
 
 logger = logging.getLogger("spark_fm")
@@ -155,12 +155,8 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove what this fit has written, or went on from: it has ended."""
-        if is_connect(self.spark):
-            # A client can't remove files: what is left says that it is none.
-            for slot in self._mine if self._found is None else SLOTS:
-                self._write(slot, "{}", {})
-            return
-        remove(self.spark, self.folder)
+        if self._mine or self._found is not None:
+            drop(self.spark, self.folder)
 
     def _write(self, slot: str, head: str, arrays: dict[str, npt.NDArray[Any]]) -> None:
         shipped = ship(self.spark, arrays)
@@ -187,7 +183,7 @@ class Checkpoints:
         try:
             rows = collect(self.spark.read.schema(DDL).parquet(path).where(F.col("name") == HEAD))
             texts = [row["data"].decode() for row in rows]
-            if len(texts) != 1 or texts[0] == "{}":
+            if len(texts) != 1:
                 return None
             head = _Head.of_json(texts[0])
         except (ValueError, KeyError, TypeError):

@@ -9,7 +9,6 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import functions as F
 
 from spark_fm.core.solver.gibbs.fields import complete_fields, met_before, met_together
 from spark_fm.engine.cluster.broadcast import Shipped, ship
@@ -65,9 +64,8 @@ def _largest(
         )
     shipped = ship(packed.spark, numbers)
     try:
-        blocks = packed.blocks.where(F.col("data").isNotNull()).select("source", "number", "data")
         orders = _Orders(vocabulary, shipped, what)
-        rows = collect(blocks.mapInArrow(partial(survey, orders=orders), SURVEYED_DDL))
+        rows = collect(packed.blocks_in_order.mapInArrow(partial(survey, orders=orders), SURVEYED_DDL))
     finally:
         shipped.release()
     found = [np.frombuffer(row["found"], np.int32) for row in rows]

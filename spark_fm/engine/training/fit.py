@@ -61,7 +61,8 @@ def fit_packed(
     """
     begun = time.perf_counter()
     init = ParameterInit(settings, packed.statistics.scale(settings), initial)
-    solved = SOLVERS[solver].fit(packed, init, parallelism, report, checkpoints)
+    with packed.blamed():
+        solved = SOLVERS[solver].fit(packed, init, parallelism, report, checkpoints)
     if not (np.isfinite(solved.weights.linear).all() and np.isfinite(solved.weights.factors).all()):
         raise RuntimeError(
             "stepSize: training left the range of single precision; "

@@ -101,10 +101,9 @@ def sample_all(
 
 
 def sample_in_tasks(
-    packed: DataFrame, init: Shipped[ParameterInit], counted: Census, chains: int, factor_size: int
+    blocks: DataFrame, init: Shipped[ParameterInit], counted: Census, chains: int, factor_size: int
 ) -> Sampled:
     """Each chain in a task of a single job; their mean has at most so many factors."""
-    blocks = packed.where(F.col("data").isNotNull()).select("source", "number", "data")
     if chains == 1:
         spread = blocks.withColumn("chain", F.lit(0)).coalesce(1)
     else:

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling
 from spark_fm.core.fm.settings import Prior
@@ -77,7 +76,7 @@ def train_all(
 
 
 def train_in_one_task(
-    packed: DataFrame,
+    blocks: DataFrame,
     init: Shipped[ParameterInit],
     factor_size: int,
     counted: Census,
@@ -89,19 +88,14 @@ def train_in_one_task(
     -------
     The outcome, and in the order of its features their units of training and what was counted of them.
     """
-    trained = (
-        packed.where(F.col("data").isNotNull())
-        .select("source", "number", "data")
-        .coalesce(1)
-        .mapInArrow(
-            partial(
-                train_all,
-                init=init,
-                counted=counted,
-                validation_fraction=validation_fraction,
-            ),
-            TRAINED_DDL,
-        )
+    trained = blocks.coalesce(1).mapInArrow(
+        partial(
+            train_all,
+            init=init,
+            counted=counted,
+            validation_fraction=validation_fraction,
+        ),
+        TRAINED_DDL,
     )
     rows = sorted(collect(trained), key=lambda row: row["number"])
     summary = json.loads(rows[0]["outcome"])

@@ -9,7 +9,6 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import functions as F
 
 from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.gibbs.start import started, starting_rows
@@ -80,8 +79,9 @@ def start_of(packed: PackedData, init: ParameterInit, seed: int) -> tuple[npt.ND
     shipped = ship(packed.spark, init)
     try:
         orders = StartOrders(packed.vocabulary(settings), shipped, seed, packed.statistics.training_rows)
-        blocks = packed.blocks.where(F.col("data").isNotNull()).select("source", "number", "data")
-        chosen = blocks.mapInArrow(partial(choose_rows, orders=orders), CHOSEN_DDL).repartition(1)
+        chosen = packed.blocks_in_order.mapInArrow(
+            partial(choose_rows, orders=orders), CHOSEN_DDL
+        ).repartition(1)
         rows = sorted(
             collect(chosen.mapInArrow(partial(start_all, orders=orders), STARTED_DDL)),
             key=lambda row: row["number"],

@@ -18,16 +18,11 @@ from pyspark.sql import functions as F
 
 from spark_fm.core.fm.settings import Settings
 from spark_fm.engine.cluster.broadcast import Shipped, context_of, is_connect
-from spark_fm.engine.cluster.execute import (
-    collect_batches,
-    persist,
-    plain_errors,
-    small_batches,
-    stoppable,
-    unpersist,
-)
+from spark_fm.engine.cluster.execute import collect_batches, plain_errors, small_batches, stoppable
 from spark_fm.engine.cluster.hashing import ints_by_partition
+from spark_fm.engine.cluster.kept import Kept, keep, warn_not_kept
 from spark_fm.engine.packing.dealing import ByField, Deal, dealt_rows, pieces_of
+from spark_fm.engine.packing.folding import FOLDED_DDL, fold, unfolded
 from spark_fm.engine.packing.joining import CHUNKS_DDL, Piece, join_by_field, join_pieces
 from spark_fm.engine.packing.joining import join as join_batches
 from spark_fm.engine.packing.packed_data import PackedData
@@ -160,35 +155,50 @@ def _nth_of_bundle(batches: Iterable[pa.RecordBatch], places: Places, nth: int) 
 
 @dataclass(frozen=True)
 class FrameStore:
-    """ChunkStore as the rows of a DataFrame; ``on_executors``: the updates are summed there."""
+    """ChunkStore as the rows of a DataFrame; ``on_executors``: the updates are summed there.
 
-    frame: DataFrame
+    In a folder a row has all of a chunk: Spark reads a large file in pieces, each in a task of its own, but no row. The
+    chunks of a part have a folder of their own, so that a round reads no others.
+    """
+
+    kept: Kept
     places: Places
     on_executors: bool
 
     @classmethod
-    def of(cls, dealt: DataFrame, places: Places, join: Join, on_executors: bool) -> "FrameStore":
+    def of(
+        cls, dealt: DataFrame, places: Places, join: Join, on_executors: bool, cache_dir: str
+    ) -> "FrameStore":
         """From dealt rows, in a fixed order."""
         joined = dealt.mapInArrow(partial(join_batches, how=join), CHUNKS_DDL)
-        return cls(persist(joined), places, on_executors)
+        if cache_dir:
+            kept = keep(joined.mapInArrow(fold, FOLDED_DDL), FOLDED_DDL, cache_dir, by=["part"])
+        else:
+            kept = keep(joined, CHUNKS_DDL, "")
+        if not kept.lasts:
+            warn_not_kept("every round reads")
+        return cls(kept, places, on_executors)
 
     def run(self, function: ChunkTask, orders: Any, chosen: list[Chunk]) -> list[pa.RecordBatch]:
         """See :class:`ChunkStore`."""
-        rows = self.frame
+        rows = self.kept.frame
         if len(chosen) < len(self.places.all()):
             parts = sorted({part for _, part in chosen})
             rows = rows.where(F.col("part").isin(parts))
         if len(chosen) == 1:
             rows = rows.where(F.col("partition") == chosen[0][0])
-        updates = rows.mapInArrow(partial(function, orders=orders), UPDATES_DDL)
+        visit: ChunkTask = partial(function, orders=orders)
+        if self.kept.folder:
+            visit = partial(unfolded, visit=visit)
+        updates = rows.mapInArrow(visit, UPDATES_DDL)
         if self.on_executors and function is run_round and orders.plan.train:
             updates = reduce_on_executors(updates, orders)
-        with small_batches(self.frame.sparkSession):
+        with small_batches(rows.sparkSession):
             return collect_batches(updates)
 
     def release(self) -> None:
         """See :class:`ChunkStore`."""
-        unpersist(self.frame)
+        self.kept.release()
 
 
 @contextmanager
@@ -261,7 +271,7 @@ def _stored(
     cuts: bool = True,
 ) -> ChunkStore:
     bundles = places.bundles()
-    as_frame = on_executors or is_connect(packed.spark)
+    as_frame = on_executors or bool(packed.cache_dir) or is_connect(packed.spark)
     if as_frame:
         of_partitions = ints_by_partition(places.partitions)
         keys = [of_partitions[bundle[0][0] % places.partitions] for bundle in bundles]
@@ -276,7 +286,7 @@ def _stored(
         packed.vocabulary(settings),
         by_field,
     )
-    dealt = dealt_rows(packed.blocks, orders)
+    dealt = dealt_rows(packed.blocks_in_order, orders)
     if as_frame:
-        return FrameStore.of(dealt, places, join, on_executors)
+        return FrameStore.of(dealt, places, join, on_executors, packed.cache_dir)
     return RddStore.of(dealt, places, join, cuts)

@@ -1,9 +1,12 @@
 import gc
 import pickle
+import shutil
 import weakref
 
 import numpy as np
 import pytest
+from pyspark import SparkFiles
+from pyspark.errors import PySparkException
 
 from spark_fm.engine.cluster import broadcast as transport
 from spark_fm.engine.cluster.broadcast import Shipped, is_connect, ship
@@ -86,12 +89,6 @@ def test_what_was_read_goes_with_its_broadcast():
     assert read() is None
 
 
-def test_without_a_broadcast_the_value_travels_with_the_task(monkeypatch):
-    monkeypatch.setattr(transport, "is_connect", lambda spark: True)
-    shipped = ship(None, [1, 2])
-    assert pickle.loads(pickle.dumps(shipped)).get() == [1, 2]
-
-
 def test_release_destroys_the_broadcast_once():
     class Broadcast:
         value, destroyed = to_bytes(7), 0
@@ -109,21 +106,89 @@ def test_release_destroys_the_broadcast_once():
         shipped.get()
 
 
-def test_what_does_not_fit_into_a_message_of_connect_is_told(monkeypatch):
-    session = type("SparkSession", (), {"__module__": "pyspark.sql.connect.session"})()
-    monkeypatch.setattr(transport, "MOST_OF_A_MESSAGE", 2**20)
+class ConnectSession:
+    """A session of Spark Connect that keeps its artifacts in a folder, where its workers find them."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def addArtifacts(self, path, file):
+        assert file
+        shutil.copy(path, self.folder)
+
+
+ConnectSession.__module__ = "pyspark.sql.connect.session"
+
+
+@pytest.fixture
+def session(tmp_path, monkeypatch):
+    monkeypatch.setattr(SparkFiles, "get", lambda name: str(tmp_path / name))
+    transport._value_of_artifact.cache_clear()
+    return ConnectSession(tmp_path)
+
+
+def test_what_is_large_travels_to_connect_as_a_file(session, tmp_path, monkeypatch):
+    monkeypatch.setattr(transport, "MOST_IN_A_MESSAGE", 2**20)
     random = np.random.default_rng(0).random(2**18)
-    with pytest.raises(ValueError, match="the model takes 2 MiB, a message of Spark Connect holds 1 MiB"):
-        ship(session, random)
-    # It counts what is left of it after compression.
-    assert ship(session, np.zeros(2**18)).get().size == 2**18
-    assert ship(session, random[:1000]).get().size == 1000
+    shipped = ship(session, random)
+    travels = pickle.dumps(shipped)
+    assert len(travels) < 1000
+    found = pickle.loads(travels).get()
+    np.testing.assert_array_equal(found, random)
+    assert not found.flags.writeable
+    assert pickle.loads(travels).get() is found
+    assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_message_must_hold_what_each_of_its_functions_needs(monkeypatch):
-    monkeypatch.setattr(transport, "MOST_OF_A_MESSAGE", 2**20)
-    session = type("SparkSession", (), {"__module__": "pyspark.sql.connect.session"})()
-    random = np.random.default_rng(0).bytes(600 * 2**10)
-    assert ship(session, random).get() == random
-    with pytest.raises(ValueError, match="the model takes 1 MiB in each of 2 functions, a message of Spark"):
-        ship(session, random, mentions=2)
+def test_what_is_small_travels_to_connect_in_the_closure(session, tmp_path, monkeypatch):
+    monkeypatch.setattr(transport, "MOST_IN_A_MESSAGE", 2**20)
+    assert pickle.loads(pickle.dumps(ship(session, np.arange(10)))).get().sum() == 45
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_message_must_hold_what_each_of_its_functions_needs(session, tmp_path, monkeypatch):
+    monkeypatch.setattr(transport, "MOST_IN_A_MESSAGE", 2**20)
+    array = np.zeros(75_000)
+    ship(session, array)
+    assert list(tmp_path.iterdir()) == []
+    ship(session, array, mentions=2)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_released_artifact_can_not_be_read(session, monkeypatch):
+    monkeypatch.setattr(transport, "MOST_IN_A_MESSAGE", 0)
+    shipped = ship(session, [1])
+    shipped.release()
+    with pytest.raises(AssertionError):
+        shipped.get()
+
+
+def test_a_worker_keeps_few_artifacts(session, monkeypatch):
+    """Each round has new parameters: those of earlier ones must go."""
+    monkeypatch.setattr(transport, "MOST_IN_A_MESSAGE", 0)
+    first = weakref.ref(ship(session, np.arange(10)).get())
+    assert first() is not None
+    for number in range(transport.ARTIFACTS_KEPT):
+        ship(session, np.full(10, number)).get()
+    gc.collect()
+    assert first() is None
+
+
+def test_what_is_too_large_for_connect_is_told(session, monkeypatch):
+    monkeypatch.setattr(transport, "MOST_IN_A_MESSAGE", 2**20)
+    monkeypatch.setattr(transport, "MOST_OF_AN_ARTIFACT", 2**21)
+    told = "the model takes 3 MiB, the most for Spark Connect is 2; choose a smaller factorSize"
+    with pytest.raises(ValueError, match=told):
+        ship(session, np.zeros(3 * 2**17))
+
+
+def test_what_the_server_does_not_take_is_told(session, monkeypatch):
+    def refused(self, path, file):
+        raise PySparkException("the disk is full\nat somewhere")
+
+    monkeypatch.setattr(transport, "MOST_IN_A_MESSAGE", 0)
+    monkeypatch.setattr(ConnectSession, "addArtifacts", refused)
+    with pytest.raises(
+        ValueError, match="the Spark Connect server took no such file: the disk is full; choose a"
+    ):
+        ship(session, np.zeros(2**17))

@@ -14,6 +14,7 @@ from spark_fm.engine.cluster.execute import (
     small_batches,
     stoppable,
     task_slots,
+    tried_to_persist,
     unpersist,
 )
 from spark_fm.engine.packing.census import InputChangedError
@@ -81,7 +82,7 @@ def test_input_that_changed_is_told_in_a_sentence(spark):
 
 class Frame:
     def __init__(self, error=None):
-        self.error = error
+        self.error, self.persisted = error, False
 
     def unpersist(self):
         self.persist()
@@ -89,11 +90,14 @@ class Frame:
     def persist(self):
         if self.error:
             raise self.error
-        return "persisted"
+        self.persisted = True
 
 
 def test_persist_persists():
-    assert persist(Frame()) == "persisted"
+    frame = Frame()
+    assert persist(frame) is frame
+    assert frame.persisted
+    assert tried_to_persist(Frame())
 
 
 @pytest.mark.parametrize(
@@ -102,6 +106,7 @@ def test_persist_persists():
 def test_platform_without_caching_computes_again(text):
     frame = Frame(PySparkException(text))
     assert persist(frame) is frame
+    assert not tried_to_persist(frame)
     unpersist(frame)
 
 
@@ -278,3 +283,17 @@ def test_other_threads_and_spark_connect_have_no_handler(handler):
     thread.start()
     thread.join()
     assert found == [True, True]
+
+
+def test_results_that_the_driver_may_not_take_are_told():
+    said = (
+        "Job aborted due to stage failure: Total size of serialized results of 1 tasks (1380.0 MiB) is bigger than "
+        "spark.driver.maxResultSize (1024.0 MiB)"
+    )
+    with (
+        pytest.raises(
+            ValueError, match=r"sends the driver 1380.0 MiB, spark.driver.maxResultSize is 1024.0 MiB: start"
+        ),
+        plain_errors(),
+    ):
+        raise PySparkException(said)

@@ -42,7 +42,7 @@ def blocks_of_rdd(chunks):
 
 def blocks_of_frame(chunks):
     found = {}
-    for row in sorted(collect(chunks.frame), key=lambda row: row["number"]):
+    for row in sorted(collect(chunks.kept.frame), key=lambda row: row["number"]):
         found.setdefault((row["partition"], row["part"]), []).append(row["data"])
     return found
 
@@ -161,7 +161,7 @@ def test_input_that_changes_is_told_in_a_sentence(spark, on_executors):
     frame = spark.range(100).select(F.array("id").alias("x"), changing("id").alias("y"))
     with PackedData.of(frame, InputColumns("x", "y")) as packed:
         # As where the platform has no caching, or an executor is lost.
-        packed.blocks.unpersist()
+        packed.kept.frame.unpersist()
         sentence = "^the input changed between two computations of it: found other labels or features in as many rows"
         with (
             pytest.raises(RuntimeError, match=sentence),
