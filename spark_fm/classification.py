@@ -224,6 +224,7 @@ class FMClassifier(_ClassifierParams, FMEstimator[FMClassificationModel]):
         explainTop: int = 5,
         checkpointDir: str = "",
         checkpointInterval: int = 10,
+        keepOptimizerState: bool = False,
         validationIndicatorCol: str | None = None,
     ) -> None:
         super().__init__()

@@ -172,6 +172,7 @@ class FMRegressor(FMEstimator[FMRegressionModel], SamplerParams):
         explainTop: int = 5,
         checkpointDir: str = "",
         checkpointInterval: int = 10,
+        keepOptimizerState: bool = False,
         samplerFactorSize: int = 0,
         numChains: int = 2,
         predictionStdCol: str = "",

@@ -1,4 +1,4 @@
-"""Params of checkpoints, which the estimators have and their models have not."""
+"""Params of what training goes on from, which the estimators have and their models have not."""
 
 from typing import Any
 
@@ -6,11 +6,15 @@ from pyspark.ml.param import Param, Params, TypeConverters
 
 from spark_fm.base.converters import checked
 
-CHECKPOINT_DEFAULTS: dict[str, Any] = {"checkpointDir": "", "checkpointInterval": 10}
+CHECKPOINT_DEFAULTS: dict[str, Any] = {
+    "checkpointDir": "",
+    "checkpointInterval": 10,
+    "keepOptimizerState": False,
+}
 
 
 class CheckpointParams(Params):
-    """Where and how often a fit in rounds is written down."""
+    """Where and how often a fit in rounds is written down, and whether models can be trained on."""
 
     checkpointDir: Param[str] = Param(
         Params._dummy(),
@@ -31,6 +35,14 @@ class CheckpointParams(Params):
         ),
     )
 
+    keepOptimizerState: Param[bool] = Param(
+        Params._dummy(),
+        "keepOptimizerState",
+        "whether the model keeps AdaGrad's sums of squared gradients, 8 bytes a feature, and training goes on with "
+        "those that initialModel has: steps are then as small as they were at its end",
+        typeConverter=TypeConverters.toBoolean,
+    )
+
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._setDefault(**CHECKPOINT_DEFAULTS)
@@ -43,4 +55,9 @@ class CheckpointParams(Params):
     def getCheckpointInterval(self) -> int:
         """Gets the value of checkpointInterval or its default value."""
         value: int = self.getOrDefault("checkpointInterval")
+        return value
+
+    def getKeepOptimizerState(self) -> bool:
+        """Gets the value of keepOptimizerState or its default value."""
+        value: bool = self.getOrDefault("keepOptimizerState")
         return value

@@ -179,6 +179,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             penalty_factors=self._penalty_factors(layout),
             min_factor_count=self.getMinFactorCount(),
             nonnegative=self.getNonnegative(),
+            keeps_optimizer=self.getKeepOptimizerState(),
             fields=tuple((one.first, one.first + one.size) for one in layout.fields) if layout else (),
         )
 

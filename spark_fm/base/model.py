@@ -1,6 +1,7 @@
 """What a fitted classifier and a fitted regressor share."""
 
 from abc import ABCMeta
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -187,7 +188,7 @@ class FMModel(FieldReports, Model, Recommending, FMPersistable, metaclass=ABCMet
                 self._explainer() if parts else None,
                 self._posterior if deviation else None,
             )
-            scorer = Scorer(self._weights, self._num_features, explainer, posterior)
+            scorer = Scorer(replace(self._weights, optimizer=None), self._num_features, explainer, posterior)
             self._shipped, self._shipped_for = ship(dataset.sparkSession, scorer), wanted
         invalid = cast(Invalid, self.getHandleInvalid())
         return with_raw_score(

@@ -131,6 +131,8 @@ class FMWriter(MLWriter):
                 "fields": instance.fields.to_json() if instance.fields is not None else None,
                 "summary": instance.summary.to_json() if instance.hasSummary else None,
             }
+            if weights.optimizer is not None:
+                extra["interceptGradient"] = weights.optimizer.intercept
             if table.posterior is not None:
                 extra["sampledNumbers"] = table.posterior.samples[0].size if weights.features.size else 0
                 extra["sampleIntercepts"] = table.posterior.intercepts.tolist()
@@ -223,7 +225,8 @@ class FMReader(MLReader[Any]):
             columns = ddl_of(metadata.get("columns", COLUMNS))
             data = self.sparkSession.read.schema(columns).parquet(f"{path}/{folder}")
             noise = metadata.get("sampleIntercepts", []), metadata.get("sampleVariances", [])
-            table = read_table(data, size, metadata["intercept"], noise)
+            gradient = float(metadata.get("interceptGradient", 0.0))
+            table = read_table(data, size, metadata["intercept"], noise, gradient)
             _check_table(metadata, table)
         return table
 

@@ -152,6 +152,10 @@ class FMSetters(FMEstimatorParams):
         """Sets the value of checkpointInterval."""
         return self._set(checkpointInterval=value)
 
+    def setKeepOptimizerState(self: S, value: bool) -> S:
+        """Sets the value of keepOptimizerState."""
+        return self._set(keepOptimizerState=value)
+
     def setValidationIndicatorCol(self: S, value: str) -> S:
         """Sets the value of validationIndicatorCol."""
         return self._set(validationIndicatorCol=value)

@@ -47,6 +47,7 @@ VALUES = {
     "regParamFactors": 0.3, "regParamPrior": 0.7, "miniBatchFraction": 0.5, "initStd": 0.2,
     "maxIter": 7, "stepSize": 0.3,
     "tol": 0.01, "solver": "adagrad", "seed": 9, "patience": 2, "validationFraction": 0.25, "numPartitions": 3,
+    "cacheDir": "c", "checkpointDir": "d", "checkpointInterval": 3, "keepOptimizerState": True,
     "roundsPerEpoch": 2, "normalize": True, "handleInvalid": "keep", "verbose": True, "validationMetric": "loss",
     "regParamByField": {"user": 2.0}, "minFactorCount": 3, "nonnegative": True, "explainCol": "w", "explainTop": 2,
 }  # fmt: skip
@@ -239,13 +240,16 @@ def test_fit_takes_a_list_of_param_maps(small):
     assert [model.getFactorSize() for model in models] == [0, 2, 9]
 
 
+OF_FITS = {"initialModel", "cacheDir", "checkpointDir", "checkpointInterval", "keepOptimizerState"}
+
+
 def test_model_knows_its_estimators_params(small):
     estimator = FMRegressor(
         maxIter=1, factorSize=3, predictionCol="p", normalize=True, stepSize=0.2, regParam=0.5
     )
     model = estimator.fit(small)
     for param in estimator.params:
-        if param.name != "initialModel":
+        if param.name not in OF_FITS:
             getter = f"get{param.name[0].upper()}{param.name[1:]}"
             assert model.isSet(param.name) == estimator.isSet(param.name)
             if estimator.isDefined(param):

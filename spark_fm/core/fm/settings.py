@@ -40,6 +40,7 @@ class Settings:
     sampler_factor_size : of the models that a sampler draws; 0: as ``factor_size``
     samples_kept : how many of these are kept
     chains : how many chains of them are drawn side by side
+    keeps_optimizer : whether a model to start from, and the one that is made, have the state of the optimizer
     """
 
     loss: Loss
@@ -65,6 +66,7 @@ class Settings:
     sampler_factor_size: int = 0
     samples_kept: int = 0
     chains: int = 1
+    keeps_optimizer: bool = False
 
     @property
     def sampled_size(self) -> int:

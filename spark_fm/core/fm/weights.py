@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_fm.core.fm.constraints import Constraints
+from spark_fm.core.fm.optimizer_state import OptimizerState
 from spark_fm.core.fm.scaling import FeatureScaling
 from spark_fm.core.fm.settings import Scale, Settings, spread
 from spark_fm.core.fm.table import Parameters, aligned_table, initial_parameters, layout_of, over_rows
@@ -29,12 +30,15 @@ class Weights:
         V
     intercept : float
         w0
+    optimizer : OptimizerState or None
+        What training can go on with, where it was kept.
     """
 
     features: LongArray
     linear: FloatArray
     factors: FloatArray
     intercept: float
+    optimizer: OptimizerState | None = None
 
     @property
     def table(self) -> FloatArray:
@@ -57,12 +61,16 @@ class Weights:
 
 @dataclass(frozen=True)
 class _Known:
-    """Of the features that are ``here``: float32 (h,) weights and (h, K) factors; and w0: in the units of training."""
+    """Of the features that are ``here``: float32 (h,) weights, (h, K) factors and (h, 2) sums of squared gradients; and
+    w0 and its sum: in the units of training.
+    """
 
     here: npt.NDArray[np.bool_]
     linear: FloatArray
     factors: FloatArray
     intercept: float
+    sums: FloatArray
+    intercept_sum: float
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,8 @@ class ParameterInit:
         known = self._known(features, scaling or FeatureScaling.identity(features.size))
         made.linear[known.here] = known.linear
         made.factors[known.here] = known.factors
-        made.intercept[0] = known.intercept
+        made.accumulators[known.here] = known.sums
+        made.intercept[:2] = known.intercept, known.intercept_sum
         return made
 
     def constraints(self, features: LongArray, counts: npt.NDArray[np.float64]) -> Constraints | None:
@@ -128,11 +137,18 @@ class ParameterInit:
         intercept = self.scale.intercept
         if self.settings.fit_intercept:
             intercept = (self.model.intercept + constant - self.scale.label_mean) / deviation
+        sums, intercept_sum = np.ones((linear.size, 2), np.float32), 1.0
+        optimizer = self.model.optimizer
+        if optimizer is not None and self.settings.keeps_optimizer:
+            sums = optimizer.sums(rows[here], scaling.inverse[here], deviation)
+            intercept_sum = optimizer.sum_of_intercept(deviation)
         return _Known(
             here,
             (centred * by / deviation).astype(np.float32),
             (factors * (by / np.sqrt(deviation))[:, None]).astype(np.float32),
             intercept,
+            sums,
+            intercept_sum,
         )
 
     def finish(self, trained: Parameters, scaling: FeatureScaling) -> Weights:
@@ -142,17 +158,18 @@ class ParameterInit:
         """
         settings, scale, K = self.settings, self.scale, trained.factor_size
         # A step with a tiny gradient moves the weight but leaves an accumulator of 1.0 as it is in float32.
-        touched = (trained.accumulators > 1.0).any(axis=1)
-        if self.model is None:
-            touched |= trained.linear != 0.0
-        else:
+        begun, sums = (
+            np.zeros(trained.features.size, np.float32),
+            np.ones((trained.features.size, 2), np.float32),
+        )
+        if self.model is not None:
             known = self._known(trained.features, scaling)
-            begun = np.zeros(trained.features.size, np.float32)
-            begun[known.here] = known.linear
-            touched |= trained.linear != begun
-            if not touched.any():
-                moved = float(trained.intercept[0] - known.intercept) * scale.label_deviation
-                return replace(self.model, intercept=self.model.intercept + moved)
+            begun[known.here], sums[known.here] = known.linear, known.sums
+        touched = (trained.accumulators > sums).any(axis=1) | (trained.linear != begun)
+        if self.model is not None and not touched.any():
+            moved = float(trained.intercept[0] - known.intercept) * scale.label_deviation
+            optimizer = self.model.optimizer if settings.keeps_optimizer else None
+            return replace(self.model, intercept=self.model.intercept + moved, optimizer=optimizer)
         # The intercept that comes back counts on all dense features.
         touched |= scaling.mean != 0.0
         order = np.flatnonzero(touched)[np.argsort(trained.features[touched])]
@@ -176,6 +193,10 @@ class ParameterInit:
             constant = constant_of(linear.astype(np.float64), exact, mean, middle)
         intercept = float(trained.intercept[0]) * deviation + scale.label_mean - constant
         weights = Weights(features, linear, factors, intercept)
+        if settings.keeps_optimizer:
+            sums = trained.accumulators[order]
+            optimizer = OptimizerState.of(sums, float(trained.intercept[1]), by, deviation)
+            weights = replace(weights, optimizer=optimizer)
         if self.model is None:
             return weights
         return self._with_unmet(weights, trained.features, scaling.mean, middle)
@@ -195,11 +216,17 @@ class ParameterInit:
         linear = self.model.linear[rows] + factors @ (before - middle)
         union = np.concatenate([weights.features, old])
         order = np.argsort(union)
+        optimizer = weights.optimizer
+        if optimizer is not None:
+            earlier = self.model.optimizer
+            unmet = np.zeros((old.size, 2), np.float32) if earlier is None else earlier.roots[rows]
+            optimizer = replace(optimizer, roots=np.concatenate([optimizer.roots, unmet])[order])
         return Weights(
             union[order],
             np.concatenate([weights.linear, linear.astype(np.float32)])[order],
             np.concatenate([weights.factors, factors])[order],
             weights.intercept,
+            optimizer,
         )
 
 

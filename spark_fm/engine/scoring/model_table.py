@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from spark_fm.core.fm.interactions import Moments
+from spark_fm.core.fm.optimizer_state import OptimizerState
 from spark_fm.core.fm.posterior import Posterior
 from spark_fm.core.fm.weights import Weights
 from spark_fm.engine.cluster.broadcast import Shipped, ship
@@ -25,7 +26,10 @@ COLUMNS = {"feature": "bigint", "linear": "float", "factors": "array<float>"}
 LABEL = {"label": "string"}
 MOMENTS = {"mean": "float", "root_mean_square": "float"}
 SAMPLES = {"samples": "array<float>"}
-CHUNK_COLUMNS = ("features", "linear", "factors", "labels", *MOMENTS, *SAMPLES)
+# Roots of AdaGrad's sums of squared gradients.
+OPTIMIZER = {"linear_gradient": "float", "factors_gradient": "float"}
+NUMBERS = (*MOMENTS, *OPTIMIZER)
+CHUNK_COLUMNS = ("features", "linear", "factors", "labels", *NUMBERS, *SAMPLES)
 CHUNK_DDL = ", ".join(f"{name} binary" for name in CHUNK_COLUMNS)
 CHUNK = pa.schema([(name, pa.binary()) for name in CHUNK_COLUMNS])
 
@@ -54,6 +58,7 @@ class ModelTable:
             *COLUMNS,
             *(LABEL if self.labels is not None else ()),
             *(MOMENTS if self.moments else ()),
+            *(OPTIMIZER if self.weights.optimizer else ()),
             *(SAMPLES if self.posterior else ()),
         ]
 
@@ -68,6 +73,8 @@ class ModelTable:
             arrays.append(pa.array(self.labels[some], pa.string()))
         if self.moments is not None:
             arrays += [pa.array(a[some]) for a in (self.moments.mean, self.moments.root_mean_square)]
+        if weights.optimizer is not None:
+            arrays += [pa.array(column) for column in weights.optimizer.roots[some].T]
         if self.posterior is not None:
             samples = self.posterior.samples[some].reshape(features.size, -1)
             ends = np.arange(features.size + 1, dtype=np.int32) * samples.shape[1]
@@ -98,7 +105,7 @@ def _read_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         names = batch.schema.names
         if "label" in names:
             row["labels"] = json.dumps(batch.column("label").to_pylist()).encode()
-        row |= {name: batch.column(name).to_numpy().tobytes() for name in MOMENTS if name in names}
+        row |= {name: batch.column(name).to_numpy().tobytes() for name in NUMBERS if name in names}
         if "samples" in names:
             row["samples"] = batch.column("samples").flatten().to_numpy(zero_copy_only=False).tobytes()
         yield pa.RecordBatch.from_pylist([row], schema=CHUNK)
@@ -108,7 +115,7 @@ def bytes_of(features: int, factor_size: int, sampled: int = 0) -> int:
     """How many bytes the numbers of so many features take on their way to the driver, at most; each has so many
     ``sampled`` ones.
     """
-    return features * (20 + 4 * factor_size + 4 * sampled)
+    return features * (28 + 4 * factor_size + 4 * sampled)
 
 
 def checksum(weights: Weights, posterior: Posterior | None = None) -> int:
@@ -116,6 +123,9 @@ def checksum(weights: Weights, posterior: Posterior | None = None) -> int:
     found = zlib.crc32(np.float64(weights.intercept).tobytes())
     for array in (weights.features, weights.linear, weights.factors):
         found = zlib.crc32(array.tobytes(), found)
+    if weights.optimizer is not None:
+        found = zlib.crc32(np.float64(weights.optimizer.intercept).tobytes(), found)
+        found = zlib.crc32(weights.optimizer.roots.tobytes(), found)
     if posterior is not None:
         found = zlib.crc32(posterior.samples.tobytes(), found)
     return found
@@ -131,7 +141,7 @@ def names_checksum(table: ModelTable) -> int:
 
 def ddl_of(columns: Iterable[str]) -> str:
     """The schema of a table's columns, as Spark reads it."""
-    kinds = COLUMNS | LABEL | MOMENTS | SAMPLES
+    kinds = COLUMNS | LABEL | MOMENTS | OPTIMIZER | SAMPLES
     return ", ".join(f"{name} {kinds[name]}" for name in columns)
 
 
@@ -152,10 +162,11 @@ def read_table(
     factor_size: int,
     intercept: float,
     noise: tuple[Sequence[float], Sequence[float]] = ((), ()),
+    intercept_gradient: float = 0.0,
 ) -> ModelTable:
     """The model of the rows that :func:`write_table` wrote; what ``data`` has no column for is None.
 
-    ``noise`` has the samples' intercepts and variances.
+    ``noise`` has the samples' intercepts and variances, ``intercept_gradient`` is of the optimizer's state.
 
     Raises
     ------
@@ -176,7 +187,15 @@ def read_table(
         raise ValueError("found a feature twice or below 0")
     if not np.isfinite(intercept):
         raise ValueError("found a parameter that is not finite")
-    weights = Weights(features[order], numbers("linear", 1)[:, 0], numbers("factors", factor_size), intercept)
+    optimizer = None
+    if set(OPTIMIZER) <= set(data.columns):
+        roots = np.concatenate([numbers(name, 1) for name in OPTIMIZER], axis=1)
+        if not (np.isfinite(intercept_gradient) and (roots >= 0.0).all()):
+            raise ValueError("found a state of the optimizer that is below 0 or not finite")
+        optimizer = OptimizerState(roots, intercept_gradient)
+    weights = Weights(
+        features[order], numbers("linear", 1)[:, 0], numbers("factors", factor_size), intercept, optimizer
+    )
     labels, moments = None, None
     if "label" in data.columns:
         found = [label for row in rows for label in json.loads(row["labels"])]

@@ -102,6 +102,7 @@ def _check(settings: Settings) -> None:
     """
     for name, found, wanted in (
         ("solver", "'gibbs', which is for regression", not settings.loss.is_binary),
+        ("keepOptimizerState", "True with solver 'gibbs'", not settings.keeps_optimizer),
         ("nonnegative", "True with solver 'gibbs'", not settings.nonnegative),
         (
             "minFactorCount",
