@@ -12,7 +12,7 @@ export SPARK_LOCAL_IP := 127.0.0.1
 # An installation of Spark on this machine must not shadow the one in .venv.
 unexport SPARK_HOME
 
-.PHONY: env demo test test-slow lint check-java bench docs wheel zip dist smoke oldest connect-env connect-test connect-slice notebooks cluster-env cluster-test leaks matrix clean
+.PHONY: env demo test test-slow lint check-java bench docs wheel zip dist smoke oldest connect-env connect-test connect-slice notebooks cluster-env cluster-test cluster-slice leaks matrix clean
 
 env: $(STAMP)
 
@@ -178,6 +178,13 @@ FITS ?= 50
 
 leaks: check-java
 	$(BIN)/python -m tests.places.leaks --fits $(FITS) $(TABLE)
+
+# A part of it, for each change: one fit with the zip, and an executor that is killed in one fit.
+cluster-slice: cluster-env
+	rm -rf .places/cluster-run .places/kills-run
+	cd tests/places && $(abspath $(STANDALONE)/python) cluster.py $(CURDIR)/.places/cluster-run \
+		$(abspath $(BARE)/python) $(CURDIR)/.places/environment.tar.gz $$(ls $(CURDIR)/dist/*.zip) --slice
+	cd tests/places && $(abspath $(STANDALONE)/python) kills.py $(CURDIR)/.places/kills-run --times 1 --kinds executor --fits rounds
 
 # The versions of Spark and Python (noxfile.py), which must be installed; a model that one saves loads in all.
 # MATRIX="-s lowest 'smoke(python=\'3.13\', pyspark=\'4.3\')'" runs some.

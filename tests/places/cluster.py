@@ -1,8 +1,8 @@
 """The jobs on a standalone cluster, with spark_fm on the workers in each way that people use.
 
-python cluster.py FOLDER BARE ARCHIVE ZIP
+python cluster.py FOLDER BARE ARCHIVE ZIP [--slice]
 
-This Python has spark_fm. BARE is a Python that has what spark_fm needs, but not spark_fm itself; ARCHIVE a packed
+With --slice it is one fit with the zip. This Python has spark_fm. BARE is a Python that has what spark_fm needs, but not spark_fm itself; ARCHIVE a packed
 environment; ZIP the package for --py-files. train, evaluate and score run by spark-submit on a cluster of two workers,
 and on local[2]; the saved models must be the same, bit for bit. The status is 1 where they are not, or a job fails.
 """
@@ -92,10 +92,12 @@ def model_of(folder: Path) -> tuple[int, float, int]:
     return machine["checksum"], machine["intercept"], machine["numFeatures"]
 
 
-def run(folder: Path, name: str, master: str, python: str, flags: list[str]) -> list[tuple[int, float, int]]:
-    """All fits with one way of installation; their models."""
+def run(
+    folder: Path, name: str, master: str, python: str, flags: list[str], fits: tuple[tuple[str, int], ...]
+) -> list[tuple[int, float, int]]:
+    """Fits with one way of installation; their models."""
     made = []
-    for solver, partitions in FITS:
+    for solver, partitions in fits:
         place = f"{name}-{solver}-{partitions}"
         config = folder / f"{place}.toml"
         config.write_text(
@@ -115,15 +117,21 @@ def main() -> int:
     """Compare all ways."""
     logging.basicConfig(format="cluster: %(message)s", stream=sys.stdout, level=logging.INFO)
     folder, bare, archive, package = Path(sys.argv[1]), *sys.argv[2:5]
+    is_slice = "--slice" in sys.argv
+    fits = FITS[1:2] if is_slice else FITS
     write_ratings(folder)
-    expected = run(folder, "local", "local[2]", sys.executable, [])
+    expected = run(folder, "local", "local[2]", sys.executable, [], fits)
     with Cluster(folder / "cluster") as cluster:
         ways = {
             "installed": (sys.executable, []),
             "archive": ("./environment/bin/python", ["--archives", f"{archive}#environment"]),
             "zip": (bare, ["--py-files", package]),
         }
-        found = {name: run(folder, name, cluster.url, *way) for name, way in ways.items()}
+        found = {
+            name: run(folder, name, cluster.url, *way, fits)
+            for name, way in ways.items()
+            if name == "zip" or not is_slice
+        }
     different = [name for name, models in found.items() if models != expected]
     for name in different:
         logger.error("%s: found other models than on local[2]: %s, %s", name, found[name], expected)
