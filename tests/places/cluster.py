@@ -2,9 +2,10 @@
 
 python cluster.py FOLDER BARE ARCHIVE ZIP [--slice]
 
-With --slice it is one fit with the zip. This Python has spark_fm. BARE is a Python that has what spark_fm needs, but not spark_fm itself; ARCHIVE a packed
+This Python has spark_fm. BARE is a Python that has what spark_fm needs, but not spark_fm itself; ARCHIVE a packed
 environment; ZIP the package for --py-files. train, evaluate and score run by spark-submit on a cluster of two workers,
-and on local[2]; the saved models must be the same, bit for bit. The status is 1 where they are not, or a job fails.
+and on local[2]; the saved models must be the same, bit for bit. With --slice it is one fit, with the zip. The status is
+1 where they are not, or a job fails.
 """
 
 import json
