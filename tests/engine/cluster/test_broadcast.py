@@ -1,6 +1,9 @@
 import gc
 import pickle
+import time
 import weakref
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,3 +130,32 @@ def test_a_message_must_hold_what_each_of_its_functions_needs(monkeypatch):
     assert ship(session, random).get() == random
     with pytest.raises(ValueError, match="the model takes 1 MiB in each of 2 functions, a message of Spark"):
         ship(session, random, mentions=2)
+
+
+def test_files_of_dropped_objects_are_removed_when_no_dataframe_needs_them(spark):
+    def read(batches, shipped):
+        for batch in batches:
+            assert shipped.get()["answer"] == 42
+            yield batch
+
+    def collected() -> None:
+        for _ in range(3):
+            gc.collect()
+            spark._jvm.java.lang.System.gc()
+        ship(spark, None).release()
+
+    shipped = ship(spark, {"answer": 42})
+    path = Path(shipped._broadcast._path)
+    lazy = spark.range(3).mapInArrow(partial(read, shipped=shipped), "id long")
+    del shipped
+    collected()
+    assert path.exists()
+    assert lazy.count() == 3
+    del lazy
+    # Java collects in its own time.
+    for _ in range(20):
+        collected()
+        if not path.exists():
+            break
+        time.sleep(0.2)
+    assert not path.exists()
