@@ -301,6 +301,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "params": params_table,
     "encoding": partial(whole_table, "encoding"),
     "kills": partial(whole_table, "kills"),
+    "leaks": partial(whole_table, "leaks"),
     "sampler-quality": partial(sampler_table, "quality"),
     "sampler-sweeps": partial(sampler_table, "sweeps"),
     "sampler-partitions": partial(sampler_table, "partitions"),
