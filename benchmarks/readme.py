@@ -302,6 +302,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "encoding": partial(whole_table, "encoding"),
     "caching": partial(whole_table, "caching"),
     "kills": partial(whole_table, "kills"),
+    "leaks": partial(whole_table, "leaks"),
     "sampler-quality": partial(sampler_table, "quality"),
     "sampler-sweeps": partial(sampler_table, "sweeps"),
     "sampler-partitions": partial(sampler_table, "partitions"),

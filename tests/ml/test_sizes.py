@@ -16,9 +16,9 @@ from tests.ml.frames import IDS, assert_same_weights
 WAYS = {
     "one task": {"numPartitions": 1},
     "decided": {"numPartitions": 0},
-    "rounds": {"numPartitions": 3, "roundsPerEpoch": 2, "maxIter": 20},
+    "rounds": {"numPartitions": 3, "roundsPerEpoch": 2, "maxIter": 8},
     "gibbs": {"solver": "gibbs", "maxIter": 30},
-    "gibbs in rounds": {"solver": "gibbs", "maxIter": 10, "numPartitions": 2},
+    "gibbs in rounds": {"solver": "gibbs", "maxIter": 6, "numPartitions": 2},
 }
 
 
@@ -152,7 +152,7 @@ except RuntimeError as error:
 """
 
 
-@pytest.mark.parametrize("memory", ["64m", "256m"])
+@pytest.mark.parametrize("memory", ["256m", pytest.param("64m", marks=pytest.mark.slow)])
 def test_too_little_memory_for_the_workers_python(memory):
     ran = subprocess.run(
         [sys.executable, "-c", dedent(TOO_LITTLE), memory],

@@ -6,8 +6,11 @@ there in a form that they map instead (:mod:`spark_fm.engine.cluster.mapped`): t
 waits for a copy of its own. An artifact has the same form.
 """
 
+import os
 import pickle
 import uuid
+import weakref
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,6 +37,9 @@ T = TypeVar("T")
 
 # What a process has read, for as long as Spark keeps its broadcast there.
 _read: "WeakKeyDictionary[Broadcast[bytearray], Any]" = WeakKeyDictionary()
+
+# Of broadcasts that Python has dropped, the driver's file and Java's weak reference to the broadcast.
+_dropped: "deque[tuple[str, Any]]" = deque()
 
 
 def is_connect(spark: SparkSession) -> bool:
@@ -89,10 +95,36 @@ def ship(spark: SparkSession, value: T, mentions: int = 1) -> Shipped[T]:
     """
     data = to_bytes(value)
     if not is_connect(spark):
-        return Shipped(spark.sparkContext.broadcast(data), None)
+        return Shipped(_broadcast(spark, data), None)
     if len(data) * mentions <= MOST_IN_A_MESSAGE:
         return Shipped(None, value)
     return Shipped(None, None, _added(spark, data))
+
+
+def _broadcast(spark: SparkSession, data: bytearray) -> "Broadcast[bytearray]":
+    _remove_files()
+    broadcast: Broadcast[bytearray] = spark.sparkContext.broadcast(data)
+    jvm: Any = spark.sparkContext._jvm
+    in_the_jvm = jvm.java.lang.ref.WeakReference(broadcast._jbroadcast)
+    weakref.finalize(broadcast, _dropped.append, (broadcast._path, in_the_jvm)).atexit = False
+    return broadcast
+
+
+def _remove_files() -> None:
+    """Remove the driver's files of broadcasts that Python has dropped, with the models that they were made for.
+
+    Spark removes all else of them, but not these before the application ends. A DataFrame that is still to be
+    computed needs its broadcasts: that of none is one which the JVM has collected as garbage.
+    """
+    for _ in range(len(_dropped)):
+        path, in_the_jvm = _dropped.popleft()
+        if not os.path.exists(path):  # It was released.
+            continue
+        if in_the_jvm.get() is not None:
+            _dropped.append((path, in_the_jvm))
+            continue
+        with suppress(OSError):
+            os.unlink(path)
 
 
 def _added(spark: SparkSession, data: bytearray) -> str:

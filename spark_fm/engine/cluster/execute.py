@@ -79,7 +79,7 @@ def plain_errors(context: "SparkContext | None" = None) -> Iterator[None]:
         if most and any(sign in text for sign in WANT_OF_MEMORY):
             raise RuntimeError(
                 f"the workers' Python ran out of memory: {WORKERS_MEMORY} is {most}, which the tasks of an executor "
-                "share, expected more of it (some 500 MB a task and the data), or none of it set"
+                "share, expected more of it (some 700 MB a task and the data), or none of it set"
             ) from None
         large = TOO_LARGE.search(text)
         if large:

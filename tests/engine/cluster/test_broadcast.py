@@ -1,7 +1,10 @@
 import gc
 import pickle
 import shutil
+import time
 import weakref
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,3 +195,32 @@ def test_what_the_server_does_not_take_is_told(session, monkeypatch):
         ValueError, match="the Spark Connect server took no such file: the disk is full; choose a"
     ):
         ship(session, np.zeros(2**17))
+
+
+def test_files_of_dropped_objects_are_removed_when_no_dataframe_needs_them(spark):
+    def read(batches, shipped):
+        for batch in batches:
+            assert shipped.get()["answer"] == 42
+            yield batch
+
+    def collected() -> None:
+        for _ in range(3):
+            gc.collect()
+            spark._jvm.java.lang.System.gc()
+        ship(spark, None).release()
+
+    shipped = ship(spark, {"answer": 42})
+    path = Path(shipped._broadcast._path)
+    lazy = spark.range(3).mapInArrow(partial(read, shipped=shipped), "id long")
+    del shipped
+    collected()
+    assert path.exists()
+    assert lazy.count() == 3
+    del lazy
+    # Java collects in its own time.
+    for _ in range(20):
+        collected()
+        if not path.exists():
+            break
+        time.sleep(0.2)
+    assert not path.exists()
