@@ -66,7 +66,7 @@ def plain_errors() -> Iterator[None]:
         if large:
             sent, most = large.groups()
             raise ValueError(
-                f"a job sends the driver {sent}, spark.driver.maxResultSize is {most}: start Spark, or the Spark Connect "
+                f"a job sends the driver {sent}, spark.driver.maxResultSize is {most}: start Spark, or its Connect "
                 "server, with a larger one, choose a smaller factorSize, or hash into fewer features"
             ) from None
         kept = re.search(rf"[^\s'\"`]*{KEPT}[^\s'\"`]*", text)
