@@ -49,6 +49,7 @@ VALUES = {
     "tol": 0.01, "solver": "adagrad", "seed": 9, "patience": 2, "validationFraction": 0.25, "numPartitions": 3,
     "roundsPerEpoch": 2, "normalize": True, "handleInvalid": "keep", "verbose": True, "validationMetric": "loss",
     "regParamByField": {"user": 2.0}, "minFactorCount": 3, "nonnegative": True, "explainCol": "w", "explainTop": 2,
+    "cacheDir": "d",
 }  # fmt: skip
 
 
@@ -245,7 +246,7 @@ def test_model_knows_its_estimators_params(small):
     )
     model = estimator.fit(small)
     for param in estimator.params:
-        if param.name != "initialModel":
+        if param.name not in ("initialModel", "cacheDir"):
             getter = f"get{param.name[0].upper()}{param.name[1:]}"
             assert model.isSet(param.name) == estimator.isSet(param.name)
             if estimator.isDefined(param):
