@@ -10,6 +10,8 @@ from pyspark.sql import SparkSession
 from tests.places.serverless import refusing
 
 collect_ignore = ["cluster.py", "kills.py"]
+# As for all tests: they are many small jobs.
+QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 PLACES = ("local", "local-cluster", "connect", "serverless")
 
 
@@ -22,6 +24,8 @@ def local_cluster():
     return (
         SparkSession.builder.master("local-cluster[2,1,1024]")
         .config("spark.ui.enabled", "false")
+        .config("spark.driver.extraJavaOptions", QUICK)
+        .config("spark.executor.extraJavaOptions", QUICK)
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.sql.shuffle.partitions", "2")

@@ -35,6 +35,7 @@ def start(port: int) -> subprocess.Popen[bytes]:
     """The server: one process, which listens on 127.0.0.1 only."""
     settings = {
         "spark.ui.enabled": "false",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": str(port),
         "spark.driver.bindAddress": "127.0.0.1",

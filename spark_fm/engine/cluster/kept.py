@@ -20,7 +20,11 @@ from spark_fm.engine.cluster.execute import (
 )
 from spark_fm.engine.cluster.folders import drop, told
 
-IN_TASKS = re.compile("stage failure|Python worker")
+OF_FILES = re.compile(
+    "IOException|Mkdirs|NotDirectory|Access ?Denied|AccessControl|Permission denied|FileSystem|Forbidden",
+    re.IGNORECASE,
+)
+BEGINNING = 500
 NOT_KEPT = (
     "cacheDir: this cluster refuses to cache, so that {} and packs the rows again; expected a folder that all its "
     "machines reach (a volume, DBFS, S3), where a fit keeps what it has packed until its end"
@@ -89,11 +93,11 @@ def keep(frame: DataFrame, schema: str, cache_dir: str, by: Sequence[str] = ()) 
 
 @contextmanager
 def _told_of(folder: str) -> Iterator[None]:
-    """What a file system says is an OSError of one line; what happens in tasks is told as it is."""
+    """What a file system says is an OSError of one line; what is wrong with the rows is told as it is."""
     try:
         yield
     except JOB_ERRORS as error:
-        if IN_TASKS.search(str(error)):
+        if not OF_FILES.search(str(error)[:BEGINNING]):
             raise
         with told(f"cacheDir: {folder}"):
             raise
