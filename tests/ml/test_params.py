@@ -250,11 +250,7 @@ def test_model_knows_its_estimators_params(small):
     )
     model = estimator.fit(small)
     for param in estimator.params:
-<<<<<<< HEAD
         if param.name not in OF_FITS:
-=======
-        if param.name not in ("initialModel", "cacheDir"):
->>>>>>> connect
             getter = f"get{param.name[0].upper()}{param.name[1:]}"
             assert model.isSet(param.name) == estimator.isSet(param.name)
             if estimator.isDefined(param):

@@ -85,13 +85,8 @@ def plain_errors(context: "SparkContext | None" = None) -> Iterator[None]:
         if large:
             sent, most = large.groups()
             raise ValueError(
-<<<<<<< HEAD
-                f"a job sends the driver {sent}, spark.driver.maxResultSize is {most}: start Spark, or the Spark "
-                "Connect server, with a larger one, choose a smaller factorSize, or hash into fewer features"
-=======
                 f"a job sends the driver {sent}, spark.driver.maxResultSize is {most}: start Spark, or its Connect "
                 "server, with a larger one, choose a smaller factorSize, or hash into fewer features"
->>>>>>> connect
             ) from None
         kept = re.search(rf"[^\s'\"`]*{KEPT}[^\s'\"`]*", text)
         if kept and FILE_LOST.search(text):
