@@ -50,7 +50,6 @@ VALUES = {
     "cacheDir": "c", "checkpointDir": "d", "checkpointInterval": 3, "keepOptimizerState": True,
     "roundsPerEpoch": 2, "normalize": True, "handleInvalid": "keep", "verbose": True, "validationMetric": "loss",
     "regParamByField": {"user": 2.0}, "minFactorCount": 3, "nonnegative": True, "explainCol": "w", "explainTop": 2,
-    "cacheDir": "d",
 }  # fmt: skip
 
 
