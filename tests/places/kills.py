@@ -3,9 +3,10 @@
 python kills.py FOLDER [--times 10] [--kinds ...] [--fits ...] [--seed 0] [--table FILE]
 
 The kinds are a Python worker, one executor, all executors, a worker node in whose place a new one comes, and the
-driver, whose program is then run again and goes on from its checkpoint. A moment is a random part of the
-seconds that the undisturbed fit took; a fit that ended before its kill does not count, and is
-tried again. The status is 1 where a fit failed or its model differs in one bit.
+driver, whose program is then run again and goes on from its checkpoint; and speculation and dynamic allocation, by
+which Spark itself runs tasks twice and takes executors away. A moment is a random part of the seconds that the
+undisturbed fit took; a fit that ended before its kill does not count, and is tried again. The status is 1 where a fit
+failed or its model differs in one bit.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import logging
 import os
 import platform
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -38,6 +40,32 @@ from spark_fm import FMRegressor
 logger = logging.getLogger("kills")
 ROWS, PARTS = 60_000, 4
 MOST_TRIES = 5
+# What the event log says when it happens, and the settings that make it happen.
+CONDITIONS = {
+    "speculation": (
+        '"Event":"SparkListenerTaskStart".*"Speculative":true',
+        {
+            "spark.speculation": "true",
+            "spark.speculation.interval": "10ms",
+            "spark.speculation.multiplier": "1.0",
+            "spark.speculation.quantile": "0.1",
+            "spark.speculation.minTaskRuntime": "1ms",
+            "spark.eventLog.compress": "false",
+        },
+    ),
+    "dynamic allocation": (
+        '"Event":"SparkListenerExecutorRemoved"',
+        {
+            "spark.dynamicAllocation.enabled": "true",
+            "spark.dynamicAllocation.shuffleTracking.enabled": "true",
+            "spark.dynamicAllocation.shuffleTracking.timeout": "1s",
+            "spark.dynamicAllocation.executorIdleTimeout": "1s",
+            "spark.dynamicAllocation.cachedExecutorIdleTimeout": "1s",
+            "spark.dynamicAllocation.schedulerBacklogTimeout": "100ms",
+            "spark.eventLog.compress": "false",
+        },
+    ),
+}
 FITS = {
     "one task": {"maxIter": 40, "numPartitions": 1, "tol": 0.0, "validationFraction": 0.0},
     "rounds": {"maxIter": 6, "numPartitions": 3, "roundsPerEpoch": 3, "tol": 0.0, "validationFraction": 0.0},
@@ -192,9 +220,30 @@ def driver_row(url: str, folder: Path, name: str, times: int, draw: random.Rando
     return row
 
 
-def session(url: str) -> SparkSession:
+def condition_row(url: str, folder: Path, condition: str, name: str, times: int, expected: int) -> dict:
+    """What became of fits under other settings of Spark, by its event log how often what they ask for happened."""
+    log = folder / f"events-{condition}-{name}".replace(" ", "-").replace(",", "")
+    log.mkdir(parents=True)
+    sign, settings = CONDITIONS[condition]
+    spark = session(url, settings | {"spark.eventLog.enabled": "true", "spark.eventLog.dir": log.as_uri()})
+    row = {"fit": name, "killed": condition, "times": 0, "lost fits": 0, "differing models": 0}
+    data = rows_of(spark, folder)
+    for _ in range(times):
+        try:
+            row["differing models"] += int(fitted(data, FITS[name]) != expected)
+        except Exception:
+            logger.exception("%s, %s", name, condition)
+            row["lost fits"] += 1
+    spark.stop()
+    files = [path for path in log.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    row["times"] = sum(len(re.findall(sign, path.read_text())) for path in files)
+    logger.info("%s", row)
+    return row
+
+
+def session(url: str, more: dict[str, str] | None = None) -> SparkSession:
     """On the cluster; executors that die again and again do not end the application."""
-    settings = {
+    settings = (more or {}) | {
         "spark.ui.enabled": "false",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
@@ -231,9 +280,10 @@ def main() -> int:
     """All kinds of kills in all kinds of fits."""
     options = argparse.ArgumentParser()
     options.add_argument("folder", type=Path)
+    every = [*KINDS, *CONDITIONS, "driver"]
     options.add_argument("--times", type=int, default=10)
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--kinds", nargs="+", choices=[*KINDS, "driver"], default=[*KINDS, "driver"])
+    options.add_argument("--kinds", nargs="+", choices=every, default=every)
     options.add_argument("--fits", nargs="+", choices=list(FITS), default=list(FITS))
     options.add_argument("--table", type=Path)
     options.add_argument("--master", help="fit once there, print the checksum of the model, and end")
@@ -248,14 +298,14 @@ def main() -> int:
     logging.basicConfig(format="kills: %(message)s", stream=sys.stdout, level=logging.INFO)
     logging.getLogger("py4j").setLevel(logging.ERROR)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    draw, rows, bad = random.Random(args.seed), [], 0
+    draw, rows, quiet = random.Random(args.seed), [], {}
     with Cluster(args.folder / "cluster") as cluster:
         spark = session(cluster.url)
         data = rows_of(spark, args.folder)
         for name in args.fits:
             fitted(data, FITS[name])
             begun = time.monotonic()
-            expected = fitted(data, FITS[name])
+            expected = quiet[name] = fitted(data, FITS[name])
             seconds = time.monotonic() - begun
             for kind in (one for one in args.kinds if one in KINDS):
                 row = {"fit": name, "killed": kind, "times": 0, "lost fits": 0, "differing models": 0}
@@ -270,17 +320,18 @@ def main() -> int:
                     if error:
                         logger.error("%s, %s: %s", name, kind, error)
                 logger.info("%s", row)
-                bad += row["lost fits"] + row["differing models"]
                 rows.append(row)
         spark.stop()
+        for condition in (one for one in args.kinds if one in CONDITIONS):
+            rows += [
+                condition_row(cluster.url, args.folder, condition, name, args.times, quiet[name])
+                for name in args.fits
+            ]
         if "driver" in args.kinds:
             rows += [driver_row(cluster.url, args.folder, name, args.times, draw) for name in args.fits]
-            bad += sum(
-                row["lost fits"] + row["differing models"] for row in rows if row["killed"] == "driver"
-            )
     if args.table:
         args.table.write_text(json.dumps(told(args.times, rows), indent=1) + "\n")
-    return int(bad > 0)
+    return int(any(row["lost fits"] or row["differing models"] for row in rows))
 
 
 if __name__ == "__main__":

@@ -29,10 +29,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def listens(port: int) -> bool:
+def listens(port: int, host: str = "127.0.0.1") -> bool:
     """Whether somebody listens on a port."""
     with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+        return client.connect_ex((host, port)) == 0
 
 
 def kill(process: psutil.Process) -> None:
@@ -59,7 +59,7 @@ class Cluster:
 
     def __enter__(self) -> "Cluster":
         try:
-            self._master = self._started(MASTER, "master", "--port", str(self._port))
+            self._master = self._started(MASTER, "master", "--host", "127.0.0.1", "--port", str(self._port))
             self._wait(lambda: listens(self._port))
             for _ in range(self._count):
                 self.add_worker()
@@ -76,7 +76,11 @@ class Cluster:
     def add_worker(self) -> None:
         """One more worker node, once it listens."""
         port, name = free_port(), f"worker-{len(self.workers)}"
+        # A speculative copy of a task runs on another host only.
+        host = f"127.0.0.{len(self.workers) % 250 + 1}"
         arguments = [
+            "--host",
+            host,
             "--cores",
             "1",
             "--memory",
@@ -87,7 +91,7 @@ class Cluster:
             str(self._folder / name),
         ]
         self.workers.append(self._started(WORKER, name, *arguments, self.url))
-        self._wait(lambda: listens(port))
+        self._wait(lambda: listens(port, host))
 
     def executors(self) -> list[psutil.Process]:
         """The executors of all workers."""
@@ -108,8 +112,6 @@ class Cluster:
         command = [
             str(SPARK / "bin" / "spark-class"),
             kind,
-            "--host",
-            "127.0.0.1",
             "--webui-port",
             str(free_port()),
         ]
