@@ -7,6 +7,8 @@ Databricks does (tests/places/serverless.py). Rows have ids of ten fields and li
 the least of some times counts.
 """
 
+import os
+import sys
 from contextlib import nullcontext
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -89,9 +91,17 @@ def main() -> None:
     options.add_argument("--epochs", type=int, default=5, help="of eight rounds each")
     options.add_argument("--repeats", type=int, default=2)
     given = options.parse_args()
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     from pyspark.sql import SparkSession
 
-    spark = SparkSession.builder.remote("local[2]").config("spark.driver.memory", given.memory).getOrCreate()
+    spark = (
+        SparkSession.builder.remote("local[2]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.memory", given.memory)
+        .getOrCreate()
+    )
     try:
         publish("caching", [("ways", compared(spark, given.rows, given.epochs, given.repeats))], given.output)
     finally:
