@@ -43,7 +43,7 @@ def _parts(value: Any) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(p in PARTS for p in value)
+        and all(isinstance(p, str) and p in PARTS for p in value)
         and len({*value}) == len(value)
     )
 

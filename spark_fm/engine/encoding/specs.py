@@ -73,7 +73,7 @@ def spec_of(told: FieldSpec | Mapping[str, Any]) -> FieldSpec:
         raise TypeError(f"fields: found {told!r}, expected categorical('user'), another kind, or a dict")
     options = dict(told)
     kind = options.pop("kind", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(
             f"fields: found the kind {kind!r} in {dict(told)}, expected one of: {', '.join(KINDS)}"
         )

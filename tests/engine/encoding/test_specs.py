@@ -37,6 +37,8 @@ def test_repr_is_what_one_types():
     ("told", "sentence"),
     [
         ({"kind": "onehot", "column": "a"}, "found the kind 'onehot'.*categorical"),
+        ({"kind": "date_parts", "column": "a", "parts": [["hour"]]}, r"parts: found \[\['hour'\]\]"),
+        ({"kind": ["set"], "column": "a"}, r"found the kind \['set'\]"),
         ({"kind": "categorical", "column": ""}, "expected the names of columns"),
         ({"kind": "categorical", "column": "a", "mincount": 3}, "no option 'mincount'.*minCount"),
         (
