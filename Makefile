@@ -12,7 +12,7 @@ export SPARK_LOCAL_IP := 127.0.0.1
 # An installation of Spark on this machine must not shadow the one in .venv.
 unexport SPARK_HOME
 
-.PHONY: env demo test test-slow lint check-java bench docs wheel zip dist smoke oldest connect-env connect-test connect-slice notebooks cluster-env cluster-test cluster-slice leaks matrix clean
+.PHONY: env demo test test-slow test-exhaustive lint check-java bench docs wheel zip dist smoke oldest connect-env connect-test connect-slice notebooks cluster-env cluster-test cluster-slice leaks matrix clean
 
 env: $(STAMP)
 
@@ -35,7 +35,11 @@ demo: check-java
 JOBS ?= 3
 
 test: check-java
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not slow'
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not slow and not exhaustive'
+
+# All ways of damage, hundreds of odd fits and configs, leaks, the other notebooks: about half an hour.
+test-exhaustive: check-java
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m exhaustive
 
 # Ctrl-C in each phase of a fit, and a package that the workers have from a zip only.
 test-slow: check-java

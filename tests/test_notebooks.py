@@ -52,7 +52,7 @@ def test_ratings_from_a_table_to_a_path(run, spark, tmp_path):
     assert (tmp_path / "kept" / "stages").is_dir()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_clicks(run):
     names = run("2_clicks")
     rate, model, truth = names["results"].values()
@@ -61,7 +61,7 @@ def test_clicks(run):
     assert names["error"] < 0.05
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_merge(run):
     names = run("3_merge")
     merged, mean = names["best"].values()

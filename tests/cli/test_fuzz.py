@@ -1,6 +1,6 @@
 """Any config ends in a job that is done, or in one line that says what is wrong with it.
 
-The same examples every time. `make test-slow` tries more; to search for new ones: HYPOTHESIS_PROFILE=thorough.
+The same examples every time. `make test-exhaustive` tries more; to search for new ones: HYPOTHESIS_PROFILE=thorough.
 """
 
 import copy
@@ -164,7 +164,7 @@ def test_configs(folder: Path, case: tuple[str, str, dict[str, Any]]) -> None:
     check(folder, case)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(3000)
 @given(case=configs())
 @settings(max_examples=500)

@@ -1,6 +1,6 @@
 """Damaged and foreign folders load as if nothing had happened, or are refused in one sentence that names the folder.
 
-All ways of `tests/ml/damage.py`: `make test-slow`; here 30 of them for each kind of folder.
+All ways of `tests/ml/damage.py`: `make test-exhaustive`; here 30 of them for each kind of folder.
 """
 
 import re
@@ -112,7 +112,7 @@ def test_damaged_folders(spark, saved, tmp_path, name):
     assert wrong(spark, name, saved, tmp_path, TRIES) == {}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("name", LOADERS)
 def test_all_ways_of_damage(spark, saved, tmp_path, name):

@@ -1,6 +1,6 @@
 """Any fit ends in a finite model whose predictions of its rows are finite, or in one sentence; and it ends.
 
-The same examples every time. `make test-slow` tries more; to search for new ones: HYPOTHESIS_PROFILE=thorough.
+The same examples every time. `make test-exhaustive` tries more; to search for new ones: HYPOTHESIS_PROFILE=thorough.
 """
 
 import math
@@ -87,7 +87,7 @@ def test_fits(spark, case):
     check(spark, case)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(3000)
 @given(case=cases())
 @settings(max_examples=500)

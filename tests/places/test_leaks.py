@@ -24,7 +24,7 @@ def test_few_fits_leave_nothing(spark):
     assert grown(rows) == []
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1800)
 def test_many_fits_and_stops_leave_nothing():
     command = [sys.executable, "-m", "tests.places.leaks", "--fits", "20"]
