@@ -20,7 +20,7 @@ import pyspark
 
 SECONDS_TO_START = 120
 TESTS = Path(__file__).parent
-SLICE = "two_partitions or cross_validator or folder or large or jobs or refuses"
+SLICE = "two_partitions or cross_validator or folder or large or jobs or refuses or checkpoint"
 SPARK = Path(pyspark.__file__).parent
 logger = logging.getLogger("connect")
 

@@ -9,6 +9,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from spark_fm import FMRegressionModel, FMRegressor
+from spark_fm.base.callback import FitCallback
 from spark_fm.cli import evaluate_main, score_main, train_main
 from spark_fm.engine.cluster import broadcast
 from spark_fm.engine.cluster.broadcast import is_connect
@@ -76,6 +77,35 @@ def test_a_folder_makes_the_same_model_and_is_removed(spark, tmp_path, name):
         found = ESTIMATORS[name].copy({ESTIMATORS[name].cacheDir: str(folder)}).fit(data)
     assert same_weights(found, expected)
     assert list(folder.iterdir()) == []
+
+
+class Dies(FitCallback):
+    """A driver that dies after an epoch, or counts them."""
+
+    def __init__(self, after):
+        self.after, self.epochs = after, 0
+
+    def epoch(self, epoch):
+        self.epochs += 1
+        if self.epochs > self.after:
+            raise ConnectionError
+
+
+@pytest.mark.parametrize("name", ["rounds", "sampled in rounds"])
+@pytest.mark.filterwarnings("ignore:cacheDir")
+def test_a_fit_goes_on_from_its_checkpoint(spark, tmp_path, name):
+    data, plain = ratings(spark), ESTIMATORS[name]
+    expected = plain.fit(data)
+    estimator = plain.copy({plain.checkpointDir: str(tmp_path), plain.checkpointInterval: 1})
+    with pytest.raises(ConnectionError):
+        estimator.setCallback(Dies(1)).fit(data)
+    assert (tmp_path / "fit").exists()
+    whole = Dies(100)
+    assert same_weights(estimator.setCallback(whole).fit(data), expected)
+    # All epochs are told of, those of the first fit too.
+    assert whole.epochs == 3
+    # Where a client reaches no file system, one file without rows may stay.
+    assert not list(tmp_path.glob("fit/*/*"))
 
 
 def test_a_folder_is_removed_after_a_failure(spark, tmp_path):
