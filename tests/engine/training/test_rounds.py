@@ -12,6 +12,7 @@ from spark_fm.core.fm.table import padded
 from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.adagrad.merge import Coupling, apply_centre, apply_intercept_merge, apply_merge
 from spark_fm.core.solver.plan import Plan
+from spark_fm.engine.cluster.kept import Kept
 from spark_fm.engine.packing.census import Census, InputChangedError
 from spark_fm.engine.packing.joining import CHUNKS, CHUNKS_DDL
 from spark_fm.engine.packing.places import Places
@@ -44,7 +45,7 @@ ROWS = [
 def frame_chunks(spark, rows=ROWS, on_executors=False):
     frame = spark.createDataFrame([tuple(row.values()) for row in rows], CHUNKS_DDL)
     # The chunk of the validation rows shares its Spark partition with others.
-    return FrameStore(frame.repartitionByRange(2, "partition"), PLACES, on_executors)
+    return FrameStore(Kept(frame.repartitionByRange(2, "partition"), "", True), PLACES, on_executors)
 
 
 def rdd_chunks(spark, rows=ROWS):
