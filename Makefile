@@ -12,7 +12,7 @@ export SPARK_LOCAL_IP := 127.0.0.1
 # An installation of Spark on this machine must not shadow the one in .venv.
 unexport SPARK_HOME
 
-.PHONY: env demo test test-slow test-exhaustive lint check-java bench docs wheel zip dist smoke oldest connect-env connect-test connect-slice notebooks cluster-env cluster-test cluster-slice leaks matrix clean
+.PHONY: env demo test test-slow test-exhaustive lint check-java bench docs wheel zip dist smoke oldest connect-env connect-test slices notebooks cluster-env cluster-test leaks matrix clean
 
 env: $(STAMP)
 
@@ -129,16 +129,21 @@ PLACE_PACKAGES := pytest pytest-timeout hypothesis
 
 connect-env: wheel
 	$(PYTHON) -m venv --clear .places/connect
-	$(PYTHON) -m venv --clear .places/client
-	$(CONNECT)/python -m pip install --quiet --disable-pip-version-check 'pyspark[connect]==4.3.*' $(PLACE_PACKAGES) dist/wheel/spark_fm-*.whl
-	$(CLIENT)/python -m pip install --quiet --disable-pip-version-check pyspark-client $(PLACE_PACKAGES) dist/wheel/spark_fm-*.whl
+	$(CONNECT)/python -m pip install --quiet --disable-pip-version-check 'pyspark[connect]==4.3.*' $(PLACE_PACKAGES) \
+		ipython matplotlib psutil dist/wheel/spark_fm-*.whl
 
 connect-test: connect-env
+	$(PYTHON) -m venv --clear .places/client
+	$(CLIENT)/python -m pip install --quiet --disable-pip-version-check pyspark-client $(PLACE_PACKAGES) dist/wheel/spark_fm-*.whl
 	cd .places && $(abspath $(CONNECT)/python) $(CURDIR)/tests/places/connect.py $(abspath $(CLIENT)/python)
 
-# What a change should pass: what differs on Spark Connect, with the refusals of serverless compute.
-connect-slice: connect-env
+# What each change should pass: what differs on Spark Connect, with the refusals of serverless compute; a notebook there;
+# the jobs and a killed executor on a standalone cluster.
+slices: connect-env
+	rm -rf .places/cluster-run .places/kills-run
 	cd .places && $(abspath $(CONNECT)/python) $(CURDIR)/tests/places/connect.py --slice
+	cd tests/places && $(abspath $(CONNECT)/python) cluster.py $(CURDIR)/.places/cluster-run --slice
+	cd tests/places && $(abspath $(CONNECT)/python) kills.py $(CURDIR)/.places/kills-run --times 1 --kinds executor --fits rounds
 
 # The notebooks on classic Spark, from where they are written with their outputs to INTO, and on a Spark Connect server.
 # NAMES="1_ratings 4_mlflow" runs some.
@@ -171,7 +176,7 @@ cluster-env: zip
 cluster-test: cluster-env
 	rm -rf .places/cluster-run .places/kills-run
 	cd tests/places && $(abspath $(STANDALONE)/python) cluster.py $(CURDIR)/.places/cluster-run \
-		$(abspath $(BARE)/python) $(CURDIR)/.places/environment.tar.gz $$(ls $(CURDIR)/dist/*.zip)
+		--archive $(CURDIR)/.places/environment.tar.gz --zip $$(ls $(CURDIR)/dist/*.zip) --bare $(abspath $(BARE)/python)
 	cd tests/places && $(abspath $(STANDALONE)/python) kills.py $(CURDIR)/.places/kills-run --times $(KILLS)
 
 # How often each kind of process is killed in each kind of fit.
@@ -182,13 +187,6 @@ FITS ?= 50
 
 leaks: check-java
 	$(BIN)/python -m tests.places.leaks --fits $(FITS) $(TABLE)
-
-# A part of it, for each change: one fit with the zip, and an executor that is killed in one fit.
-cluster-slice: cluster-env
-	rm -rf .places/cluster-run .places/kills-run
-	cd tests/places && $(abspath $(STANDALONE)/python) cluster.py $(CURDIR)/.places/cluster-run \
-		$(abspath $(BARE)/python) $(CURDIR)/.places/environment.tar.gz $$(ls $(CURDIR)/dist/*.zip) --slice
-	cd tests/places && $(abspath $(STANDALONE)/python) kills.py $(CURDIR)/.places/kills-run --times 1 --kinds executor --fits rounds
 
 # The versions of Spark and Python (noxfile.py), which must be installed; a model that one saves loads in all.
 # MATRIX="-s lowest 'smoke(python=\'3.13\', pyspark=\'4.3\')'" runs some.

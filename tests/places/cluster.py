@@ -1,13 +1,14 @@
 """The jobs on a standalone cluster, with spark_fm on the workers in each way that people use.
 
-python cluster.py FOLDER BARE ARCHIVE ZIP [--slice]
+python cluster.py FOLDER [--archive ARCHIVE] [--zip ZIP --bare PYTHON] [--slice]
 
-This Python has spark_fm. BARE is a Python that has what spark_fm needs, but not spark_fm itself; ARCHIVE a packed
-environment; ZIP the package for --py-files. train, evaluate and score run by spark-submit on a cluster of two workers,
-and on local[2]; the saved models must be the same, bit for bit. With --slice it is one fit, with the zip. The status is
-1 where they are not, or a job fails.
+This Python has spark_fm. ARCHIVE is a packed environment; ZIP the package for --py-files, and PYTHON one that has what
+spark_fm needs, but not spark_fm itself. train, evaluate and score run by spark-submit on a cluster of two workers, and
+on local[2]; the saved models must be the same, bit for bit. With --slice it is one fit. The status is 1 where they are
+not, or a job fails.
 """
 
+import argparse
 import json
 import logging
 import os
@@ -117,22 +118,23 @@ def run(
 def main() -> int:
     """Compare all ways."""
     logging.basicConfig(format="cluster: %(message)s", stream=sys.stdout, level=logging.INFO)
-    folder, bare, archive, package = Path(sys.argv[1]), *sys.argv[2:5]
-    is_slice = "--slice" in sys.argv
-    fits = FITS[1:2] if is_slice else FITS
+    options = argparse.ArgumentParser()
+    options.add_argument("folder", type=Path)
+    options.add_argument("--archive")
+    options.add_argument("--zip")
+    options.add_argument("--bare")
+    options.add_argument("--slice", action="store_true")
+    asked = options.parse_args()
+    folder, fits = asked.folder, FITS[1:2] if asked.slice else FITS
+    ways: dict[str, tuple[str, list[str]]] = {"installed": (sys.executable, [])}
+    if asked.archive:
+        ways["archive"] = ("./environment/bin/python", ["--archives", f"{asked.archive}#environment"])
+    if asked.zip:
+        ways["zip"] = (asked.bare, ["--py-files", asked.zip])
     write_ratings(folder)
     expected = run(folder, "local", "local[2]", sys.executable, [], fits)
     with Cluster(folder / "cluster") as cluster:
-        ways = {
-            "installed": (sys.executable, []),
-            "archive": ("./environment/bin/python", ["--archives", f"{archive}#environment"]),
-            "zip": (bare, ["--py-files", package]),
-        }
-        found = {
-            name: run(folder, name, cluster.url, *way, fits)
-            for name, way in ways.items()
-            if name == "zip" or not is_slice
-        }
+        found = {name: run(folder, name, cluster.url, *way, fits) for name, way in ways.items()}
     different = [name for name, models in found.items() if models != expected]
     for name in different:
         logger.error("%s: found other models than on local[2]: %s, %s", name, found[name], expected)

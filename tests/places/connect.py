@@ -3,7 +3,7 @@
     python connect.py [--slice] [CLIENT ...]
 
 on two executors that are processes of their own, as a client of a Spark Connect server that it starts, and there with
-what serverless compute refuses; then as clients of that server with each Python that it is given, which may have
+what serverless compute refuses, then a notebook; then as clients of that server with each Python that it is given, which may have
 pyspark-client only. ``--slice`` is a part of it, for each change. Its status is 1 where one of them fails.
 """
 
@@ -20,6 +20,7 @@ import pyspark
 
 SECONDS_TO_START = 120
 TESTS = Path(__file__).parent
+NOTEBOOK = TESTS.parents[1] / "notebooks" / "1_ratings.py"
 SLICE = "two_partitions or cross_validator or folder or large or jobs or refuses or checkpoint"
 SPARK = Path(pyspark.__file__).parent
 logger = logging.getLogger("connect")
@@ -90,6 +91,8 @@ def main() -> int:
         if not asked.slice:
             passed.append(passes(sys.executable, "connect", remote, chosen))
         passed.append(passes(sys.executable, "serverless", remote, chosen))
+        notebook = subprocess.run([sys.executable, str(NOTEBOOK)], env=os.environ | remote, check=False)
+        passed.append(notebook.returncode == 0)
         passed += [passes(client, "connect", remote, chosen) for client in asked.clients]
     finally:
         server.terminate()
