@@ -3,8 +3,9 @@
     python connect.py [--slice] [CLIENT ...]
 
 on two executors that are processes of their own, as a client of a Spark Connect server that it starts, and there with
-what serverless compute refuses, then a notebook; then as clients of that server with each Python that it is given, which may have
-pyspark-client only. ``--slice`` is a part of it, for each change. Its status is 1 where one of them fails.
+what serverless compute refuses; then a notebook, and the tests as clients of that server with each Python that it is
+given, which may have pyspark-client only. ``--slice`` is a part of it, for each change. Its status is 1 where one of
+them fails.
 """
 
 import argparse
