@@ -1,6 +1,7 @@
 """Each notebook runs from top to bottom and gets the result that it speaks of; the rendered ones are theirs."""
 
 import json
+import sys
 import tempfile
 
 import matplotlib.pyplot as plt
@@ -17,6 +18,8 @@ def run(spark, tmp_path, monkeypatch):
     """Runs a notebook, on Databricks where widgets are given; gives what it has defined."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    # pyspark takes a process without a main file, as those of xdist are, for a doctest of its own, and ends it.
+    monkeypatch.setattr(sys, "ps1", "", raising=False)
     tracking = mlflow.get_tracking_uri()
 
     def run(name, **defined):

@@ -1,6 +1,7 @@
 """MLflow on a file store: the callback, models logged and loaded, and its autologging, which must do no harm."""
 
 import json
+import sys
 
 import mlflow
 import pandas as pd
@@ -26,6 +27,8 @@ def _store(tmp_path, monkeypatch):
     """An experiment of its own in a file store."""
     # MLflow 3 takes a folder only where it is told to.
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    # pyspark takes a process without a main file, as those of xdist are, for a doctest of its own, and ends it.
+    monkeypatch.setattr(sys, "ps1", "", raising=False)
     monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri((tmp_path / "runs").as_uri())

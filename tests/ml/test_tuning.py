@@ -21,9 +21,9 @@ def packings(monkeypatch):
     """The columns of each call of PackedData.of."""
     seen, original = [], PackedData.of
 
-    def counted(dataset, columns, shared=False):
+    def counted(dataset, columns, **how):
         seen.append(columns)
-        return original(dataset, columns, shared)
+        return original(dataset, columns, **how)
 
     monkeypatch.setattr(PackedData, "of", counted)
     return seen

@@ -117,7 +117,10 @@ def _remove_files() -> None:
     computed needs its broadcasts: that of none is one which the JVM has collected as garbage.
     """
     for _ in range(len(_dropped)):
-        path, in_the_jvm = _dropped.popleft()
+        try:
+            path, in_the_jvm = _dropped.popleft()
+        except IndexError:  # Another thread is at it too.
+            return
         if not os.path.exists(path):  # It was released.
             continue
         if in_the_jvm.get() is not None:

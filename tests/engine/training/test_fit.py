@@ -15,7 +15,7 @@ class Constant:
     def __init__(self, factor=0.0):
         self.factor = factor
 
-    def fit(self, packed, init, parallelism, report):
+    def fit(self, packed, init, parallelism, report, checkpoints):
         features, size = packed.features.ids, init.settings.factor_size
         weights = Weights(
             np.sort(features),
