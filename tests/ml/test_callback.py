@@ -1,5 +1,6 @@
 """What a fit tells its callback, and what becomes of the callback's errors."""
 
+import time
 import warnings
 from threading import Lock
 
@@ -116,6 +117,10 @@ def test_pipelines_and_cross_validation_take_the_callback_along(small, estimator
     recorder.fails_at, recorder.error = 1, RuntimeError("no more")
     with pytest.raises(RuntimeError, match="no more"):
         tuning.fit(small)
+    # The other thread's fit is still to end.
+    end = time.monotonic() + 60
+    while persisted() != before and time.monotonic() < end:
+        time.sleep(0.1)
     assert persisted() == before
 
 

@@ -43,7 +43,7 @@ def chain_seed(seed: int, chain: int) -> int:
     return (
         seed
         if chain == 0
-        else int(np.random.SeedSequence([seed, chain]).generate_state(1, np.uint64)[0] >> 1)
+        else int(np.random.SeedSequence([seed, chain]).generate_state(1, np.uint64)[0]) >> 1
     )
 
 
