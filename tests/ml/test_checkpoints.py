@@ -43,7 +43,13 @@ def rows(spark):
     return frame.select("features", label.alias("label"), (F.col("id") % 7 == 0).alias("held")).persist()
 
 
-@pytest.fixture(params=list(WAYS))
+# Frames, and sums on the executors, differ from the others in their stores only.
+LONG = ("frames", "executors")
+
+
+@pytest.fixture(
+    params=[pytest.param(way, marks=pytest.mark.exhaustive) if way in LONG else way for way in WAYS]
+)
 def way(request, monkeypatch):
     if request.param == "frames":
         monkeypatch.setattr(store, "is_connect", lambda spark: True)

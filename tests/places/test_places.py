@@ -15,7 +15,8 @@ from spark_fm.engine.cluster import broadcast
 from spark_fm.engine.cluster.broadcast import is_connect
 from tests.places.smoke import predictions, ratings
 
-pytestmark = pytest.mark.filterwarnings("ignore:maxIter")
+# On each change on Spark Connect, by `make slices`.
+pytestmark = [pytest.mark.exhaustive, pytest.mark.filterwarnings("ignore:maxIter")]
 IN_ROUNDS = {"factorSize": 4, "maxIter": 3, "numPartitions": 2, "roundsPerEpoch": 2}
 ESTIMATORS = {
     "one task": FMRegressor(factorSize=4, maxIter=3),
