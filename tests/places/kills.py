@@ -61,7 +61,7 @@ CONDITIONS = {
             "spark.dynamicAllocation.shuffleTracking.timeout": "1s",
             "spark.dynamicAllocation.executorIdleTimeout": "1s",
             "spark.dynamicAllocation.cachedExecutorIdleTimeout": "1s",
-            "spark.dynamicAllocation.schedulerBacklogTimeout": "100ms",
+            "spark.dynamicAllocation.schedulerBacklogTimeout": "1s",
             "spark.eventLog.compress": "false",
         },
     ),
