@@ -138,11 +138,10 @@ connect-test: connect-env
 	cd .places && $(abspath $(CONNECT)/python) $(CURDIR)/tests/places/connect.py $(abspath $(CLIENT)/python)
 
 # What each change should pass: what differs on Spark Connect, with the refusals of serverless compute; a notebook there;
-# the jobs and a killed executor on a standalone cluster.
+# a killed executor on a standalone cluster.
 slices: connect-env
-	rm -rf .places/cluster-run .places/kills-run
+	rm -rf .places/kills-run
 	cd .places && $(abspath $(CONNECT)/python) $(CURDIR)/tests/places/connect.py --slice
-	cd tests/places && $(abspath $(CONNECT)/python) cluster.py $(CURDIR)/.places/cluster-run --slice
 	cd tests/places && $(abspath $(CONNECT)/python) kills.py $(CURDIR)/.places/kills-run --times 1 --kinds executor --fits rounds
 
 # The notebooks on classic Spark, from where they are written with their outputs to INTO, and on a Spark Connect server.

@@ -1,11 +1,11 @@
 """The jobs on a standalone cluster, with spark_fm on the workers in each way that people use.
 
-python cluster.py FOLDER [--archive ARCHIVE] [--zip ZIP --bare PYTHON] [--slice]
+python cluster.py FOLDER [--archive ARCHIVE] [--zip ZIP --bare PYTHON]
 
 This Python has spark_fm. ARCHIVE is a packed environment; ZIP the package for --py-files, and PYTHON one that has what
 spark_fm needs, but not spark_fm itself. train, evaluate and score run by spark-submit on a cluster of two workers, and
-on local[2]; the saved models must be the same, bit for bit. With --slice it is one fit. The status is 1 where they are
-not, or a job fails.
+on local[2]; the saved models must be the same, bit for bit. The status is 1 where they are not, or a job
+fails.
 """
 
 import argparse
@@ -94,12 +94,10 @@ def model_of(folder: Path) -> tuple[int, float, int]:
     return machine["checksum"], machine["intercept"], machine["numFeatures"]
 
 
-def run(
-    folder: Path, name: str, master: str, python: str, flags: list[str], fits: tuple[tuple[str, int], ...]
-) -> list[tuple[int, float, int]]:
-    """Fits with one way of installation; their models."""
+def run(folder: Path, name: str, master: str, python: str, flags: list[str]) -> list[tuple[int, float, int]]:
+    """All fits with one way of installation; their models."""
     made = []
-    for solver, partitions in fits:
+    for solver, partitions in FITS:
         place = f"{name}-{solver}-{partitions}"
         config = folder / f"{place}.toml"
         config.write_text(
@@ -123,18 +121,17 @@ def main() -> int:
     options.add_argument("--archive")
     options.add_argument("--zip")
     options.add_argument("--bare")
-    options.add_argument("--slice", action="store_true")
     asked = options.parse_args()
-    folder, fits = asked.folder, FITS[1:2] if asked.slice else FITS
+    folder = asked.folder
     ways: dict[str, tuple[str, list[str]]] = {"installed": (sys.executable, [])}
     if asked.archive:
         ways["archive"] = ("./environment/bin/python", ["--archives", f"{asked.archive}#environment"])
     if asked.zip:
         ways["zip"] = (asked.bare, ["--py-files", asked.zip])
     write_ratings(folder)
-    expected = run(folder, "local", "local[2]", sys.executable, [], fits)
+    expected = run(folder, "local", "local[2]", sys.executable, [])
     with Cluster(folder / "cluster") as cluster:
-        found = {name: run(folder, name, cluster.url, *way, fits) for name, way in ways.items()}
+        found = {name: run(folder, name, cluster.url, *way) for name, way in ways.items()}
     different = [name for name, models in found.items() if models != expected]
     for name in different:
         logger.error("%s: found other models than on local[2]: %s, %s", name, found[name], expected)
