@@ -33,7 +33,7 @@ def local_spark() -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="session")
 def spark(local_spark: SparkSession) -> SparkSession:
-    """The session of a test; tests/places has others."""
+    """A test's session; tests/places has others."""
     return local_spark
 
 

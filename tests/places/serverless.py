@@ -1,4 +1,4 @@
-"""A session of Spark Connect that refuses what serverless compute of Databricks refuses: caching, and settings.
+"""A Spark Connect session that refuses what serverless compute of Databricks refuses: caching, and settings.
 
 The messages are those of Databricks. pyspark itself asks for settings, and its CrossValidator caches its folds, which
 is between it and the platform: what is called from within pyspark is not refused.

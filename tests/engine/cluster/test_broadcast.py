@@ -110,7 +110,7 @@ def test_release_destroys_the_broadcast_once():
 
 
 class ConnectSession:
-    """A session of Spark Connect that keeps its artifacts in a folder, where its workers find them."""
+    """A Spark Connect session that keeps its artifacts in a folder, where its workers find them."""
 
     def __init__(self, folder):
         self.folder = folder

@@ -62,7 +62,7 @@ def test_a_file_that_is_lost_is_named(frame, tmp_path):
 
 
 class ConnectSession:
-    """A session of Spark Connect that only says what it was asked for."""
+    """A Spark Connect session that only says what it was asked for."""
 
     def __init__(self, refuses=False, keeps=False):
         self.refuses, self.keeps, self.statements, self.emptied = refuses, keeps, [], []
