@@ -109,11 +109,12 @@ class Checkpoints:
         made = cls(spark, folder.rstrip("/"), interval, {"format": FORMAT} | key)
         heads = {slot: head for slot in SLOTS if (head := made._head(slot)) is not None}
         for slot, head in sorted(heads.items(), key=lambda item: -item[1].written):
-            made._written = max(made._written, head.written)
-            if made._found is None:
-                made._found = made._checkpoint(slot, head)
-        if made._found is not None:
-            logger.info("going on from the checkpoint in %s", made.folder)
+            made._found = made._checkpoint(slot, head)
+            if made._found is not None:
+                # The next one takes the other place, where a damaged one may be.
+                made._written = head.written
+                logger.info("going on from the checkpoint in %s", made.folder)
+                break
         return made
 
     def resumed(self, solver: str) -> Checkpoint | None:

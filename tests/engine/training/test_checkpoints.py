@@ -1,0 +1,53 @@
+"""Which of two checkpoints is read, and which is written over."""
+
+import numpy as np
+import pytest
+
+from spark_fm.engine.training.checkpoints import Checkpoints
+
+
+def opened(spark, folder):
+    return Checkpoints.of(spark, str(folder), 1, {"maxIter": 3})
+
+
+def written(spark, folder, numbers):
+    checkpoints = opened(spark, folder)
+    for number in numbers:
+        checkpoints.write("adagrad", {"epoch": number}, {"table": np.full((3, 2), number, np.float32)})
+
+
+def test_the_latest_is_read(spark, tmp_path):
+    written(spark, tmp_path / "fit", [1, 2, 3])
+    found = opened(spark, tmp_path / "fit").resumed("adagrad")
+    assert found.numbers["epoch"] == 3
+    np.testing.assert_array_equal(found.arrays["table"], np.full((3, 2), 3, np.float32))
+    assert opened(spark, tmp_path / "fit").resumed("gibbs") is None
+
+
+def test_a_damaged_one_is_written_over_and_not_the_good_one(spark, tmp_path):
+    folder = tmp_path / "fit"
+    written(spark, folder, [1, 2, 3])
+    for part in (folder / "odd").glob("*.parquet"):
+        part.write_bytes(b"")
+    for crc in (folder / "odd").glob(".*.crc"):
+        crc.unlink()
+    again = opened(spark, folder)
+    assert again.resumed("adagrad").numbers["epoch"] == 2
+    again.write("adagrad", {"epoch": 4}, {"table": np.zeros(1)})
+    for part in (folder / "odd").glob("*.parquet"):
+        part.unlink()
+    assert opened(spark, folder).resumed("adagrad").numbers["epoch"] == 2
+
+
+@pytest.mark.filterwarnings("ignore:checkpointDir")
+def test_where_an_array_is_lost_the_good_one_stays(spark, tmp_path):
+    folder = tmp_path / "fit"
+    written(spark, folder, [1, 2, 3])
+    pieces = spark.read.parquet(str(folder / "odd")).where("name = ''").localCheckpoint()
+    pieces.coalesce(1).write.mode("overwrite").parquet(str(folder / "odd"))
+    again = opened(spark, folder)
+    assert again.resumed("adagrad").numbers["epoch"] == 2
+    again.write("adagrad", {"epoch": 4}, {"table": np.zeros(1)})
+    for part in (folder / "odd").glob("*.parquet"):
+        part.unlink()
+    assert opened(spark, folder).resumed("adagrad").numbers["epoch"] == 2
