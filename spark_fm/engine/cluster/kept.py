@@ -82,7 +82,8 @@ def keep(frame: DataFrame, schema: str, cache_dir: str, by: Sequence[str] = ()) 
     folder = f"{cache_dir.rstrip('/')}/{KEPT}{uuid.uuid4().hex}"
     kept = Kept(frame, folder, True)
     try:
-        with _told_of(folder), plain_errors(), stoppable(context_of(spark)):
+        context = context_of(spark)
+        with _told_of(folder), plain_errors(context), stoppable(context):
             frame.write.partitionBy(*by).parquet(folder)
         kept.frame = spark.read.schema(schema).parquet(folder)
     except BaseException:
