@@ -176,10 +176,10 @@ cluster-test: cluster-env
 	rm -rf .places/cluster-run .places/kills-run
 	cd tests/places && $(abspath $(STANDALONE)/python) cluster.py $(CURDIR)/.places/cluster-run \
 		--archive $(CURDIR)/.places/environment.tar.gz --zip $$(ls $(CURDIR)/dist/*.zip) --bare $(abspath $(BARE)/python)
-	cd tests/places && $(abspath $(STANDALONE)/python) kills.py $(CURDIR)/.places/kills-run --times $(KILLS)
+	cd tests/places && $(abspath $(STANDALONE)/python) kills.py $(CURDIR)/.places/kills-run --times $(KILLS) $(TABLE)
 
-# How often each kind of process is killed in each kind of fit.
-KILLS ?= 2
+# How often each kind of process is killed in each of the four kinds of fit. TABLE="--table FILE" keeps what became of them.
+KILLS ?= 3
 
 # What FITS fits in one session leave behind, in the driver, the JVM, the workers and on disk. TABLE="--table FILE" keeps it.
 FITS ?= 50
