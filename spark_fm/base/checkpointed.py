@@ -20,6 +20,8 @@ OF_SCORING = {
 }  # fmt: skip
 OF_THE_RUN = {"verbose", "cacheDir", "checkpointDir", "checkpointInterval"}
 OTHERWISE = {"initialModel"}
+# Below checkpointDir; all in it is removed when the fit has ended.
+FOLDER = "spark_fm-fit"
 
 
 def checkpoints_of(
@@ -40,7 +42,7 @@ def checkpoints_of(
         "initialModel": None if initial is None else checksum(initial.weights),
     }
     own = f"-{zlib.crc32(json.dumps(key, sort_keys=True).encode()):08x}" if apart else ""
-    return Checkpoints.of(packed.spark, f"{folder}/fit{own}", estimator.getCheckpointInterval(), key)
+    return Checkpoints.of(packed.spark, f"{folder}/{FOLDER}{own}", estimator.getCheckpointInterval(), key)
 
 
 def _params(estimator: Params) -> dict[str, object]:

@@ -158,7 +158,9 @@ def quiet(rows):
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "empty", "both"])
 def test_what_is_half_written_is_ignored(rows, quiet, left, damage):
-    slots = sorted((Path(left["checkpointDir"]) / "fit").iterdir(), key=lambda path: path.stat().st_mtime)
+    slots = sorted(
+        (Path(left["checkpointDir"]) / "spark_fm-fit").iterdir(), key=lambda path: path.stat().st_mtime
+    )
     assert len(slots) == 2
     for slot in slots if damage == "both" else slots[1:]:
         largest = max(slot.glob("*.parquet"), key=lambda path: path.stat().st_size)
@@ -197,7 +199,8 @@ def test_a_fit_in_one_task_needs_none(rows, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_written_is_told(rows, tmp_path):
+def test_a_folder_that_cannot_be_written_is_told_before_training(rows, jobs, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
-        estimator(checkpointDir=str(tmp_path / "file"), checkpointInterval=1).fit(rows)
+    with pytest.raises(OSError, match=r"^checkpointDir: .*/file"):
+        estimator(checkpointDir=str(tmp_path / "file"), checkpointInterval=100).fit(rows)
+    assert jobs.run == 0

@@ -100,13 +100,13 @@ def test_a_fit_goes_on_from_its_checkpoint(spark, tmp_path, name):
     estimator = plain.copy({plain.checkpointDir: str(tmp_path), plain.checkpointInterval: 1})
     with pytest.raises(ConnectionError):
         estimator.setCallback(Dies(1)).fit(data)
-    assert (tmp_path / "fit").exists()
+    assert (tmp_path / "spark_fm-fit").exists()
     whole = Dies(100)
     assert same_weights(estimator.setCallback(whole).fit(data), expected)
     # All epochs are told of, those of the first fit too.
     assert whole.epochs == 3
     # Where a client reaches no file system, one file without rows may stay.
-    assert not list(tmp_path.glob("fit/*/*"))
+    assert not list(tmp_path.glob("spark_fm-fit/*/*"))
 
 
 def test_a_folder_is_removed_after_a_failure(spark, tmp_path):

@@ -97,7 +97,7 @@ class Checkpoints:
 
     @classmethod
     def of(cls, spark: SparkSession, folder: str, interval: int, key: dict[str, Any]) -> "Checkpoints":
-        """Look for a checkpoint to go on from.
+        """Look for a checkpoint to go on from; where there is none, see whether one can be written.
 
         Raises
         ------
@@ -115,6 +115,9 @@ class Checkpoints:
                 made._written = head.written
                 logger.info("going on from the checkpoint in %s", made.folder)
                 break
+        if not heads and interval > 0:
+            with told(f"checkpointDir: {made.folder}"):
+                spark.range(0, 0, 1, 1).write.mode("overwrite").parquet(f"{made.folder}/{made._next()}")
         return made
 
     def resumed(self, solver: str) -> Checkpoint | None:
@@ -128,36 +131,47 @@ class Checkpoints:
         return self.interval > 0 and epochs % self.interval == 0
 
     def write(self, solver: str, numbers: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> None:
-        """Write a checkpoint in the place of the last but one.
+        """Write a checkpoint in the place of the last but one; where the file system refuses, a warning says so, and
+        the next one takes that place.
 
         Raises
         ------
         ValueError
             When another fit has written to the folder in the meantime.
-        OSError
-            When the file system refuses.
         """
-        self._written += 1
-        slot = SLOTS[self._written % len(SLOTS)]
-        if slot not in self._mine:
-            self._head(slot)
-            self._mine.add(slot)
         whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         head = {
             "key": self.key,
-            "written": self._written,
+            "written": self._written + 1,
             "numbers": {"solver": solver} | numbers,
             "arrays": {
                 name: {"dtype": array.dtype.str, "shape": array.shape, "crc": zlib.crc32(array.data)}
                 for name, array in whole.items()
             },
         }
-        self._write(slot, json.dumps(head), whole)
+        slot = self._next()
+        try:
+            if slot not in self._mine:
+                self._head(slot)
+                self._mine.add(slot)
+            self._write(slot, json.dumps(head), whole)
+        except OSError as error:
+            warnings.warn(f"checkpointDir: expected to write a checkpoint, found {error}", stacklevel=2)
+        else:
+            self._written += 1
 
     def clear(self) -> None:
-        """Remove what this fit has written, or went on from: it has ended."""
-        if self._mine or self._found is not None:
-            drop(self.spark, self.folder)
+        """Remove what this fit has written, or went on from: it has ended. A warning says what stays."""
+        try:
+            if self._mine or self._found is not None or all(self._head(slot) is None for slot in SLOTS):
+                drop(self.spark, self.folder)
+        except OSError as error:
+            warnings.warn(f"checkpointDir: expected to remove the checkpoints, found {error}", stacklevel=2)
+        except ValueError:
+            logger.debug("another fit has written to %s in the meantime", self.folder)
+
+    def _next(self) -> str:
+        return SLOTS[(self._written + 1) % len(SLOTS)]
 
     def _write(self, slot: str, head: str, arrays: dict[str, npt.NDArray[Any]]) -> None:
         shipped = ship(self.spark, arrays)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from spark_fm.engine.training import checkpoints as checkpoints_module
 from spark_fm.engine.training.checkpoints import Checkpoints
 
 
@@ -51,3 +52,45 @@ def test_where_an_array_is_lost_the_good_one_stays(spark, tmp_path):
     for part in (folder / "odd").glob("*.parquet"):
         part.unlink()
     assert opened(spark, folder).resumed("adagrad").numbers["epoch"] == 2
+
+
+def test_where_one_cannot_be_written_the_fit_goes_on_and_the_last_one_stays(spark, tmp_path):
+    folder = tmp_path / "fit"
+    checkpoints = opened(spark, folder)
+    checkpoints.write("adagrad", {"epoch": 1}, {"table": np.zeros(1)})
+    checkpoints.write("adagrad", {"epoch": 2}, {"table": np.zeros(1)})
+    aside = folder.rename(tmp_path / "aside")
+    folder.write_text("a file where the folder was")
+    with pytest.warns(UserWarning, match=r"^checkpointDir: expected to write a checkpoint, found .*/fit.*"):
+        checkpoints.write("adagrad", {"epoch": 3}, {"table": np.zeros(1)})
+    folder.unlink()
+    aside.rename(folder)
+    assert opened(spark, folder).resumed("adagrad").numbers["epoch"] == 2
+    checkpoints.write("adagrad", {"epoch": 4}, {"table": np.zeros(1)})
+    # That of epoch 2 is the other one, still.
+    for part in (folder / "odd").glob("*.parquet"):
+        part.unlink()
+    assert opened(spark, folder).resumed("adagrad").numbers["epoch"] == 2
+
+
+def test_a_folder_that_cannot_be_removed_takes_no_model(spark, tmp_path, monkeypatch):
+    def refuse(spark, path):
+        raise OSError(f"{path}: Permission denied")
+
+    monkeypatch.setattr(checkpoints_module, "drop", refuse)
+    checkpoints = opened(spark, tmp_path / "fit")
+    with pytest.warns(
+        UserWarning, match=r"^checkpointDir: expected to remove the checkpoints, found .*denied"
+    ):
+        checkpoints.clear()
+
+
+def test_clear_leaves_the_checkpoints_that_another_fit_has_written_in_the_meantime(spark, tmp_path):
+    first = opened(spark, tmp_path / "fit")
+    other = Checkpoints.of(spark, str(tmp_path / "fit"), 1, {"maxIter": 4})
+    other.write("adagrad", {"epoch": 1}, {"table": np.zeros(1)})
+    first.clear()
+    with pytest.raises(ValueError, match="maxIter 4, expected 3"):
+        first.write("adagrad", {"epoch": 1}, {"table": np.zeros(1)})
+    other.clear()
+    assert not list(tmp_path.iterdir())
