@@ -3,10 +3,10 @@
 python kills.py FOLDER [--times 10] [--kinds ...] [--fits ...] [--seed 0] [--table FILE]
 
 The kinds are a Python worker, one executor, all executors, a worker node in whose place a new one comes, and the
-driver, whose program is then run again and goes on from its checkpoint; and speculation and dynamic allocation, by
-which Spark itself runs tasks twice and takes executors away. A moment is a random part of the seconds that the
-undisturbed fit took; a fit that ended before its kill does not count, and is tried again. The status is 1 where a fit
-failed or its model differs in one bit.
+driver, whose program is then run again and goes on from its checkpoint; speculation and dynamic allocation, by which
+Spark itself runs tasks twice and takes executors away; and tasks that fail twice before they read a row. A moment is a
+random part of the seconds that the undisturbed fit took; a fit that ended before its kill does not count, and is tried
+again. The status is 1 where a fit failed or its model differs in one bit.
 """
 
 import argparse
@@ -22,14 +22,16 @@ import threading
 import time
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import psutil
+import pyarrow as pa
 import pyspark
+from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from standalone import Cluster, kill
@@ -50,7 +52,6 @@ CONDITIONS = {
             "spark.speculation.multiplier": "1.0",
             "spark.speculation.quantile": "0.1",
             "spark.speculation.minTaskRuntime": "1ms",
-            "spark.eventLog.compress": "false",
         },
     ),
     "dynamic allocation": (
@@ -62,9 +63,9 @@ CONDITIONS = {
             "spark.dynamicAllocation.executorIdleTimeout": "1s",
             "spark.dynamicAllocation.cachedExecutorIdleTimeout": "1s",
             "spark.dynamicAllocation.schedulerBacklogTimeout": "1s",
-            "spark.eventLog.compress": "false",
         },
     ),
+    "failing tasks": ('"Event":"SparkListenerTaskEnd".*"Reason":"ExceptionFailure"', {}),
 }
 FITS = {
     "one task": {"maxIter": 40, "numPartitions": 1, "tol": 0.0, "validationFraction": 0.0},
@@ -220,14 +221,25 @@ def driver_row(url: str, folder: Path, name: str, times: int, draw: random.Rando
     return row
 
 
+def fails_twice(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows, by the third attempt."""
+    context = TaskContext.get()
+    if context is not None and context.attemptNumber() < 2:
+        raise RuntimeError("the first two attempts of each task fail")
+    yield from batches
+
+
 def condition_row(url: str, folder: Path, condition: str, name: str, times: int, expected: int) -> dict:
     """What became of fits under other settings of Spark, by its event log how often what they ask for happened."""
     log = folder / f"events-{condition}-{name}".replace(" ", "-").replace(",", "")
     log.mkdir(parents=True)
     sign, settings = CONDITIONS[condition]
-    spark = session(url, settings | {"spark.eventLog.enabled": "true", "spark.eventLog.dir": log.as_uri()})
+    events = {"enabled": "true", "dir": log.as_uri(), "compress": "false"}
+    spark = session(url, settings | {f"spark.eventLog.{key}": value for key, value in events.items()})
     row = {"fit": name, "killed": condition, "times": 0, "lost fits": 0, "differing models": 0}
     data = rows_of(spark, folder)
+    if condition == "failing tasks":
+        data = data.mapInArrow(fails_twice, data.schema)
     for _ in range(times):
         try:
             row["differing models"] += int(fitted(data, FITS[name]) != expected)
