@@ -35,7 +35,7 @@ demo: check-java
 JOBS ?= 3
 
 test: check-java
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not slow and not exhaustive'
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations 20 -m 'not slow and not exhaustive'
 
 # All ways of damage, hundreds of odd fits and configs, leaks, the other notebooks: about half an hour.
 test-exhaustive: check-java

@@ -1,4 +1,4 @@
-"""A process whose fits are interrupted by Ctrl-C, in packing, in one-task training and in rounds; test_stop.py runs it.
+"""A process whose fits are interrupted by Ctrl-C in each of their phases, by both solvers; test_stop.py runs it.
 
 Its argument says whose handler of SIGINT there is: pyspark's, or Python's own, which notebooks set before each
 cell. The last line that it prints is what came of each fit, as JSON.
@@ -22,7 +22,8 @@ from pyspark import SparkContext
 from pyspark.sql import DataFrame, SparkSession
 
 from spark_fm import FMRegressor
-from spark_fm.engine.training import rounds
+from spark_fm.engine.packing import dealing
+from spark_fm.engine.training import gibbs_task, rounds
 from spark_fm.engine.training import single_task as memory
 
 ROWS = [([i % 5, 5 + i % 3], float(i % 4)) for i in range(200)]
@@ -90,6 +91,7 @@ def main() -> None:
     data = spark.createDataFrame(ROWS, "features array<int>, label double").coalesce(1)
     one_task = FMRegressor(maxIter=2, numPartitions=1)
     two_partitions = FMRegressor(maxIter=2, numPartitions=2)
+    sampler = FMRegressor(solver="gibbs", factorSize=2, maxIter=3, numPartitions=1)
     told: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         other = Path(folder) / "other"
@@ -99,7 +101,9 @@ def main() -> None:
         for name, estimator, module, function in (
             ("packing", one_task, None, ""),
             ("one task", one_task, memory, "train_all"),
+            ("dealing", two_partitions, dealing, "deal"),
             ("rounds", two_partitions, rounds, "run_round"),
+            ("sampler", sampler, gibbs_task, "sample_all"),
         ):
             marker = Path(folder) / name
             waiting = partial(wait_in_task, marker=str(marker))

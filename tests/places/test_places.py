@@ -1,6 +1,10 @@
 """What differs from place to place: where rows are kept between jobs, how models travel, and the jobs."""
 
 import json
+import os
+import signal
+import threading
+import time
 import warnings
 
 import numpy as np
@@ -13,6 +17,8 @@ from spark_fm.base.callback import FitCallback
 from spark_fm.cli import evaluate_main, score_main, train_main
 from spark_fm.engine.cluster import broadcast
 from spark_fm.engine.cluster.broadcast import is_connect
+from spark_fm.engine.packing import dealing, packed_data
+from spark_fm.engine.training import gibbs_task, rounds, single_task
 from tests.places.smoke import predictions, ratings
 
 # On each change on Spark Connect, by `make slices`.
@@ -21,6 +27,7 @@ IN_ROUNDS = {"factorSize": 4, "maxIter": 3, "numPartitions": 2, "roundsPerEpoch"
 ESTIMATORS = {
     "one task": FMRegressor(factorSize=4, maxIter=3),
     "rounds": FMRegressor(**IN_ROUNDS),
+    "sampled": FMRegressor(solver="gibbs", factorSize=2, maxIter=3, numPartitions=1),
     "sampled in rounds": FMRegressor(solver="gibbs", factorSize=2, maxIter=3, numPartitions=2, numChains=1),
 }
 
@@ -107,6 +114,54 @@ def test_a_fit_goes_on_from_its_checkpoint(spark, tmp_path, name):
     assert whole.epochs == 3
     # Where a client reaches no file system, one file without rows may stay.
     assert not list(tmp_path.glob("spark_fm-fit/*/*"))
+
+
+def waits(marker):
+    """A function of mapInArrow that reads its rows, and then long does nothing but write to the marker."""
+
+    def wait(batches, **_):
+        # By value, whatever it needs: the tests are not on the workers.
+        from time import sleep, time
+
+        batches = list(batches)
+        for _ in range(3000):
+            with open(marker, "w") as file:
+                file.write(str(time()))
+            sleep(0.02)
+        yield from batches
+
+    return wait
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "function"),
+    [("one task", packed_data, "pack"), ("one task", single_task, "train_all"), ("rounds", dealing, "deal"),
+     ("rounds", rounds, "run_round"), ("sampled", gibbs_task, "sample_all")],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:cacheDir")
+def test_ctrl_c_ends_what_runs(spark, tmp_path, monkeypatch, name, module, function):
+    data, marker = ratings(spark), tmp_path / "marker"
+    expected = ESTIMATORS[name].fit(data)
+    monkeypatch.setattr(module, function, waits(str(marker)))
+
+    def interrupt():
+        while not marker.exists():
+            time.sleep(0.01)
+        # Spark ends the worker of a cancelled task, unless the task has just begun: then it closes the connection.
+        time.sleep(1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        ESTIMATORS[name].fit(data)
+    monkeypatch.undo()
+    for _ in range(60):
+        time.sleep(1)
+        if time.time() - marker.stat().st_mtime > 3:
+            break
+    else:
+        pytest.fail("the task runs on")
+    assert same_weights(ESTIMATORS[name].fit(data), expected)
 
 
 def test_a_folder_is_removed_after_a_failure(spark, tmp_path):

@@ -14,7 +14,7 @@ STOPPED = {
     "handler is as before": True,
     "next fit": 8,
 }
-
+PHASES = ("packing", "one task", "dealing", "rounds", "sampler")
 pytestmark = pytest.mark.slow
 
 
@@ -29,8 +29,6 @@ def test_ctrl_c(handler):
     )
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout.splitlines()[-1]) == {
-        "packing": STOPPED,
-        "one task": STOPPED,
-        "rounds": STOPPED,
+        **dict.fromkeys(PHASES, STOPPED),
         "other job runs on": True,
     }

@@ -20,9 +20,9 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from spark_fm.engine.cluster.broadcast import Shipped, ship
+from spark_fm.engine.cluster.broadcast import Shipped, context_of, ship
 from spark_fm.engine.cluster.driver_limits import check_collected, driver_limits
-from spark_fm.engine.cluster.execute import JOB_ERRORS, collect
+from spark_fm.engine.cluster.execute import JOB_ERRORS, collect, stoppable
 from spark_fm.engine.cluster.folders import drop, exists, told
 from spark_fm.engine.cluster.worker_process import task
 
@@ -177,7 +177,7 @@ class Checkpoints:
         shipped = ship(self.spark, arrays)
         rows = len(_pieces(arrays)) + 1
         try:
-            with told(self.folder):
+            with stoppable(context_of(self.spark)), told(self.folder):
                 numbers = self.spark.range(0, rows, 1, rows)
                 pieces = numbers.mapInArrow(partial(_write_pieces, arrays=shipped, head=head), DDL)
                 pieces.write.mode("overwrite").parquet(f"{self.folder}/{slot}")

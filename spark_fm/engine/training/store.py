@@ -81,7 +81,9 @@ class RddStore:
     @classmethod
     def of(cls, dealt: DataFrame, places: Places, join: Join, cuts: bool = True) -> "RddStore":
         """From dealt rows, each bundle in a Spark partition of its own; ``cuts`` gives each chunk one."""
-        with plain_errors(context_of(dealt.sparkSession)):
+        context = context_of(dealt.sparkSession)
+        with plain_errors(context), stoppable(context):
+            # This runs what comes before the shuffle, which is the dealing.
             rows = dealt.rdd
         joined = rows.mapPartitions(partial(_joined, join=join))
         joined.persist(StorageLevel.MEMORY_AND_DISK_DESER)
