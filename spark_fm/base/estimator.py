@@ -221,7 +221,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         Raises
         ------
         TypeError
-            When it is no :class:`spark_fm.base.callback.FitCallback`.
+            When it is no :class:`spark_fm.FitCallback`.
         """
         if not isinstance(callback, FitCallback):
             raise TypeError(f"callback: found a {type(callback).__name__}, expected a FitCallback")

@@ -9,8 +9,7 @@ from pyspark.ml import Pipeline
 from pyspark.ml.evaluation import RegressionEvaluator
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 
-from spark_fm import FMRegressor
-from spark_fm.base.callback import FitCallback
+from spark_fm import FitCallback, FMRegressor
 from tests.ml.frames import assert_same_weights
 
 

@@ -37,11 +37,13 @@ from pyspark.sql import functions as F
 from standalone import Cluster, kill
 
 import spark_fm
-from spark_fm import FMRegressor
+from spark_fm import FitCallback, FMRegressor
+from spark_fm.engine.training.solver import FitEpoch
 
 logger = logging.getLogger("kills")
 ROWS, PARTS = 60_000, 4
 MOST_TRIES = 5
+SECONDS_OF_REST = 3.0
 # What the event log says when it happens, and the settings that make it happen.
 CONDITIONS = {
     "speculation": (
@@ -140,11 +142,21 @@ def rows_of(spark: SparkSession, folder: Path) -> DataFrame:
     return read.select(F.array("user", "item").alias("features"), "label")
 
 
-def fitted(data: DataFrame, params: dict) -> int:
+class Rests(FitCallback):
+    """A driver that takes its time, so that executors are idle and taken away."""
+
+    def epoch(self, epoch: FitEpoch) -> None:
+        time.sleep(SECONDS_OF_REST)
+
+
+def fitted(data: DataFrame, params: dict, callback: FitCallback | None = None) -> int:
     """A checksum of the model of a fit."""
+    estimator = FMRegressor(factorSize=4, seed=1, **params)
+    if callback is not None:
+        estimator.setCallback(callback)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        weights = FMRegressor(factorSize=4, seed=1, **params).fit(data).weights
+        weights = estimator.fit(data).weights
     arrays = (weights.features, weights.linear, weights.factors, np.float64(weights.intercept))
     return zlib.crc32(b"".join(np.ascontiguousarray(one).tobytes() for one in arrays))
 
@@ -238,11 +250,12 @@ def condition_row(url: str, folder: Path, condition: str, name: str, times: int,
     spark = session(url, settings | {f"spark.eventLog.{key}": value for key, value in events.items()})
     row = {"fit": name, "killed": condition, "times": 0, "lost fits": 0, "differing models": 0}
     data = rows_of(spark, folder)
+    callback = Rests() if condition == "dynamic allocation" else None
     if condition == "failing tasks":
         data = data.mapInArrow(fails_twice, data.schema)
     for _ in range(times):
         try:
-            row["differing models"] += int(fitted(data, FITS[name]) != expected)
+            row["differing models"] += int(fitted(data, FITS[name], callback) != expected)
         except Exception:
             logger.exception("%s, %s", name, condition)
             row["lost fits"] += 1

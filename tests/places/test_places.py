@@ -12,8 +12,7 @@ import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
-from spark_fm import FMRegressionModel, FMRegressor
-from spark_fm.base.callback import FitCallback
+from spark_fm import FitCallback, FMRegressionModel, FMRegressor
 from spark_fm.cli import evaluate_main, score_main, train_main
 from spark_fm.engine.cluster import broadcast
 from spark_fm.engine.cluster.broadcast import is_connect
