@@ -1,11 +1,11 @@
 """The train job's driver is killed in the midst of a fit, and the same command is run again."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +60,11 @@ def kill_once_there_is(running: "subprocess.Popen[str]", written: Path) -> None:
         assert running.poll() is None, running.communicate()[0]
         assert time.monotonic() < end
         time.sleep(0.01)
-    for one in [*psutil.Process(running.pid).children(recursive=True), psutil.Process(running.pid)]:
-        os.kill(one.pid, signal.SIGKILL)
+    jvm = psutil.Process(running.pid)
+    # The JVM's end may be that of its Python processes.
+    for one in [jvm, *jvm.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
     assert running.wait() == -signal.SIGKILL
 
 
