@@ -301,6 +301,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "params": params_table,
     "encoding": partial(whole_table, "encoding"),
     "caching": partial(whole_table, "caching"),
+    "large-models": partial(whole_table, "large_models"),
     "kills": partial(whole_table, "kills"),
     "leaks": partial(whole_table, "leaks"),
     "sampler-quality": partial(sampler_table, "quality"),
