@@ -117,8 +117,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def publish(name: str, tables: Iterable[tuple[str, list[dict[str, object]]]], folder: str) -> None:
+def publish(
+    name: str,
+    tables: Iterable[tuple[str, list[dict[str, object]]]],
+    folder: str,
+    others: float | None = None,
+) -> None:
     """Print the tables and write them to ``folder/name.json``, with command, date, machine and versions.
+
+    ``others`` is the part of the processors that others have used, where this process can't tell.
 
     ``python -m benchmarks.readme`` makes the tables and charts of the documentation from the files in
     benchmarks/results.
@@ -129,7 +136,7 @@ def publish(name: str, tables: Iterable[tuple[str, list[dict[str, object]]]], fo
         "date": date.today().isoformat(),
         "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}",
         "versions": versions(),
-        "others' part of the processors": round(OTHERS.share(), 3),
+        "others' part of the processors": round(OTHERS.share() if others is None else others, 3),
     }
     path = Path(folder) / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.common import parser, publish, show, timed
+from benchmarks.common import OTHERS, parser, publish, show, timed
 
 IN_A_ROW, SCORED = 50, 20_000
 PLACES = ("classic", "connect")
@@ -67,11 +67,12 @@ def measured(place: str, features: int, factors: int, memory: str) -> dict[str, 
         total, scoring = timed(lambda: score(model))
         _, saving = timed(lambda: model.save(f"{folder}/model"))
         again, loading = timed(lambda: score(FMRegressionModel.load(f"{folder}/model")))
+    others = OTHERS.share()
     spark.stop()
     if model.numFeatures < features or total != again:
         raise RuntimeError(f"{place}: found {model.numFeatures} features, sums {total} and {again}")
     seconds = dict(zip(STEPS, (fit, scoring, saving, loading), strict=True))
-    return {"seconds": seconds, "prediction": total, "memory": memory_used.columns()}
+    return {"seconds": seconds, "prediction": total, "memory": memory_used.columns(), "others": others}
 
 
 def table(found: dict[str, dict[str, Any]], features: int, factors: int) -> list[dict[str, object]]:
@@ -128,7 +129,8 @@ def main() -> None:
             subprocess.run(command, check=True)
             found[place] = json.loads(into.read_text("utf-8"))
             show(f"{place}: {found[place]}")
-    publish("large_models", [("places", table(found, given.features, given.factors))], given.output)
+    others = max(one["others"] for one in found.values())
+    publish("large_models", [("places", table(found, given.features, given.factors))], given.output, others)
 
 
 if __name__ == "__main__":
