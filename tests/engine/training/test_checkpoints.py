@@ -17,6 +17,15 @@ def written(spark, folder, numbers):
         checkpoints.write("adagrad", {"epoch": number}, {"table": np.full((3, 2), number, np.float32)})
 
 
+def that_of_epoch_2_stays(spark, folder, checkpoints):
+    """The next one is written over the other."""
+    checkpoints.write("adagrad", {"epoch": 4}, {"table": np.zeros(1)})
+    assert opened(spark, folder).resumed("adagrad").numbers["epoch"] == 4
+    for part in (folder / "odd").glob("*.parquet"):
+        part.unlink()
+    assert opened(spark, folder).resumed("adagrad").numbers["epoch"] == 2
+
+
 def test_the_latest_is_read(spark, tmp_path):
     written(spark, tmp_path / "fit", [1, 2, 3])
     found = opened(spark, tmp_path / "fit").resumed("adagrad")
@@ -34,10 +43,7 @@ def test_a_damaged_one_is_written_over_and_not_the_good_one(spark, tmp_path):
         crc.unlink()
     again = opened(spark, folder)
     assert again.resumed("adagrad").numbers["epoch"] == 2
-    again.write("adagrad", {"epoch": 4}, {"table": np.zeros(1)})
-    for part in (folder / "odd").glob("*.parquet"):
-        part.unlink()
-    assert opened(spark, folder).resumed("adagrad").numbers["epoch"] == 2
+    that_of_epoch_2_stays(spark, folder, again)
 
 
 @pytest.mark.filterwarnings("ignore:checkpointDir")
@@ -48,10 +54,7 @@ def test_where_an_array_is_lost_the_good_one_stays(spark, tmp_path):
     pieces.coalesce(1).write.mode("overwrite").parquet(str(folder / "odd"))
     again = opened(spark, folder)
     assert again.resumed("adagrad").numbers["epoch"] == 2
-    again.write("adagrad", {"epoch": 4}, {"table": np.zeros(1)})
-    for part in (folder / "odd").glob("*.parquet"):
-        part.unlink()
-    assert opened(spark, folder).resumed("adagrad").numbers["epoch"] == 2
+    that_of_epoch_2_stays(spark, folder, again)
 
 
 def test_where_one_cannot_be_written_the_fit_goes_on_and_the_last_one_stays(spark, tmp_path):
@@ -66,11 +69,7 @@ def test_where_one_cannot_be_written_the_fit_goes_on_and_the_last_one_stays(spar
     folder.unlink()
     aside.rename(folder)
     assert opened(spark, folder).resumed("adagrad").numbers["epoch"] == 2
-    checkpoints.write("adagrad", {"epoch": 4}, {"table": np.zeros(1)})
-    # That of epoch 2 is the other one, still.
-    for part in (folder / "odd").glob("*.parquet"):
-        part.unlink()
-    assert opened(spark, folder).resumed("adagrad").numbers["epoch"] == 2
+    that_of_epoch_2_stays(spark, folder, checkpoints)
 
 
 def test_a_folder_that_cannot_be_removed_takes_no_model(spark, tmp_path, monkeypatch):
