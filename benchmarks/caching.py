@@ -7,13 +7,11 @@ Databricks does (tests/places/serverless.py). Rows have ids of ten fields and li
 the least of some times counts.
 """
 
-import os
-import sys
 from contextlib import nullcontext
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.common import parser, publish, show, timed
+from benchmarks.common import parser, publish, show, spark_session, timed
 
 FIELDS, VALUES, PARTITIONS = 10, 20_000, 4
 CACHED, REFUSED = "cached", "refused"
@@ -91,17 +89,7 @@ def main() -> None:
     options.add_argument("--epochs", type=int, default=5, help="of eight rounds each")
     options.add_argument("--repeats", type=int, default=2)
     given = options.parse_args()
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    from pyspark.sql import SparkSession
-
-    spark = (
-        SparkSession.builder.remote("local[2]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.driver.memory", given.memory)
-        .getOrCreate()
-    )
+    spark = spark_session(memory=given.memory, connect=True)
     try:
         publish("caching", [("ways", compared(spark, given.rows, given.epochs, given.repeats))], given.output)
     finally:

@@ -19,15 +19,15 @@ T = TypeVar("T")
 OTHERS = OthersLoad()
 
 
-def spark_session(cores: int = 2, memory: str = "6g") -> Any:
-    """A local Spark session on 127.0.0.1 whose workers run this Python."""
+def spark_session(cores: int = 2, memory: str = "6g", connect: bool = False) -> Any:
+    """A local Spark session on 127.0.0.1 whose workers run this Python; ``connect``: by a Spark Connect server."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     from pyspark.sql import SparkSession
 
+    builder, where = SparkSession.builder, f"local[{cores}]"
     spark = (
-        SparkSession.builder.master(f"local[{cores}]")
-        .appName("spark_fm benchmark")
+        (builder.remote(where) if connect else builder.master(where).appName("spark_fm benchmark"))
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.driver.bindAddress", "127.0.0.1")
@@ -35,7 +35,8 @@ def spark_session(cores: int = 2, memory: str = "6g") -> Any:
         .config("spark.driver.memory", memory)
         .getOrCreate()
     )
-    spark.sparkContext.setLogLevel("ERROR")
+    if not connect:
+        spark.sparkContext.setLogLevel("ERROR")
     return spark
 
 

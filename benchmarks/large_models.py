@@ -2,45 +2,23 @@
 
 python -m benchmarks.large_models [--features 10000000] [--factors 16] [--places classic connect]
 
-It needs `pyspark[connect]`. Each place is a process of its own, with a Spark of two cores; each feature is in one row,
-fifty in each, and the fit has one epoch of one round. A time is told as a multiple of that on classic Spark.
+It needs `pyspark[connect]`, and for ten million features 21 GB. Each place is a process of its own, with a Spark of two
+cores; each feature is in one row, fifty in each, and the fit has one epoch of one round. A time is told as a multiple
+of that on classic Spark.
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.common import OTHERS, parser, publish, show, timed
+from benchmarks.common import OTHERS, parser, publish, show, spark_session, timed
 
 IN_A_ROW, SCORED = 50, 20_000
 PLACES = ("classic", "connect")
 STEPS = ("fit", "score", "save", "load and score")
-
-
-def session(place: str, memory: str) -> Any:
-    """Spark of two cores on 127.0.0.1: in this process' JVM, or behind a Spark Connect server in it."""
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    from pyspark.sql import SparkSession
-
-    builder = (
-        SparkSession.builder.remote("local[2]")
-        if place == "connect"
-        else SparkSession.builder.master("local[2]")
-    )
-    settings = {
-        "ui.enabled": "false",
-        "ui.showConsoleProgress": "false",
-        "driver.bindAddress": "127.0.0.1",
-        "driver.host": "127.0.0.1",
-        "driver.memory": memory,
-    }
-    for name, value in settings.items():
-        builder = builder.config(f"spark.{name}", value)
-    return builder.getOrCreate()
 
 
 def measured(place: str, features: int, factors: int, memory: str) -> dict[str, object]:
@@ -50,7 +28,7 @@ def measured(place: str, features: int, factors: int, memory: str) -> dict[str, 
     from benchmarks.memory import PeakMemory
     from spark_fm import FMRegressionModel, FMRegressor
 
-    spark = session(place, memory)
+    spark = spark_session(memory=memory, connect=place == "connect")
     first = F.col("id") * IN_A_ROW
     rows = spark.range(0, features // IN_A_ROW, 1, 4).select(
         F.sequence(first, first + (IN_A_ROW - 1)).alias("features"), F.sin("id").alias("label")
@@ -118,14 +96,8 @@ def main() -> None:
                 "--into",
                 str(into),
             ]
-            command += [
-                "--features",
-                str(given.features),
-                "--factors",
-                str(given.factors),
-                "--memory",
-                given.memory,
-            ]
+            for name in ("features", "factors", "memory"):
+                command += [f"--{name}", str(getattr(given, name))]
             subprocess.run(command, check=True)
             found[place] = json.loads(into.read_text("utf-8"))
             show(f"{place}: {found[place]}")

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_fm.engine.cluster.broadcast import Shipped, context_of, ship
@@ -116,8 +116,7 @@ class Checkpoints:
                 logger.info("going on from the checkpoint in %s", made.folder)
                 break
         if not heads and interval > 0:
-            with told(f"checkpointDir: {made.folder}"):
-                spark.range(0, 0, 1, 1).write.mode("overwrite").parquet(f"{made.folder}/{made._next()}")
+            made._save(spark.range(0, 0, 1, 1), made._next())
         return made
 
     def resumed(self, solver: str) -> Checkpoint | None:
@@ -156,7 +155,9 @@ class Checkpoints:
                 self._mine.add(slot)
             self._write(slot, json.dumps(head), whole)
         except OSError as error:
-            warnings.warn(f"checkpointDir: expected to write a checkpoint, found {error}", stacklevel=2)
+            warnings.warn(
+                f"{error}; expected to write a checkpoint, the fit goes on without it", stacklevel=2
+            )
         else:
             self._written += 1
 
@@ -177,12 +178,14 @@ class Checkpoints:
         shipped = ship(self.spark, arrays)
         rows = len(_pieces(arrays)) + 1
         try:
-            with stoppable(context_of(self.spark)), told(self.folder):
-                numbers = self.spark.range(0, rows, 1, rows)
-                pieces = numbers.mapInArrow(partial(_write_pieces, arrays=shipped, head=head), DDL)
-                pieces.write.mode("overwrite").parquet(f"{self.folder}/{slot}")
+            numbers = self.spark.range(0, rows, 1, rows)
+            self._save(numbers.mapInArrow(partial(_write_pieces, arrays=shipped, head=head), DDL), slot)
         finally:
             shipped.release()
+
+    def _save(self, rows: DataFrame, slot: str) -> None:
+        with stoppable(context_of(self.spark)), told(f"checkpointDir: {self.folder}"):
+            rows.write.mode("overwrite").parquet(f"{self.folder}/{slot}")
 
     def _head(self, slot: str) -> _Head | None:
         """The head of a checkpoint of this fit; None where there is none, or one that was half written.
