@@ -28,4 +28,5 @@ def main(target: Path) -> int:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("py4j").setLevel(logging.ERROR)
     sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "output/demo.html")))
