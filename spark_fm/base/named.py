@@ -79,8 +79,8 @@ class NamedFeatures:
         except ValueError as error:
             found = difference(mine, column) or "the features are others in the model than in the column"
             raise ValueError(
-                f"initialModel: {found} {features!r}, and can't be followed: {error}; expected the encoder of "
-                "initialModel, or one that names all features (maxNames), as that one must have done"
+                f"initialModel: {found} {features!r}; {error}; expected the encoder of initialModel, or encoders that "
+                "name all features, both then and now (maxNames)"
             ) from None
         left_out = [one.name for one in mine.fields if one.name not in there]
         if left_out:

@@ -78,8 +78,8 @@ def followed(model: FieldLayout, features: LongArray, column: FieldLayout) -> Lo
         values = _names(model, features[here])
         if values is None or len(known) < other.size:
             raise ValueError(
-                f"field {one.name!r} was learned again, and not all its features have names of their own "
-                f"({len(known)} of {other.size} in the column)"
+                f"field {one.name!r} has other features now, and not all have a name of their own there and in the "
+                f"model ({len(known)} of {other.size} in the column)"
             )
         ids[here] = [known.get(value, -1) for value in values]
     free = np.flatnonzero(model.field_numbers(features) < 0)
