@@ -11,6 +11,7 @@ from pyspark.ml.tuning import ParamGridBuilder, TrainValidationSplit
 from pyspark.sql import functions as F
 
 from spark_fm import FMClassifier, FMRegressionModel, FMRegressor
+from spark_fm.cli.score import check_features
 from spark_fm.feature import FieldEncoder, FieldEncoderModel, categorical, hashed, numeric
 from spark_fm.recommendation import Recommender
 from tests.ml.test_fields import metadata_of
@@ -190,6 +191,8 @@ def test_foreign_features_are_refused(spark, second, encoders, model, other, tmp
     for call in (classifier.transform, classifier.evaluate):
         with pytest.raises(ValueError, match=rf"^featuresCol: {other}"):
             call(foreign.withColumn("liked", F.lit(1.0)))
+    with pytest.raises(ValueError, match=rf"^input: {other}"):
+        check_features(foreign, model)
     # Saved rows still say what their features are, and so do streams of them.
     foreign.write.parquet(str(tmp_path / "rows"))
     for rows in (
@@ -199,8 +202,7 @@ def test_foreign_features_are_refused(spark, second, encoders, model, other, tmp
         with pytest.raises(ValueError, match=rf"^featuresCol: {other}"):
             model.transform(rows)
     # Where nobody knows what features are, ids are believed.
-    bare = foreign.withColumn("features", F.concat("features", F.array().cast("array<bigint>")))
-    assert model.transform(bare).count() == 300
+    assert model.transform(foreign.withMetadata("features", {})).count() == 300
     assert model.transform(own.select("features")).count() == 300
 
 
