@@ -5,9 +5,11 @@ zone, not on its ANSI mode, and not on which of the types of numbers a column ha
 SQL of these texts.
 """
 
+import re
 from collections.abc import Sequence
 
 from pyspark.sql.types import (
+    ArrayType,
     BooleanType,
     CharType,
     DataType,
@@ -16,13 +18,17 @@ from pyspark.sql.types import (
     DoubleType,
     FloatType,
     IntegralType,
+    MapType,
     NumericType,
     StringType,
+    StructField,
     TimestampNTZType,
     TimestampType,
     VarcharType,
 )
 
+# Where Spark keeps that a column was declared as char(n) or varchar(n).
+DECLARED = "__CHAR_VARCHAR_TYPE_STRING"
 TEXTS = (StringType, CharType, VarcharType)
 TIMES = (DateType, TimestampType, TimestampNTZType)
 VALUES = (*TEXTS, BooleanType, DecimalType, DoubleType, FloatType, IntegralType, *TIMES)
@@ -31,6 +37,20 @@ NULL = -1
 EXACT = "9007199254740992D"
 LONGS = "9223372036854775808D"
 HIGH, LOW = "18446744073709551616", "4294967296"
+
+
+def kind_of(field: StructField) -> DataType:
+    """The type of a column, char(n) being told from strings: Spark calls both strings, and pads the former."""
+    padded = re.search(r"\bchar\(", str(field.metadata.get(DECLARED, "")))
+    return _padded(field.dataType) if padded else field.dataType
+
+
+def _padded(kind: DataType) -> DataType:
+    if isinstance(kind, ArrayType):
+        return ArrayType(_padded(kind.elementType))
+    if isinstance(kind, MapType):
+        return MapType(_padded(kind.keyType), kind.valueType)
+    return CharType(1) if isinstance(kind, StringType) else kind
 
 
 def sort_of(kind: DataType) -> str:

@@ -1,6 +1,5 @@
 """What the workers get of a table: a few columns of integers and numbers for each field, made by Spark."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,12 +8,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
     BooleanType,
-    CharType,
     DataType,
     DateType,
     MapType,
     NumericType,
-    StringType,
 )
 
 from spark_fm.engine.encoding.canonical import (
@@ -23,6 +20,7 @@ from spark_fm.engine.encoding.canonical import (
     VALUES,
     bucket_of,
     key_of,
+    kind_of,
     part_of,
     sort_of,
     text_of,
@@ -31,8 +29,6 @@ from spark_fm.engine.encoding.canonical import (
 from spark_fm.engine.encoding.fields import MANY, EncodedField
 from spark_fm.engine.packing.columns import field_of, quoted
 
-# Where Spark keeps the type of a column of char(n) or varchar(n), which its schema calls a string.
-DECLARED = "__CHAR_VARCHAR_TYPE_STRING"
 A_VALUE = "a string, an integer, a boolean, a date, a timestamp or another number"
 
 
@@ -70,17 +66,7 @@ def type_of(dataset: DataFrame, column: str, kind: str, part: str | None = None)
     if expected:
         found = data_type.simpleString()
         raise TypeError(f"fields: column {column!r} has type {found}, expected {expected} for {kind}")
-    padded = re.search(r"\bchar\(", str(field.metadata.get(DECLARED, "")))
-    return _padded(data_type) if padded else data_type
-
-
-def _padded(data_type: DataType) -> DataType:
-    """The type of a column of char(n): Spark calls it a string, and fills it with blanks."""
-    if isinstance(data_type, ArrayType):
-        return ArrayType(_padded(data_type.elementType))
-    if isinstance(data_type, MapType):
-        return MapType(_padded(data_type.keyType), data_type.valueType)
-    return CharType(1) if isinstance(data_type, StringType) else data_type
+    return kind_of(field)
 
 
 def sorts_of(dataset: DataFrame, columns: Sequence[str]) -> tuple[str, ...]:
