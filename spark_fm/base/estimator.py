@@ -325,7 +325,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         model._weights, model._num_features = weights, num_features
         model._fields = None if layout is None else layout.among(weights.features)
         if counted is not None:
-            model._moments = Moments.of(counted, fitted.statistics.training_rows, weights.features)
+            model._moments = Moments.of(counted, fitted.statistics.weight_sum, weights.features)
         sampler = fitted.solved.sampler
         model._posterior = None if sampler is None else sampler.posterior
         model._summary = FMTrainingSummary.of(fitted, self._loss.metric, self.getValidationMetric(), layout)

@@ -146,7 +146,7 @@ class PackedData:
         """The features' units of training."""
         statistics = self.statistics
         return FeatureScaling.of(
-            self.features, statistics.training_rows, settings.centres, statistics.evenness
+            self.features, statistics.weight_sum, settings.centres, statistics.evenness
         )
 
     @contextmanager

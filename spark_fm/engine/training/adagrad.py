@@ -129,7 +129,7 @@ def _fit_in_rounds(
     )
     scaling = packed.scaling(settings)
     init = replace(init, scale=statistics.scale(settings, scaling.squared_norm))
-    state = init.at(features.ids, scaling, features.counts)
+    state = init.at(features.ids, scaling, features.counts, features.weights)
     static = StaticBroadcast(state.feature_penalties.copy(), init.constraints(features.ids, features.counts))
 
     @contextmanager

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from spark_fm.core.fm.settings import Settings
 from spark_fm.core.solver.gibbs.fields import (
+    NEGLIGIBLE,
     DrawOrder,
     known_fields,
     never_together,
@@ -14,7 +15,7 @@ from spark_fm.core.solver.gibbs.fields import (
     with_found,
 )
 from spark_fm.engine.packing.packed_data import PackedData
-from spark_fm.engine.training.field_survey import complete_and_repeated, neighbours, together
+from spark_fm.engine.training.field_survey import incomplete_and_repeated, neighbours, together
 
 BoolArray = npt.NDArray[np.bool_]
 DoubleArray = npt.NDArray[np.float64]
@@ -79,8 +80,8 @@ class DrawPlan:
         return made or {-1: np.full(self.numbers.size, -1, np.int16)}
 
 
-def plan_of(packed: PackedData, settings: Settings, partitions: int) -> DrawPlan:
-    """The plan for packed data.
+def plan_of(packed: PackedData, settings: Settings, partitions: int, weight_of_row: float) -> DrawPlan:
+    """The plan for packed data, whose rows of the given weight count as one row.
 
     Raises
     ------
@@ -92,7 +93,8 @@ def plan_of(packed: PackedData, settings: Settings, partitions: int) -> DrawPlan
     if (numbers < 0).any():
         ranks = ranks_without_field(numbers, ids)
         numbers = with_found(numbers, ranks, neighbours(packed, vocabulary, ranks))
-    complete, repeated = complete_and_repeated(packed, vocabulary, numbers)
+    lacking, repeated = incomplete_and_repeated(packed, vocabulary, numbers)
+    complete = lacking < NEGLIGIBLE * weight_of_row
     order = DrawOrder.of(numbers, ids)
     d = settings.sampled_size + 1
     most_summed = max(1, BYTES_OF_SUMS // (8 * (d * d + 2 * d) * partitions))

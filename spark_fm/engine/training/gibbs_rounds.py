@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from spark_fm.core.fm.weights import ParameterInit
+from spark_fm.core.solver.gibbs.fields import NEGLIGIBLE
 from spark_fm.core.solver.gibbs.grouped import Residuals, draw_summed
 from spark_fm.core.solver.gibbs.in_memory import BURN_IN, columns_between
 from spark_fm.core.solver.gibbs.judge import Judge
@@ -63,18 +64,20 @@ def sample_in_rounds(
     check_model_size(limits, features.ids.size, settings.sampled_size)
     check_room(room(packed.spark), features.ids.size, settings.sampled_size, columns)
     scaling = packed.scaling(settings)
-    init = replace(init, scale=statistics.scale(settings, scaling.squared_norm))
-    plan = plan_of(packed, settings, partitions)
+    init = replace(init, scale=replace(init.scale, mean_squared_norm=scaling.squared_norm))
+    weights = features.weights / init.scale.weight_mean
+    plan = plan_of(packed, settings, partitions, init.scale.weight_mean)
     found = checkpoints.resumed(SOLVER) if checkpoints else None
     if found is None:
         theta, intercept = start_of(packed, init, settings.seed)
     else:
         theta, intercept = found.arrays["theta"].copy(), found.numbers["intercept"]
     state = ChainState(
-        features.ids, plan.order, settings.seed, theta, intercept, settings.fit_intercept, settings.fit_linear
-    )
+        features.ids, plan.order, settings.seed, theta, intercept,
+        settings.fit_intercept, settings.fit_linear, known=weights > NEGLIGIBLE,
+    )  # fmt: skip
     begun = theta.copy(), intercept
-    collector = Collector(features.counts, columns, settings.max_epochs, BURN_IN, settings.samples_kept)
+    collector = Collector(weights, columns, settings.max_epochs, BURN_IN, settings.samples_kept)
     with _Rounds.over(packed, init, plan, state, partitions) as rounds:
         judge = rounds.judge() if statistics.validation_rows else None
         first, stopped = 1, False

@@ -12,7 +12,8 @@ from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.gibbs.chain import Chain
 from spark_fm.core.solver.gibbs.fields import (
     DrawOrder,
-    complete_fields,
+    NEGLIGIBLE,
+    incomplete_fields,
     known_fields,
     met_before,
     ranks_without_field,
@@ -68,7 +69,8 @@ def sample_in_memory(
     settings = init.settings
     held = int(block.validation.sum())
     even = evenness(block.rows, block.nonzeros, float(np.sqrt(np.diff(block.indptr)).sum()))
-    scaling = FeatureScaling.of(counted, block.rows - held, settings.centres, even)
+    scaling = FeatureScaling.of(counted, block.training_weight, settings.centres, even)
+    weights = counted.weights / init.scale.weight_mean
     init = replace(init, scale=replace(init.scale, mean_squared_norm=scaling.squared_norm))
     whole = scaled(in_random_order(block, settings.seed), init.scale, scaling)
     flags = whole.validation if whole.validation.size else np.zeros(whole.rows, np.bool_)
@@ -79,14 +81,14 @@ def sample_in_memory(
     theta, intercept = started(rows, counted.ids, init, scaling, seed)
     state = ChainState(
         counted.ids, DrawOrder.of(numbers, counted.ids), seed, theta, intercept,
-        settings.fit_intercept, settings.fit_linear,
+        settings.fit_intercept, settings.fit_linear, known=weights > NEGLIGIBLE,
     )  # fmt: skip
     sampled = Chain(training, state)
     others = whole.take(np.flatnonzero(flags))
     judge = Judge(others.label, others.weight, settings)
     some = training.label[:ROWS_WATCHED]
     keep = len(range(chain, settings.samples_kept, chains))
-    collector = Collector(counted.counts, columns_between(settings), settings.max_epochs, BURN_IN, keep)
+    collector = Collector(weights, columns_between(settings), settings.max_epochs, BURN_IN, keep)
     begun = theta.copy(), intercept
     for sweep in range(1, settings.max_epochs + 1):
         loss = sampled.sweep(sweep)
@@ -97,7 +99,7 @@ def sample_in_memory(
             collector.validation.append(judged)
     return collector.result(
         begun, 2 * settings.factor_size if chains > 1 else settings.factor_size, numbers,
-        complete_fields(training, numbers)[0],
+        incomplete_fields(training, numbers)[0] < NEGLIGIBLE,
     )  # fmt: skip
 
 

@@ -86,7 +86,7 @@ def joined(chains: Sequence[Samples], counts: DoubleArray, factor_size: int) -> 
 
 @dataclass
 class Collector:
-    """Collects the samples of one chain, of which so many of ``sweeps`` come after the burn-in; ``kept`` of them are
+    """Collects the samples of one chain, whose features have rows of weights ``counts``, of which so many of ``sweeps`` come after the burn-in; ``kept`` of them are
     kept, evenly.
     """
 

@@ -60,6 +60,12 @@ def starting_rows(block: Block, ids: LongArray, training_rows: int) -> Block:
     return replace(block.take(rows[np.argsort(keys[rows], kind="stable")]), validation=NO_FLAGS)
 
 
+def weights_of(rows: Block, features: int) -> DoubleArray:
+    """How much the rows of each feature weigh together, in a block whose indices are positions of so many features."""
+    each = np.repeat(rows.weight, np.diff(rows.indptr)) if rows.weight.size else None
+    return np.bincount(rows.indices, each, minlength=features).astype(np.float64)
+
+
 def started(
     rows: Block, ids: LongArray, init: ParameterInit, scaling: FeatureScaling, seed: int
 ) -> tuple[DoubleArray, float]:
@@ -72,9 +78,14 @@ def started(
     init : may have an earlier model, from which the chain starts then
     """
     settings = replace(init.settings, factor_size=init.settings.sampled_size, seed=seed)
-    init = replace(init, settings=settings)
+    scale = init.scale
+    if rows.weight.size:
+        weight = rows.weight.astype(np.float64)
+        usual = float(weight @ weight / weight.sum())
+        scale = replace(scale, weight_mean=usual, usual_weight=usual, weighted=True)
+    init = replace(init, settings=settings, scale=scale)
     counts = np.bincount(rows.indices, minlength=ids.size).astype(np.float64)
-    state = init.at(ids, scaling, counts)
+    state = init.at(ids, scaling, counts, weights_of(rows, ids.size))
     if init.model is None and settings.max_epochs > 0 and rows.rows:
         order = np.random.default_rng([seed, 0x0D0E]).permutation(rows.rows)
         block = scaled(rows.take(order), init.scale, scaling)
