@@ -69,8 +69,9 @@ class FeatureScaling:
     """Training computes with x' = (x - mean) * inverse.
 
     A *dense* feature, a numeric column with a value in more than four fifths of the rows, has its mean and the inverse
-    of its standard deviation over all rows. All of it is weighted: rows of next to no weight are as if absent. Any other keeps the values that the user gave it, but those whose root mean
-    square is above 1 are divided by it: its mean is 0.
+    of its standard deviation over all rows. Any other keeps the values that the user gave it, but those whose root mean
+    square is above 1 are divided by it: its mean is 0. All of it is weighted, so rows of next to no weight are as if
+    absent.
 
     Attributes
     ----------

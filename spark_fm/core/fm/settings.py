@@ -156,6 +156,13 @@ class Scale:
     weighted: bool = False
     usual_weight: float = 1.0
 
+    @property
+    def effective(self) -> float:
+        """The part of as many rows of equal weights that says as much as the rows (L. Kish, Survey Sampling, 1965):
+        (sum of c)^2 / (rows * sum of c^2).
+        """
+        return self.weight_mean / self.usual_weight
+
     @classmethod
     def of(
         cls,
@@ -170,5 +177,11 @@ class Scale:
         """The scale of data whose (weighted) labels have the given mean and variance."""
         label = settings.loss.label_scale(label_mean, label_variance, settings.fit_intercept)
         return cls(
-            label.mean, label.deviation, weight_mean, label.intercept, mean_squared_norm, weighted, usual_weight
+            label.mean,
+            label.deviation,
+            weight_mean,
+            label.intercept,
+            mean_squared_norm,
+            weighted,
+            usual_weight,
         )

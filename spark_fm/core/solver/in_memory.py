@@ -140,7 +140,11 @@ def fit_in_memory(
     block = scaled(in_random_order(block, settings.seed), init.scale, scaling)
     state = init.at(counted.ids, scaling, counted.counts, counted.weights)
     constraints = init.constraints(counted.ids, counted.counts)
-    held = HeldOut() if validation else HeldOut.of(block.rows, validation_fraction)
+    held = (
+        HeldOut()
+        if validation
+        else HeldOut.of(block.rows, validation_fraction, effective=init.scale.effective)
+    )
     return fit(
         lambda held: nullcontext(MemoryTrainer(block, state, init, held, constraints)),
         held, settings, validation > 0,

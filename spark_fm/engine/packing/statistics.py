@@ -51,18 +51,22 @@ class Statistics:
         """The part of as many rows of equal weights that says as much as the training rows (L. Kish, Survey Sampling,
         1965): (sum of c)^2 / (rows * sum of c^2).
         """
-        return self.weight_sum**2 / (self.training_rows * self.weight_squares)
+        return self.weight_mean / self.usual_weight
 
     @property
     def usual_weight(self) -> float:
         """(Sum of c^2) / (sum of c): divided by it, the weights sum to as many rows as they are worth."""
-        return self.weight_squares / self.weight_sum
+        return self.weight_squares / self.weight_sum if self.weighted else self.weight_mean
+
+    @property
+    def weight_mean(self) -> float:
+        """The mean weight of the training rows."""
+        return self.weight_sum / self.training_rows
 
     def scale(self, settings: Settings, squared_norm: float = 0.0) -> Scale:
         """The units of training; ``squared_norm`` is that of the features' scaling."""
-        weight_mean = self.weight_sum / self.training_rows
         return Scale.of(
-            settings, weight_mean, self.label_mean, self.label_variance, squared_norm, self.weighted,
+            settings, self.weight_mean, self.label_mean, self.label_variance, squared_norm, self.weighted,
             self.usual_weight,
         )  # fmt: skip
 

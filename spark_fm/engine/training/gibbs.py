@@ -1,5 +1,6 @@
 """Block Gibbs sampling of packed data: whole chains in tasks, or one chain whose fields are drawn in rounds."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +24,6 @@ from spark_fm.engine.training.gibbs_rounds import SOLVER, sample_in_rounds
 from spark_fm.engine.training.gibbs_task import Sampled, sample_in_tasks
 from spark_fm.engine.training.parallelism import decide_partitions_of_sampler, fits_in_memory
 from spark_fm.engine.training.solver import FitStoppedError, Parallelism, Report, SamplerReport, Solved
-
 
 # Weights of more than so many rows a row, or of less than one for so many, are not what rows were counted by.
 MOST_A_ROW = 3.0
@@ -76,8 +76,8 @@ def _weight_of_row(statistics: Statistics) -> float:
     if total <= MOST_A_ROW * rows and largest * MOST_A_ROW >= 1.0:
         return 1.0
     warnings.warn(
-        f"weightCol: solver 'gibbs' takes weights for counts of rows, and those of {rows:,} rows sum to {total:.4g}, the "
-        f"largest being {largest:.4g}; expected a sum of at most {MOST_A_ROW:g} a row and some weight of 1 / "
+        f"weightCol: solver 'gibbs' takes weights for counts of rows, and those of {rows:,} rows sum to {total:.4g}, "
+        f"the largest being {largest:.4g}; expected a sum of at most {MOST_A_ROW:g} a row and some weight of 1 / "
         f"{MOST_A_ROW:g}: only their ratios count, as if they summed to {total / statistics.usual_weight:.4g}",
         stacklevel=2,
     )
@@ -157,9 +157,10 @@ def _report(
 ) -> SamplerReport:
     settings = init.settings
     found = {"noise": float(r_hat(samples.noises))}
-    if samples.predictions.size:
-        # Of predictions the one that a twentieth of them is worse than.
-        found["prediction"] = float(np.quantile(r_hat(samples.predictions), 0.95))
+    apart = r_hat(samples.predictions)
+    varying = apart[~np.isnan(apart)]
+    # Of predictions the one that a twentieth of them is worse than.
+    found["prediction"] = float(np.quantile(varying, 0.95)) if varying.size else math.nan
     posterior = None
     if samples.kept_intercepts.size:
         size = settings.sampled_size

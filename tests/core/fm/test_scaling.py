@@ -18,7 +18,8 @@ def rows_with(columns):
 def counted(block):
     counts, means, spreads = (np.zeros(block.features.size) for _ in range(3))
     count_occurrences(
-        block.indptr, block.indices, block.values, block.weight, block.validation, counts, means, spreads, NO_FLOATS,
+        block.indptr, block.indices, block.values, block.weight, block.validation, counts, means, spreads,
+        NO_FLOATS,
     )  # fmt: skip
     return FeatureCounts(block.features, counts, means, spreads)
 

@@ -34,7 +34,8 @@ def test_occurrences_are_those_of_the_rows_that_count(dtype, data, more, draw):
         flags = draw.draw(st.none() | st.lists(st.booleans(), min_size=len(part), max_size=len(part)))
         block = block_of(part, validation=flags, dtype=dtype)
         count_occurrences(
-            block.indptr, block.indices, block.values, block.weight, block.validation, counts, means, spreads, NO_FLOATS,
+            block.indptr, block.indices, block.values, block.weight, block.validation, counts, means, spreads,
+            NO_FLOATS,
         )  # fmt: skip
         met.append(block)
     expected = counts_of(concatenate(met), np.arange(FEATURES))
@@ -48,6 +49,7 @@ def test_spread_beside_a_large_mean_is_not_lost():
     block = block_of([([0], [v]) for v in x], dtype=np.float64)
     counts, means, spreads = np.zeros(1), np.zeros(1), np.zeros(1)
     count_occurrences(
-        block.indptr, block.indices, block.values, block.weight, block.validation, counts, means, spreads, NO_FLOATS,
+        block.indptr, block.indices, block.values, block.weight, block.validation, counts, means, spreads,
+        NO_FLOATS,
     )  # fmt: skip
     assert (counts[0], means[0], spreads[0]) == (4.0, 1e9 + 2.0, pytest.approx(14.0))

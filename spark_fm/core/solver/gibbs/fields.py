@@ -17,6 +17,7 @@ LongArray = npt.NDArray[np.int64]
 Ranges = tuple[tuple[int, int], ...]
 
 MOST_FIELDS = 256
+LARGEST_REPEATED_FIELD = 1024
 # Rows that weigh less than so much of one row, all together, are as if absent where something is there or not.
 NEGLIGIBLE = 1e-3
 
@@ -27,7 +28,8 @@ class DrawOrder:
 
     Attributes
     ----------
-    members : int32 arrays, the positions of each field's features, in ascending order of their ids
+    members : int32 arrays, the positions of each field's features, one for each field, in ascending order of their
+        ids unless they are drawn in classes
     groups : which fields have one prior, by their numbers: fields of one feature share theirs
     """
 
@@ -128,14 +130,32 @@ def never_together(met: BoolArray) -> LongArray:
     return classes
 
 
+def places_of(members: IntArray, features: int) -> IntArray:
+    """The place of each of so many features among the ``members``, -1 for all others: int32."""
+    places = np.full(features, -1, np.int32)
+    places[members] = np.arange(members.size, dtype=np.int32)
+    return places
+
+
+def classes_of(members: IntArray, met: BoolArray) -> list[IntArray]:
+    """The features of a field, in the order of their ids, by classes of which no row has two."""
+    classes = never_together(met)
+    return [members[classes == one] for one in range(int(classes.max(initial=-1)) + 1)]
+
+
 @compiled
 def _meet(indptr: IntArray, places: IntArray, found: npt.NDArray[np.bool_]) -> None:
+    here = np.empty(found.shape[0], np.int32)
     for row in range(indptr.size - 1):
-        for a in range(indptr[row], indptr[row + 1]):
-            for b in range(indptr[row], a):
-                if places[a] >= 0 and places[b] >= 0:
-                    found[places[a], places[b]] = True
-                    found[places[b], places[a]] = True
+        size = 0
+        for at in range(indptr[row], indptr[row + 1]):
+            if places[at] >= 0:
+                here[size] = places[at]
+                size += 1
+        for a in range(size):
+            for b in range(a):
+                found[here[a], here[b]] = True
+                found[here[b], here[a]] = True
 
 
 @compiled

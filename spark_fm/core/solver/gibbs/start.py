@@ -22,6 +22,7 @@ LongArray = npt.NDArray[np.int64]
 EPOCHS = 3
 MOST_ROWS = 1_000_000
 HASHES = 2**32
+ROWS_WATCHED = 100
 
 
 def row_keys(block: Block, ids: LongArray) -> LongArray:
@@ -58,6 +59,20 @@ def starting_rows(block: Block, ids: LongArray, training_rows: int) -> Block:
         some &= keys % HASHES < HASHES * (MOST_ROWS / training_rows)
     rows = np.flatnonzero(some)
     return replace(block.take(rows[np.argsort(keys[rows], kind="stable")]), validation=NO_FLAGS)
+
+
+def watched_rows(block: Block, ids: LongArray) -> Block:
+    """A hundred of the training rows, drawn by their weights, whatever their order: of several blocks, those of the
+    blocks' hundreds.
+    """
+    keys = row_keys(block, ids)
+    some = np.flatnonzero(~block.validation) if block.validation.size else np.arange(block.rows)
+    # The first of exponential times, whose rates are the weights.
+    times = -np.log((keys[some] % HASHES + 0.5) / HASHES)
+    if block.weight.size:
+        times /= block.weight[some]
+    first = some[np.lexsort((keys[some], times))[:ROWS_WATCHED]]
+    return replace(block.take(first), validation=NO_FLAGS)
 
 
 def weights_of(rows: Block, features: int) -> DoubleArray:
