@@ -80,7 +80,7 @@ def sample_in_rounds(
     begun = theta.copy(), intercept
     collector = Collector(weights, columns, settings.max_epochs, BURN_IN, settings.samples_kept)
     with _Rounds.over(packed, init, plan, state, partitions) as rounds:
-        some = watched_of(packed, init)
+        some = watched_of(packed, init, plan.numbers)
         judge = rounds.judge() if statistics.validation_rows else None
         first, stopped = 1, False
         if found is None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from spark_fm.core.fm.scaling import scaled
 from spark_fm.core.fm.weights import ParameterInit
-from spark_fm.core.solver.gibbs.start import started, starting_rows, watched_rows
+from spark_fm.core.solver.gibbs.start import crossed, started, starting_rows, watched_rows
 from spark_fm.core.sparse.block import NO_FEATURES, Block, concatenate
 from spark_fm.engine.cluster.broadcast import Shipped, ship
 from spark_fm.engine.cluster.execute import collect
@@ -64,12 +64,13 @@ def watch_rows(
             yield pa.RecordBatch.from_pylist([row], schema=CHOSEN)
 
 
-def watched_of(packed: PackedData, init: ParameterInit) -> Block:
-    """The rows whose predictions are watched, in the units of training."""
+def watched_of(packed: PackedData, init: ParameterInit, numbers: npt.NDArray[np.int64]) -> Block:
+    """The rows whose predictions are watched, in the units of training; ``numbers`` are the features' fields."""
     watch = partial(watch_rows, vocabulary=packed.vocabulary(init.settings))
     rows = sorted(collect(packed.blocks_in_order.mapInArrow(watch, CHOSEN_DDL)), key=itemgetter("source"))
     blocks = concatenate([Block.from_buffer(row["data"]) for row in rows])
-    return scaled(watched_rows(blocks, packed.features.ids), init.scale, packed.scaling(init.settings))
+    some = crossed(watched_rows(blocks, packed.features.ids), numbers)
+    return scaled(some, init.scale, packed.scaling(init.settings))
 
 
 @task

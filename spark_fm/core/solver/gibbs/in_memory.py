@@ -26,7 +26,7 @@ from spark_fm.core.solver.gibbs.fields import (
 from spark_fm.core.solver.gibbs.judge import Judge
 from spark_fm.core.solver.gibbs.predict import predict
 from spark_fm.core.solver.gibbs.samples import Collector, Samples
-from spark_fm.core.solver.gibbs.start import started, starting_rows, watched_rows
+from spark_fm.core.solver.gibbs.start import crossed, started, starting_rows, watched_rows
 from spark_fm.core.solver.gibbs.state import ChainState
 from spark_fm.core.solver.in_memory import in_random_order
 from spark_fm.core.sparse.block import NO_FLAGS, Block
@@ -92,7 +92,7 @@ def sample_in_memory(
     sampled = Chain(training, state)
     others = whole.take(np.flatnonzero(flags))
     judge = Judge(others.label, others.weight, settings)
-    some = scaled(watched_rows(block, counted.ids), init.scale, scaling)
+    some = scaled(crossed(watched_rows(block, counted.ids), numbers), init.scale, scaling)
     keep = len(range(chain, settings.samples_kept, chains))
     collector = Collector(weights, columns_between(settings), settings.max_epochs, BURN_IN, keep)
     begun = theta.copy(), intercept

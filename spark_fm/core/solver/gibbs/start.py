@@ -75,6 +75,19 @@ def watched_rows(block: Block, ids: LongArray) -> Block:
     return replace(block.take(first), validation=NO_FLAGS)
 
 
+def crossed(rows: Block, numbers: LongArray) -> Block:
+    """As many rows that hardly any training row is: each field's features are those of another one of the rows.
+
+    A chain that is too sure fits every training row, wherever it is: that it is elsewhere than another one shows in
+    rows that it has not seen. ``numbers`` has each feature's field, int64 (m,).
+    """
+    at = (np.repeat(np.arange(rows.rows), np.diff(rows.indptr)) - numbers[rows.indices]) % max(rows.rows, 1)
+    order = np.argsort(at, kind="stable")
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(at, minlength=rows.rows))]).astype(np.int32)
+    values = rows.values[order] if rows.values.size else rows.values
+    return replace(rows, indptr=indptr, indices=rows.indices[order], values=values)
+
+
 def weights_of(rows: Block, features: int) -> DoubleArray:
     """How much the rows of each feature weigh together, in a block whose indices are positions of so many features."""
     each = np.repeat(rows.weight, np.diff(rows.indptr)) if rows.weight.size else None
