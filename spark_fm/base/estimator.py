@@ -33,7 +33,7 @@ from spark_fm.engine.training.solver import FitEpoch, FitStoppedError, Paralleli
 
 M = TypeVar("M", bound=FMModel)
 E = TypeVar("E", bound="FMEstimator[Any]")
-CHAINS_APART = 1.5
+CHAINS_APART = 1.3
 
 
 @dataclass
@@ -308,11 +308,12 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
                 "of the label, or need more epochs (maxIter), a smaller stepSize or a stronger regParamPrior"
             )
         elif fitted.solved.sampler is not None:
-            apart = fitted.solved.sampler.r_hat["noise"]
+            apart = fitted.solved.sampler.r_hat["prediction"]
             if apart > CHAINS_APART:
                 story = (
-                    f"maxIter: after {self.getMaxIter()} sweeps the chains have not met, R-hat is {apart:.3g} and "
-                    "should be near 1: expected more sweeps, or data that say more"
+                    f"maxIter: after {self.getMaxIter()} sweeps the chains have not met, the R-hat of predictions is "
+                    f"{apart:.3g}, expected at most {CHAINS_APART:g}: more sweeps, fewer factors (factorSize), or data "
+                    "that say more"
                 )
         elif is_still_falling(fitted.solved, self.getTol()):
             story = (
@@ -329,7 +330,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         model._weights, model._num_features = weights, num_features
         model._fields = None if layout is None else layout.among(weights.features)
         if counted is not None:
-            model._moments = Moments.of(counted, fitted.statistics.training_rows, weights.features)
+            model._moments = Moments.of(counted, fitted.statistics.weight_sum, weights.features)
         sampler = fitted.solved.sampler
         model._posterior = None if sampler is None else sampler.posterior
         model._summary = FMTrainingSummary.of(fitted, self._loss.metric, self.getValidationMetric(), layout)

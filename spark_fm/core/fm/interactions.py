@@ -31,7 +31,7 @@ REST = "(no field)"
 
 @dataclass(frozen=True)
 class Moments:
-    """Of the values of each feature over all training rows, zeros included.
+    """Of the values of each feature over all training rows, weighted, zeros included.
 
     Attributes
     ----------
@@ -42,16 +42,18 @@ class Moments:
     root_mean_square: FloatArray
 
     @classmethod
-    def of(cls, counted: FeatureCounts, rows: int, features: LongArray) -> "Moments":
-        """Those of ``features`` (ascending), of which so many ``rows`` were counted; 0 where one does not occur."""
+    def of(cls, counted: FeatureCounts, rows: float, features: LongArray) -> "Moments":
+        """Those of ``features`` (ascending), counted over rows whose weights sum to ``rows``; 0 where one does not
+        occur.
+        """
         order = np.argsort(counted.ids)
         at = np.minimum(np.searchsorted(counted.ids, features, sorter=order), max(order.size - 1, 0))
         mean, square = np.zeros(features.size), np.zeros(features.size)
         if order.size:
             here = counted.take(order[at])
             met = here.ids == features
-            mean[met] = (here.counts * here.means / rows)[met]
-            square[met] = ((here.spreads + here.counts * here.means**2) / rows)[met]
+            mean[met] = (here.weights * here.means / rows)[met]
+            square[met] = ((here.spreads + here.weights * here.means**2) / rows)[met]
         return cls(mean.astype(np.float32), np.sqrt(square).astype(np.float32))
 
 

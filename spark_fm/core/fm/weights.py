@@ -99,18 +99,21 @@ class ParameterInit:
         features: LongArray,
         scaling: FeatureScaling | None = None,
         counts: npt.NDArray[np.float64] | None = None,
+        weights: npt.NDArray[np.float64] | None = None,
     ) -> Parameters:
         """Parameters, in the units of training, whose rows follow ``features`` (in any order) as ``scaling`` does.
 
-        Without a ``scaling`` the values are as the user gave them. ``counts`` says how often each feature occurs;
-        without it there is no prior.
+        Without a ``scaling`` the values are as the user gave them. ``counts`` says how often each feature occurs
+        and ``weights``, where rows have some, how much these rows weigh; without counts there is no prior.
         """
         settings = self.settings
         made = initial_parameters(
             features, settings.factor_size, self.scale.intercept, settings.init_std, settings.seed
         )
         if counts is not None:
-            made.feature_penalties[:] = spread(counts, self.scale.mean_squared_norm)
+            made.feature_penalties[:] = spread(
+                counts if weights is None else weights / self.scale.usual_weight, self.scale.mean_squared_norm
+            )
             constraints = self.constraints(features, counts)
             if constraints is not None:
                 constraints.begin(made)

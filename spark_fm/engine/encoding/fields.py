@@ -21,6 +21,9 @@ MANY = ("set", "weighted")
 NUMBERS = ("numeric", "cyclic")
 NO_LONGS: LongArray = np.empty(0, np.int64)
 OTHER, EMPTY = "(other)", "(empty)"
+# Of saved encoders. What changes the features of what is saved takes another number.
+FORMAT = 4
+LARGEST_IN_FULL = 1e16
 
 
 @dataclass(frozen=True)
@@ -49,19 +52,23 @@ class EncodedField:
     ----------
     name, kind : kind is one of: categorical, hashed, numeric, buckets, set, weighted, date_part, cyclic, cross
     columns : the columns that it reads
-    options : what its kind needs of the options
+    options : what its kind needs of the options; of parts of dates the time zone too (none in format 3: the session's)
+    sorts : what sort of value each column had, such as "number" or "timestamp"; format 3 has none
     vocabulary : of a field by frequency
     edges : of buckets: the numbers between them
+    format : the saved format whose rules make its features and names
     """
 
     name: str
     kind: str
     columns: tuple[str, ...]
     options: Mapping[str, Any]
+    sorts: tuple[str, ...] = ()
     first: int = 0
     size: int = 0
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     edges: tuple[float, ...] = ()
+    format: int = FORMAT
 
     @property
     def by_frequency(self) -> bool:
@@ -128,7 +135,7 @@ class EncodedField:
         if self.by_frequency:
             return [value or EMPTY for value in self.vocabulary.values]
         if self.kind == "buckets":
-            return bucket_names(self.edges)
+            return bucket_names(self.edges, 6 if self.format == 3 else None)
         if self.kind == "date_part":
             part = PARTS[self.options["part"]]
             return [part.name(i) for i in range(part.size)]
@@ -147,13 +154,31 @@ class EncodedField:
         )
 
 
-def bucket_names(edges: Sequence[float]) -> list[str]:
-    """What people call the ranges between edges."""
+def bucket_names(edges: Sequence[float], digits: int | None = None) -> list[str]:
+    """What people call the ranges between edges: whole numbers in full, others in six ``digits`` or, unless told, as
+    many more as tell them apart.
+
+    Examples
+    --------
+    >>> bucket_names([0.5, 20240101.0])
+    ['(-inf, 0.5)', '[0.5, 20240101)', '[20240101, inf)']
+    >>> bucket_names([0.12345678, 0.123456789])[1]
+    '[0.12345678, 0.12345679)'
+    """
     if not edges:
         return ["any"]
-    shown = [f"{edge:.6g}" for edge in edges]
+    if digits is not None:
+        shown = [f"{edge:.{digits}g}" for edge in edges]
+    else:
+        tried = ([_shown(edge, enough) for edge in edges] for enough in range(6, 18))
+        shown = next(names for names in tried if len({*names}) == len(edges))
     between = [f"[{low}, {high})" for low, high in pairwise(shown)]
     return [f"(-inf, {shown[0]})", *between, f"[{shown[-1]}, inf)"]
+
+
+def _shown(number: float, digits: int) -> str:
+    in_full = number.is_integer() and abs(number) < LARGEST_IN_FULL
+    return str(int(number)) if in_full else f"{number:.{digits}g}"
 
 
 def laid_out(fields: Sequence[EncodedField]) -> tuple[EncodedField, ...]:
