@@ -28,8 +28,8 @@ def calibration_curve(rows: DataFrame, bins: int) -> pd.DataFrame:
             F.sum(y * w).alias("y"),
             F.count(F.lit(1)).alias("rows"),
             F.sum(w).alias("weight"),
-            F.min(p).alias("smallest"),
-            F.max(p).alias("largest"),
+            F.min(p).cast("double").alias("smallest"),
+            F.max(p).cast("double").alias("largest"),
         )
     )
     found.sort(key=lambda row: int(row["bin"]))

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from spark_fm.base.converters import one_of, whole
 from spark_fm.engine.cluster.execute import collect, persist, unpersist
 from spark_fm.engine.packing.columns import number_of
+from spark_fm.engine.scoring.weighting import scaled_weight
 from spark_fm.evaluation.auc import area_under_roc, group_auc
 from spark_fm.evaluation.calibration import calibration_curve, expected_calibration_error
 from spark_fm.evaluation.columns import count_if, is_missing, key_of, refuse, score_of
@@ -35,7 +36,8 @@ class FMClassificationEvaluator(FMEvaluator, HasProbabilityCol, HasWeightCol):
                               each, by p (K. Nguyen and B. O'Connor, EMNLP 2015)
     ========================  ====================================================================================
 
-    All are weighted by ``weightCol`` where it is set; rows of weight 0 are as if absent. ``probabilityCol`` holds
+    All are weighted by ``weightCol`` where it is set; rows of weight 0 are as if absent, and only ratios of weights
+    count, however large or small they are. ``probabilityCol`` holds
     vectors, of which the second entry counts, or numbers. Larger is better of the two AUCs, and smaller of the others.
     Rows whose label is not 0 or 1, or that have no score, are refused with a ValueError, and so are data on which a
     metric is not defined.
@@ -132,7 +134,7 @@ class FMClassificationEvaluator(FMEvaluator, HasProbabilityCol, HasWeightCol):
         """The columns p, y and w, and g for groupAUC."""
         weight = F.lit(1.0)
         if self.getWeightCol():
-            weight = number_of(dataset, self.getWeightCol(), "weightCol")
+            weight = scaled_weight(dataset, self.getWeightCol(), "weightCol")
         columns = [
             score_of(dataset, self.getProbabilityCol(), "probabilityCol").alias("p"),
             number_of(dataset, self.getLabelCol(), "labelCol").alias("y"),
@@ -154,7 +156,7 @@ class FMClassificationEvaluator(FMEvaluator, HasProbabilityCol, HasWeightCol):
             "labels": count_if(~F.coalesce(y.isin(0.0, 1.0), F.lit(False))),
             "unscored": count_if(is_missing(p)),
             "outside": count_if(~p.between(0.0, 1.0)),
-            "weights": count_if(is_missing(w) | (w < 0.0)),
+            "weights": count_if(is_missing(w) | (w < 0.0) | (w == float("inf"))),
             "ungrouped": count_if(F.col("g").isNull()) if "g" in rows.columns else F.lit(0),
             "weight": F.sum(w),
             "positive": F.sum(w * y),
@@ -168,7 +170,14 @@ class FMClassificationEvaluator(FMEvaluator, HasProbabilityCol, HasWeightCol):
         refuse(found["unscored"], count, "probabilityCol", probability, "null or NaN", "a score in each")
         if probabilities:
             refuse(found["outside"], count, "probabilityCol", probability, "outside [0, 1]", "probabilities")
-        refuse(found["weights"], count, "weightCol", self.getWeightCol(), "negative or none", "a number >= 0")
+        refuse(
+            found["weights"],
+            count,
+            "weightCol",
+            self.getWeightCol(),
+            "negative or none",
+            "a finite number >= 0",
+        )
         refuse(found["ungrouped"], count, "groupCol", self.getGroupCol(), "null", "a group in each")
         if not found["weight"]:
             raise ValueError(
