@@ -43,7 +43,8 @@ def calibration_curve(rows: DataFrame, bins: int) -> pd.DataFrame:
 def expected_calibration_error(curve: pd.DataFrame) -> float:
     """sum_b W_b / W |meanLabel_b - meanProbability_b| over the bins b of a curve, with their weights W_b."""
     gaps = (curve["meanLabel"] - curve["meanProbability"]).abs()
-    return float((gaps * curve["weight"]).sum() / curve["weight"].sum())
+    weights = curve["weight"] / curve["weight"].max()
+    return float((gaps * weights).sum() / weights.sum())
 
 
 def plotCalibration(curve: pd.DataFrame, path: str | Path) -> None:

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from spark_fm.base.converters import one_of, whole
 from spark_fm.engine.cluster.execute import collect, persist, unpersist
 from spark_fm.engine.packing.columns import number_of
-from spark_fm.engine.scoring.weighting import scaled_weight
+from spark_fm.engine.scoring.weighting import weight_unit
 from spark_fm.evaluation.auc import area_under_roc, group_auc
 from spark_fm.evaluation.calibration import calibration_curve, expected_calibration_error
 from spark_fm.evaluation.columns import count_if, is_missing, key_of, refuse, score_of
@@ -89,11 +89,11 @@ class FMClassificationEvaluator(FMEvaluator, HasProbabilityCol, HasWeightCol):
     def _evaluate(self, dataset: DataFrame) -> float:
         metric = self.getMetricName()
         if metric == "logLoss":
-            found = self._sums(self._rows(dataset), probabilities=True)
+            found = self._sums(self._rows(dataset, self._unit(dataset)), probabilities=True)
             return float(found["loss"] / found["weight"])
         if metric == "expectedCalibrationError":
             return expected_calibration_error(self.calibrationCurve(dataset))
-        rows = persist(self._rows(dataset))
+        rows = persist(self._rows(dataset, self._unit(dataset)))
         try:
             found = self._sums(rows, probabilities=False)
             if not 0.0 < found["positive"] < found["weight"]:
@@ -123,18 +123,25 @@ class FMClassificationEvaluator(FMEvaluator, HasProbabilityCol, HasWeightCol):
         rows, weight : how many rows, and the sum of their weights
         smallest, largest : the probabilities in the bin
         """
-        rows = persist(self._rows(dataset))
+        unit = self._unit(dataset)
+        rows = persist(self._rows(dataset, unit))
         try:
             self._sums(rows, probabilities=True)
-            return calibration_curve(rows.where("w > 0"), self.getNumBins())
+            curve = calibration_curve(rows.where("w > 0"), self.getNumBins())
+            return curve.assign(weight=curve["weight"] * unit)
         finally:
             unpersist(rows)
 
-    def _rows(self, dataset: DataFrame) -> DataFrame:
-        """The columns p, y and w, and g for groupAUC."""
+    def _unit(self, dataset: DataFrame) -> float:
+        """In what weights are counted, so that their sums stay finite."""
+        name = self.getWeightCol()
+        return weight_unit(dataset, name, "weightCol") if name else 1.0
+
+    def _rows(self, dataset: DataFrame, unit: float) -> DataFrame:
+        """The columns p, y and w, in units of weight, and g for groupAUC."""
         weight = F.lit(1.0)
         if self.getWeightCol():
-            weight = scaled_weight(dataset, self.getWeightCol(), "weightCol")
+            weight = number_of(dataset, self.getWeightCol(), "weightCol") / unit
         columns = [
             score_of(dataset, self.getProbabilityCol(), "probabilityCol").alias("p"),
             number_of(dataset, self.getLabelCol(), "labelCol").alias("y"),

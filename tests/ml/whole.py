@@ -64,7 +64,7 @@ def events(spark: SparkSession) -> DataFrame:
 def run(spark: SparkSession, folder: str) -> dict[str, Any]:
     """What all of it comes to: numbers, and lists of them, by name."""
     rows, found = events(spark), {}
-    train, test = timeSplit(rows, "at")
+    test = timeSplit(rows, "at")[1]
     found["split"] = sorted(row.id for row in test.select("id").collect())
     found["last"] = sorted(row.id for row in leaveLastOut(rows, "user", "at")[1].select("id").collect())
     fields = [

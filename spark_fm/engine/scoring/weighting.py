@@ -8,14 +8,11 @@ from pyspark.sql import functions as F
 from spark_fm.engine.cluster.execute import collect
 from spark_fm.engine.packing.columns import number_of
 
-LARGEST_EXPONENT = 1023
 
+def weight_unit(dataset: DataFrame, name: str, param: str) -> float:
+    """The largest power of two that is not above the largest finite weight of a column; 1 where none is above 0.
 
-def scaled_weight(dataset: DataFrame, name: str, param: str) -> Column:
-    """A column of weights as double, divided by a power of two, so that the largest is in [1, 2).
-
-    Metrics depend on the ratios of weights only, which a power of two leaves as they are. One job looks for the
-    largest. Where none is above 0 and finite, weights are as they are.
+    Metrics depend on the ratios of weights only, and a power of two leaves these as they are. It takes a job.
 
     Raises
     ------
@@ -25,9 +22,9 @@ def scaled_weight(dataset: DataFrame, name: str, param: str) -> Column:
     weight = number_of(dataset, name, param)
     usable = F.when((weight > 0.0) & (weight < float("inf")), weight)
     largest = collect(dataset.select(usable.alias("w")).agg(F.max("w").alias("w")))[0]["w"]
-    if largest is None:
-        return weight
-    exponent = min(LARGEST_EXPONENT, 1 - math.frexp(largest)[1])
-    # In two steps, as one factor may be too small for a double.
-    half = exponent // 2
-    return weight * math.ldexp(1.0, half) * math.ldexp(1.0, exponent - half)
+    return 1.0 if largest is None else math.ldexp(1.0, math.frexp(largest)[1] - 1)
+
+
+def scaled_weight(dataset: DataFrame, name: str, param: str) -> Column:
+    """A column of weights as double, in units of :func:`weight_unit`, which raises the same."""
+    return number_of(dataset, name, param) / weight_unit(dataset, name, param)
