@@ -188,7 +188,7 @@ def test_no_column_of_the_input_is_called_like_one_that_the_model_adds(
 
 def test_the_column_of_cold_rows_is_a_new_one(spark: SparkSession) -> None:
     with pytest.raises(
-        ValueError, match="columns.cold: found 'Why', which is the name of one that the model adds"
+        ValueError, match=r"columns\.cold: found 'Why', which is the name of one that the model adds"
     ):
         check_new_columns(spark.range(1), ["prediction", "why"], "Why")
     with pytest.raises(ValueError, match="input: found a column 'Cold', which is the name of one"):
