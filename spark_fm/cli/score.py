@@ -39,7 +39,7 @@ def score(spark: SparkSession, config: Config) -> None:
     fm: Any = model.stages[-1]
     with steps.step("read"):
         rows = read(spark, config.input)
-        check_new_columns(rows, output_columns(fm))
+        check_new_columns(rows, output_columns(fm), cold_column(model))
         check_features(rows, fm)
     scored = scored_rows(model, rows)
     with steps.step(f"score and write to {config.output.path or config.output.table}"):
@@ -49,10 +49,14 @@ def score(spark: SparkSession, config: Config) -> None:
 
 def output_columns(fm: Any) -> list[str]:
     """The columns that a Factorization Machine adds; an empty name is one that is suppressed."""
-    names = [fm.getPredictionCol()]
-    if hasattr(fm, "getProbabilityCol"):
-        names += [fm.getProbabilityCol(), fm.getRawPredictionCol()]
-    return [*names, fm.getExplainCol()]
+    names: list[str] = fm._output_columns()
+    return names
+
+
+def cold_column(model: PipelineModel) -> str:
+    """The column that marks cold rows, which an encoder of fields adds; empty where none is."""
+    found = [stage.getColdCol() for stage in model.stages if isinstance(stage, FieldEncoderModel)]
+    return found[0] if found else ""
 
 
 def check_features(rows: DataFrame, fm: Any) -> None:
@@ -88,6 +92,6 @@ def scored_rows(model: PipelineModel, rows: DataFrame) -> DataFrame:
     if hasattr(fm, "getProbabilityCol"):
         outputs.append(positive_probability(fm).alias(fm.getProbabilityCol()))
     more = [fm.getExplainCol(), fm.getPredictionStdCol() if hasattr(fm, "getPredictionStdCol") else ""]
-    more += [stage.getColdCol() for stage in model.stages if isinstance(stage, FieldEncoderModel)]
+    more.append(cold_column(model))
     outputs += [F.col(quoted(name)) for name in more if name]
     return model.transform(rows).select(*(F.col(quoted(name)) for name in rows.columns), *outputs)
