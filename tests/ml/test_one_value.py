@@ -205,6 +205,8 @@ def test_parts_of_times_stay_those_of_the_zone_of_the_fit(spark):
         hours = [row[0] for row in rows.orderBy("id").selectExpr("hour(at)").collect()]
     assert [pairs[0][0] for pairs, _ in here] == hours
     with session(spark, zone="Asia/Tokyo", ansi="false"):
+        other = FieldEncoder(fields=fields).fit(rows)
+        assert [one.checksum for one in other.encoded] != [one.checksum for one in model.encoded[:3]]
         assert encoded(model, rows) == here
 
 

@@ -1,7 +1,10 @@
 """Fields as a fit has learned them: plain data, which workers read and saved models hold."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -103,6 +106,28 @@ class EncodedField:
         """Whether its values may be other than 1."""
         return self.kind in ("weighted", *NUMBERS) or self.options.get("value", "1") != "1"
 
+    @property
+    def value(self) -> str:
+        """What the value of its features is in a row that has them."""
+        if self.kind == "numeric":
+            return {"none": "x", "log1p": "log1p(x)"}[self.options["transform"]]
+        return {"weighted": "x", "cyclic": "sin, cos"}.get(self.kind) or self.options.get("value", "1")
+
+    @cached_property
+    def checksum(self) -> str:
+        """Of what its features stand for, in their order: the hashes of its values, the edges of its buckets, or what
+        else they follow from.
+
+        The same for two encoders that learned the same of columns of any name.
+        """
+        parts = [part for _, part in self.options.get("parts", ())]
+        told = [self.kind, self.own_features, self.has_other, self.options.get("part"), parts, self.edges]
+        if "timestamp" in self.sorts and self.options.get("zone"):
+            told.append(self.options["zone"])
+        made = hashlib.blake2b(json.dumps(told).encode(), digest_size=8)
+        made.update(self.vocabulary.keys[: self.vocabulary.kept].tobytes())
+        return made.hexdigest()
+
     def place(self, what: str) -> int:
         """The feature for a value that is "unseen", "rare" or "null"; -1 for none."""
         return self.other if self.options[what] == "other" else -1
@@ -126,7 +151,9 @@ class EncodedField:
     def of_layout(self) -> Field:
         """Its entry in a :class:`FieldLayout`."""
         one = self.kind not in MANY and self.kind != "cyclic"
-        return Field(self.name, self.first, self.size, self.kind, self.columns, one)
+        return Field(
+            self.name, self.first, self.size, self.kind, self.columns, one, self.value, self.checksum
+        )
 
 
 def bucket_names(edges: Sequence[float], digits: int | None = None) -> list[str]:
