@@ -32,7 +32,7 @@ from spark_fm.engine.training.solver import FitEpoch, FitStoppedError, Paralleli
 
 M = TypeVar("M", bound=FMModel)
 E = TypeVar("E", bound="FMEstimator[Any]")
-CHAINS_APART = 1.15
+CHAINS_APART = 1.1
 
 
 @dataclass
