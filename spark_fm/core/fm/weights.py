@@ -58,6 +58,14 @@ class Weights:
         rows[rows == self.features.size] = 0
         return np.where(self.features[rows] == ids, rows, -1)
 
+    def renumbered(self, ids: LongArray) -> "Weights":
+        """The same parameters under other ids, int64 (m,); features whose id is below 0 are left out."""
+        rows = np.argsort(ids, kind="stable")[int((ids < 0).sum()) :]
+        optimizer = self.optimizer
+        if optimizer is not None:
+            optimizer = replace(optimizer, roots=optimizer.roots[rows])
+        return Weights(ids[rows], self.linear[rows], self.factors[rows], self.intercept, optimizer)
+
 
 @dataclass(frozen=True)
 class _Known:
