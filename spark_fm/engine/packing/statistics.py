@@ -61,7 +61,7 @@ class Statistics:
 
     @property
     def rows_that_count(self) -> float:
-        """(Sum of the roots of c)^2 / (sum of c): all rows where weights are equal, and none of next to no weight (M. O.
+        """(Sum of the roots of c)^2 / (sum of c): all rows where weights are equal, and none of next to no weight (M.
         Hill's number of order 1/2, Ecology 54, 1973).
         """
         return self.weight_roots**2 / self.weight_sum if self.weighted else float(self.training_rows)
