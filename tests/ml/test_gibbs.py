@@ -8,6 +8,7 @@ from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.sql import functions as F
 
 from spark_fm import FMClassifier, FMRegressionModel, FMRegressor
+from spark_fm.base import estimator
 from spark_fm.engine.training import draw_plan, gibbs_rounds, start_task, store
 from spark_fm.engine.training.solver import FitStoppedError
 
@@ -206,11 +207,17 @@ def test_rows_without_features_have_the_mean(spark, partitions):
     assert abs(model.intercept - 19.5) < 2.0
 
 
-def test_chains_that_have_not_met_are_told_of(spark):
-    row = spark.createDataFrame([([0, 1], 2.0)], "features array<int>, label double")
-    sentence = "maxIter: after 8 sweeps the chains have not met, the R-hat of predictions is"
-    with pytest.warns(UserWarning, match=sentence):
-        sampler(maxIter=8, numChains=2, seed=3).fit(row)
+def test_chains_that_have_not_met_are_told_of(mixed, monkeypatch):
+    monkeypatch.setattr(estimator, "CHAINS_APART", 0.9)
+    with pytest.warns(
+        UserWarning, match="maxIter: after 8 sweeps the chains have not met, the R-hat of predic"
+    ):
+        sampler(maxIter=8, numChains=2).fit(mixed)
+
+
+def test_a_loss_that_still_falls_is_told_of(mixed):
+    with pytest.warns(UserWarning, match="maxIter: the loss was still falling after 4 sweeps"):
+        sampler(maxIter=4).fit(mixed)
 
 
 @pytest.mark.parametrize("partitions", [1, 2])

@@ -25,6 +25,7 @@ class Statistics:
     training_rows: int
     weight_sum: float
     weight_squares: float
+    weight_roots: float
     weight_max: float
     weighted: bool
     label_mean: float
@@ -57,6 +58,13 @@ class Statistics:
     def usual_weight(self) -> float:
         """(Sum of c^2) / (sum of c): divided by it, the weights sum to as many rows as they are worth."""
         return self.weight_squares / self.weight_sum if self.weighted else self.weight_mean
+
+    @property
+    def rows_that_count(self) -> float:
+        """(Sum of the roots of c)^2 / (sum of c): all rows where weights are equal, and none of next to no weight (M.
+        Hill's number of order 1/2, Ecology 54, 1973).
+        """
+        return self.weight_roots**2 / self.weight_sum if self.weighted else float(self.training_rows)
 
     @property
     def weight_mean(self) -> float:
@@ -138,6 +146,7 @@ def statistics_of(rows: list[dict[str, Any]], columns: InputColumns) -> Statisti
         training_rows=training_rows,
         weight_sum=weight_sum,
         weight_squares=math.fsum(row["weight_squares"] for row in rows),
+        weight_roots=math.fsum(row["weight_roots"] for row in rows),
         weight_max=weights[1],
         weighted=weights[0] < weights[1],
         label_mean=mean,

@@ -69,7 +69,7 @@ class Gibbs:
 
 def _weight_of_row(statistics: Statistics) -> float:
     """The weight that counts as one row: 1, since weights are counts. Where they can't be, only their ratios count, and
-    they sum to as many rows as they are worth.
+    they sum to as many rows as have a weight worth the name.
     """
     rows, total, largest = statistics.training_rows, statistics.weight_sum, statistics.weight_max
     if total <= MOST_A_ROW * rows and largest * MOST_A_ROW >= 1.0:
@@ -77,10 +77,10 @@ def _weight_of_row(statistics: Statistics) -> float:
     warnings.warn(
         f"weightCol: solver 'gibbs' takes weights for counts of rows, and those of {rows:,} rows sum to {total:.4g}, "
         f"the largest being {largest:.4g}; expected a sum of at most {MOST_A_ROW:g} a row and some weight of 1 / "
-        f"{MOST_A_ROW:g}: only their ratios count, as if they summed to {total / statistics.usual_weight:.4g}",
+        f"{MOST_A_ROW:g}: only their ratios count, as if they summed to {statistics.rows_that_count:.4g}",
         stacklevel=2,
     )
-    return statistics.usual_weight
+    return total / statistics.rows_that_count
 
 
 def _in_tasks(packed: PackedData, init: ParameterInit, report: Report) -> Sampled:
