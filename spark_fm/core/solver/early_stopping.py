@@ -1,4 +1,4 @@
-"""When to stop: held-out rows, what their loss decides, the trial of the prior, and the refit on all rows."""
+"""When to stop: held-out rows, what their loss decides, the strength of the prior, and the refit on all rows."""
 
 import logging
 import math
