@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField, StructType
+from pyspark.sql.types import ArrayType, BooleanType, IntegerType, StructField, StructType
 
 from spark_fm.core.fm.fields import FieldLayout
 from spark_fm.engine.cluster.broadcast import Shipped
@@ -27,12 +27,15 @@ MOST_FEATURES_OF_A_VECTOR = 2**31 - 1
 
 @dataclass(frozen=True)
 class Output:
-    """What is added: a features column of a type, and a column of cold rows ("": none)."""
+    """What is added: a features column of a type, a column of cold rows ("": none), and a column of the numbers of the
+    fields that a row has no known value in, array<int> ("": none).
+    """
 
     column: str
     type: OutputType
     features: int
     cold: str = ""
+    unknown: str = ""
 
 
 def metadata_of(layout: FieldLayout, features: int) -> dict[str, Any]:
@@ -73,25 +76,38 @@ def with_features(
     values = "values:array<double>," if valued else ""
 
     def encode(array: pa.StructArray) -> pa.StructArray:
-        indptr, ids, x, cold = encoding.get().encode(array.flatten(), len(array))
+        indptr, ids, x, cold, unknown = encoding.get().encode(array.flatten(), len(array))
         parts = {"ids": _list(indptr, pa.array(ids))}
         if valued:
             parts["values"] = _list(indptr, pa.array(x if x.size else np.ones(ids.size)))
         parts["cold"] = pa.array(cold)
+        if output.unknown:
+            parts["unknown"] = _numbers(unknown)
         return pa.StructArray.from_arrays(list(parts.values()), list(parts))
 
     named = F.struct(*(column.alias(f"c{i}") for i, column in enumerate(inputs)))
     types = [field.dataType for field in dataset.select(*inputs).schema.fields]
-    made = struct_column(encode, named, types, f"struct<ids:array<bigint>,{values}cold:boolean>")
+    told = ",unknown:array<int>" if output.unknown else ""
+    made = struct_column(encode, named, types, f"struct<ids:array<bigint>,{values}cold:boolean{told}>")
     found = F.col(ENCODED)
     features = (
         F.struct(found["ids"].alias("ids"), found["values"].alias("values")) if valued else found["ids"]
     )
     encoded = as_rows(dataset).withColumn(ENCODED, made)
     added = [features.alias(output.column, metadata=metadata)]
-    if output.cold:
-        added.append(found["cold"].alias(output.cold))
+    added += [found[part].alias(name) for part, name in _asked(output).items()]
     return encoded.select(*(F.col(quoted(name)) for name in dataset.columns), *added)
+
+
+def _asked(output: Output) -> dict[str, str]:
+    """The names of the columns that are added besides the features."""
+    return {part: name for part, name in (("cold", output.cold), ("unknown", output.unknown)) if name}
+
+
+def _numbers(unknown: Any) -> pa.ListArray:
+    """Of each row the numbers of the fields that are unknown."""
+    _, fields = np.nonzero(unknown.T)
+    return _list(np.concatenate([[0], np.cumsum(unknown.sum(axis=0))]), pa.array(fields.astype(np.int32)))
 
 
 def _list(indptr: Any, flat: pa.Array) -> pa.ListArray:
@@ -106,13 +122,14 @@ def _with_vectors(
     metadata: dict[str, Any],
 ) -> DataFrame:
     """As vectors, which only mapInArrow can make of Arrow arrays: all columns pass through it."""
-    kept = dataset.columns
-    size, cold = output.features, output.cold
+    # mapInArrow takes names for syntax: a dot is a field of a struct to it.
+    kept = {f"{INPUT}_kept_{i}": field for i, field in enumerate(dataset.schema.fields)}
+    size, asked = output.features, _asked(output)
 
     def encode(batches: Any) -> Any:
         for batch in batches:
             columns = batch.columns
-            indptr, ids, x, is_cold = encoding.get().encode(columns[len(kept) :], batch.num_rows)
+            indptr, ids, x, cold, unknown = encoding.get().encode(columns[len(kept) :], batch.num_rows)
             rows = batch.num_rows
             arrays = [
                 pa.array(np.zeros(rows, np.int8)),
@@ -121,21 +138,22 @@ def _with_vectors(
                 _list(indptr, pa.array(x if x.size else np.ones(ids.size))),
             ]
             vectors = pa.StructArray.from_arrays(arrays, fields=VECTOR_FIELDS)
-            added = [vectors, pa.array(is_cold)] if cold else [vectors]
-            names = [*batch.schema.names[: len(kept)], output.column, *([cold] if cold else [])]
+            made = {"cold": pa.array(cold), "unknown": _numbers(unknown)}
+            added = [vectors, *(made[part] for part in asked)]
+            names = [*kept, INPUT, *(f"{INPUT}_{part}" for part in asked)]
             yield pa.RecordBatch.from_arrays([*columns[: len(kept)], *added], names)
 
     read = dataset.select(
-        *(F.col(quoted(name)) for name in kept),
+        *(F.col(quoted(field.name)).alias(name) for name, field in kept.items()),
         *(column.alias(f"{INPUT}_{i}") for i, column in enumerate(inputs)),
     )
-    schema = StructType([dataset.schema[name] for name in kept])
-    schema = StructType([*schema.fields, StructField(output.column, VectorUDT(), True, metadata)])
-    if cold:
-        schema = StructType([*schema.fields, *StructType().add(cold, "boolean").fields])
+    schema = StructType([StructField(name, f.dataType, f.nullable, f.metadata) for name, f in kept.items()])
+    schema = schema.add(StructField(INPUT, VectorUDT(), True, metadata))
+    for part in asked:
+        schema = schema.add(f"{INPUT}_{part}", BooleanType() if part == "cold" else ArrayType(IntegerType()))
     made = as_rows(read).mapInArrow(encode, schema)
     return made.select(
-        *(F.col(quoted(name)) for name in kept),
-        F.col(quoted(output.column)).alias(output.column, metadata=metadata),
-        *([F.col(quoted(cold))] if cold else []),
+        *(F.col(name).alias(field.name) for name, field in kept.items()),
+        F.col(INPUT).alias(output.column, metadata=metadata),
+        *(F.col(f"{INPUT}_{part}").alias(name) for part, name in asked.items()),
     )
