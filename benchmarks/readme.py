@@ -302,6 +302,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "encoding": partial(whole_table, "encoding"),
     "caching": partial(whole_table, "caching"),
     "large-models": partial(whole_table, "large_models"),
+    "small": partial(whole_table, "small"),
     "kills": partial(whole_table, "kills"),
     "leaks": partial(whole_table, "leaks"),
     "sampler-quality": partial(sampler_table, "quality"),

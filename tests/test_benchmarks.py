@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import benchmarks
-from benchmarks import common, defaults, kernel, load, polynomial, recipe_tables, recipes, simulation
+from benchmarks import common, defaults, kernel, load, polynomial, recipe_tables, recipes, simulation, small
 from benchmarks.sets import open_set
+from benchmarks.small_sets import small_sets
 
 MODULES = sorted(found.name for found in pkgutil.iter_modules(benchmarks.__path__))
 
@@ -34,6 +35,18 @@ def test_the_simulation_learns_with_each_rule(sample, rule):
 def test_an_untuned_fit_beside_a_tuned_one(sample):
     row, tried = defaults.compare(sample, [{"step_size": 0.1, "reg_prior": 0.3}])
     assert row["untuned"] >= 0.99 * tried[0]["best"]
+
+
+def test_a_small_set_untuned_beside_fixed_strengths_and_linear_models():
+    one = next(found for found in small_sets(None) if found.name == "pyspark's linear regression")
+    train, test = one.draw(3)
+    assert (train.label.size, test.label.size) == (400, 101)
+    np.testing.assert_array_equal(train.take(np.arange(7, 9)).ids, train.ids[70:90])
+    row = small.measured(one, 2)
+    assert row["rows"] == 400
+    assert min(row["untuned"], row["its metric"], row["linear"]) > 9.0
+    assert max(row["untuned"], row["its metric"], row["linear"]) < 12.0
+    assert "±" in row["untuned above linear, %"]
 
 
 def test_the_kernel_is_timed():

@@ -142,7 +142,8 @@ class FMParams(
         "regParamPrior",
         0.3,
         "strength of a Gaussian prior on weights and factors, which shrinks a feature the more the rarer it "
-        "is; unless set, training begins with a thirtieth of the default, goes over to the default when the "
+        "is; unless set, small data try strengths from a thirtieth to ten times the default, and the validation "
+        "loss chooses; on larger data training begins with a thirtieth, goes over to the default when the "
         "validation loss gets no better, and back when that made it worse; where regParam is set, 0 unless "
         "set itself; >= 0",
         not_negative("regParamPrior"),

@@ -1,4 +1,4 @@
-"""When to stop: held-out rows, what their loss decides, the trial of the prior, and the refit on all rows."""
+"""When to stop: held-out rows, what their loss decides, the strength of the prior, and the refit on all rows."""
 
 import logging
 import math
@@ -22,9 +22,14 @@ ENOUGH_HELD_OUT = 10_000
 LEAST_HELD_OUT = 0.01
 REFIT_ABOVE = 0.02
 FEWEST_ROWS_TO_HOLD_OUT_FROM = 20
-MOST_FOLDS = 5
+MOST_FOLDS = 10
 LITTLE_GAIN = 0.02
 STRONGER = (1.0, 3.0)
+# In half decades from the full strength: about a thirtieth, and ten times.
+WEAKEST, STRONGEST = -3, 2
+WORTH_ANOTHER = 0.001
+CLEARLY_BESIDE = 0.15
+TIMES_THE_RIVALS, MORE_THAN_THE_RIVALS = 2, 10
 
 
 def held_out_rows(rows: int, fraction: float, effective: float = 1.0) -> int:
@@ -66,10 +71,33 @@ class HeldOut:
         return cls(size, folds, folds > 1 or size > REFIT_ABOVE * rows)
 
 
+@dataclass(frozen=True)
+class Rival:
+    """A run to be better than: its best epoch, and the validation loss there."""
+
+    epoch: int
+    loss: float
+
+    @classmethod
+    def of(cls, best: Outcome[State]) -> "Rival":
+        """The best run so far."""
+        return cls(best.best_epoch, best.loss)
+
+    def leaves_behind(self, epoch: int, loss: float) -> bool:
+        """Whether a run of so many epochs, the lowest loss of which is ``loss``, need not go on."""
+        return epoch >= TIMES_THE_RIVALS * self.epoch + MORE_THAN_THE_RIVALS and loss >= self.loss
+
+
 class Trainer(Protocol):
     """Trains on given rows, of which some may be held out."""
 
-    def train(self, settings: Settings, prior: Prior, report: Callable[[Epoch], None]) -> Outcome[Parameters]:
+    def train(
+        self,
+        settings: Settings,
+        prior: Prior,
+        report: Callable[[Epoch], None],
+        rival: "Rival | None" = None,
+    ) -> Outcome[Parameters]:
         """From the same initial parameters each time it is called."""
 
     def level(self, state: Parameters) -> Level:
@@ -79,11 +107,12 @@ class Trainer(Protocol):
 class Judge(Generic[State]):
     """What the validation loss says: which parameters are best, how strong the prior should be, when to stop."""
 
-    def __init__(self, state: State, settings: Settings, prior: Prior) -> None:
+    def __init__(self, state: State, settings: Settings, prior: Prior, rival: Rival | None = None) -> None:
         self.best, self.epoch, self.loss, self.prior = state, 0, math.inf, prior
         self.first_loss = math.nan
         self._settings, self._reference, self._waited = settings, math.inf, 0
         self._tried_at: float | None = None
+        self._rival = rival
 
     def sees(self, state: State, epoch: int, loss: float, may_change: bool) -> str:
         """The verdict on the parameters after an epoch.
@@ -108,6 +137,8 @@ class Judge(Generic[State]):
         elif may_change and not improved and self.epoch and self.prior.changes and self.prior.epochs is None:
             self.prior, self._tried_at, self._waited = replace(self.prior, epochs=epoch), loss, 0
             return "anew"
+        if self._rival is not None and self._rival.leaves_behind(epoch, self.loss):
+            return "stop"
         # Factors start near a saddle: the loss may rise before they have found a direction.
         patience = self._settings.patience * (1 if self.epoch else PATIENCE_AT_THE_START)
         return "stop" if self._waited >= patience else "on"
@@ -119,16 +150,19 @@ def fit(
     settings: Settings,
     validates: bool,
     report: Callable[[Epoch], None] = lambda epoch: None,
+    searches: bool = False,
 ) -> Outcome[Parameters]:
     """A whole training run.
 
     With validation rows of the user's own (``validates``), or rows that are ``held`` out, these decide when to stop;
     where more than a few were held out, the model is then trained that long on all rows. At the end the
-    intercept is set to what is best for all rows that may be trained on.
+    intercept is set to what is best for all rows that may be trained on. ``searches``: see :func:`judged`.
     """
     with trainer(held) as first:
         if held.rows or validates:
-            outcome = judged(lambda prior: first.train(settings, prior, report), settings)
+            outcome = judged(
+                lambda prior, rival: first.train(settings, prior, report, rival), settings, searches
+            )
         else:
             outcome = first.train(settings, settings.prior(judged=False), report)
         if not held.refits:
@@ -139,22 +173,75 @@ def fit(
         return levelled(refitted(outcome, final), again.level, settings)
 
 
-def judged(run: Callable[[Prior], Outcome[State]], settings: Settings) -> Outcome[State]:
+def judged(
+    run: Callable[[Prior, Rival | None], Outcome[State]], settings: Settings, searches: bool
+) -> Outcome[State]:
     """Training in which validation rows decide when to stop and, where it adapts, how strong the prior is.
 
-    Where that gains next to nothing on the parameters to begin with, features may be too rare for a prior that begins
-    weak: training from the start with stronger ones is tried too, and the best of all is kept.
+    Where it ``searches``, every strength is trained with from the start. Otherwise a prior that begins weak is changed
+    at most once. Where that gains next to nothing on the parameters to begin with, features may be too rare for it:
+    training from the start with stronger ones is tried too, and the best of all is kept.
     """
-    best = run(settings.prior(judged=True))
-    if not settings.adapt_prior or settings.max_epochs == 0:
-        return best
+    if not settings.adapt_prior or settings.reg_prior == 0.0 or settings.max_epochs == 0:
+        return run(settings.prior(judged=True), None)
+    if searches:
+        return searched(run, settings.reg_prior)
+    best = run(settings.prior(judged=True), None)
     for stronger in STRONGER:
         if not best.loss > best.first_loss * (1.0 - LITTLE_GAIN):
             return best
-        other = run(Prior(stronger * settings.reg_prior, stronger * settings.reg_prior))
-        if other.loss < best.loss:
-            best = replace(other, rollbacks=best.rollbacks + other.rollbacks)
+        best = better(best, run(constant(stronger * settings.reg_prior), None))
     return best
+
+
+def searched(run: Callable[[Prior, Rival | None], Outcome[State]], full: float) -> Outcome[State]:
+    """The best of runs with constant strengths of the prior that are half a decade apart.
+
+    From the ``full`` strength it goes to weaker ones as long as they gain and, where the first of them did not, to
+    stronger ones. The last run has the strength at the vertex of the parabola through the losses of the best one and
+    of its neighbours, where that lies clearly beside the best one. So there are five runs at most.
+    """
+
+    def prior(step: float) -> Prior:
+        return constant(full * 10.0 ** (0.5 * step))
+
+    at, best = 0, run(prior(0), None)
+    losses = {at: best.loss}
+    for direction, last in ((-1, WEAKEST), (1, STRONGEST)):
+        while at != last and best.loss < math.inf:
+            other = run(prior(at + direction), Rival.of(best))
+            losses[at + direction] = other.loss
+            gained = other.loss < best.loss * (1.0 - WORTH_ANOTHER)
+            best = better(best, other)
+            if not gained:
+                break
+            at += direction
+        if at:
+            break
+    lowest = min(losses, key=lambda step: losses[step])
+    if lowest - 1 in losses and lowest + 1 in losses:
+        beside = vertex(losses[lowest - 1], losses[lowest], losses[lowest + 1])
+        if abs(beside) > CLEARLY_BESIDE:
+            best = better(best, run(prior(lowest + beside), Rival.of(best)))
+    return best
+
+
+def vertex(before: float, lowest: float, after: float) -> float:
+    """Where the parabola through (-1, before), (0, lowest) and (1, after) has its lowest point."""
+    bend = before - 2.0 * lowest + after
+    return 0.5 * (before - after) / bend if 0.0 < bend < math.inf else 0.0
+
+
+def constant(strength: float) -> Prior:
+    """A prior that does not change."""
+    return Prior(strength, strength)
+
+
+def better(best: Outcome[State], other: Outcome[State]) -> Outcome[State]:
+    """The outcome with the lower validation loss; the first where neither is."""
+    if not other.loss < best.loss:
+        return best
+    return replace(other, rollbacks=best.rollbacks + other.rollbacks)
 
 
 def refit_settings(settings: Settings, chosen: Outcome[State]) -> Settings:

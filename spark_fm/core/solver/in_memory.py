@@ -12,15 +12,18 @@ from spark_fm.core.fm.level import Level
 from spark_fm.core.fm.measure import Totals, measure_typical
 from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling, evenness, scaled
 from spark_fm.core.fm.settings import Prior, Settings
-from spark_fm.core.fm.table import Parameters
+from spark_fm.core.fm.table import Parameters, padded
 from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.adagrad.visit import train_pass
-from spark_fm.core.solver.early_stopping import HeldOut, fit, with_state
+from spark_fm.core.solver.early_stopping import HeldOut, Rival, fit, with_state
 from spark_fm.core.solver.loop import train
 from spark_fm.core.solver.plan import Epoch, Outcome, Plan, Result
 from spark_fm.core.sparse.block import Block
 
 IntArray = npt.NDArray[np.int32]
+
+# Non-zeros times factors up to which the prior's strength is searched for: one core takes some 0.2 s an epoch.
+MOST_WORK_TO_SEARCH = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -91,16 +94,26 @@ class MemoryTrainer:
     constraints: Constraints | None = None
 
     def train(
-        self, settings: Settings, prior: Prior, report: Callable[[Epoch], None] = lambda epoch: None
+        self,
+        settings: Settings,
+        prior: Prior,
+        report: Callable[[Epoch], None] = lambda epoch: None,
+        rival: Rival | None = None,
     ) -> Outcome[Parameters]:
         """All epochs; with several folds these train side by side, and the first one's parameters are returned."""
         if self.held.folds > 1:
             folds = FoldsRunner([self._runner(settings, fold) for fold in range(self.held.folds)])
             begin = [self.state] * self.held.folds
-            outcome = train(folds, begin, settings, report, prior=prior, constant=self.init.constant_loss)
+            outcome = train(
+                folds, begin, settings, report,
+                prior=prior, constant=self.init.constant_loss, rival=rival,
+            )  # fmt: skip
             return with_state(outcome, outcome.state[0])
         runner = self._runner(settings, 0)
-        return train(runner, self.state, settings, report, prior=prior, constant=self.init.constant_loss)
+        return train(
+            runner, self.state, settings, report,
+            prior=prior, constant=self.init.constant_loss, rival=rival,
+        )  # fmt: skip
 
     def _runner(self, settings: Settings, fold: int) -> MemoryRunner:
         rows = np.arange(self.block.rows, dtype=np.int32)
@@ -147,5 +160,5 @@ def fit_in_memory(
     )
     return fit(
         lambda held: nullcontext(MemoryTrainer(block, state, init, held, constraints)),
-        held, settings, validation > 0,
+        held, settings, validation > 0, searches=block.nonzeros * padded(settings.factor_size) <= MOST_WORK_TO_SEARCH,
     )  # fmt: skip

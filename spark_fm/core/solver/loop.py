@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from spark_fm.core.fm.measure import Totals
 from spark_fm.core.fm.settings import Prior, Settings
-from spark_fm.core.solver.early_stopping import Judge
+from spark_fm.core.solver.early_stopping import Judge, Rival
 from spark_fm.core.solver.plan import Epoch, Outcome, Plan, Runner, State, parts_of
 from spark_fm.core.solver.rollback import Rise, more_careful
 
@@ -30,6 +30,7 @@ def train(
     untrained: Totals | None = None,
     prior: Prior | None = None,
     constant: float = 0.0,
+    rival: Rival | None = None,
 ) -> Outcome[State]:
     """Run epochs until ``max_epochs``, until the validation loss has not improved for ``patience`` epochs
     (three times as many as long as no epoch was better than the start), or,
@@ -43,11 +44,13 @@ def train(
     A ``prior`` (by default of constant strength) that leaves it to the validation loss when to change does so when an
     epoch is no improvement; when the next epoch is worse still, that is taken back.
 
+    A run that stays behind its ``rival`` for long stops.
+
     Returns
     -------
     The parameters with the lowest validation loss (the last good ones without validation rows).
     """
-    judge = Judge(state, settings, prior or Prior(settings.reg_prior, settings.reg_prior))
+    judge = Judge(state, settings, prior or Prior(settings.reg_prior, settings.reg_prior), rival)
     plan = Plan(first_number, 0, True, settings.step_size, 1.0, 1.0, prior=judge.prior.at(0.0))
     rise, rollbacks = Rise(untrained, constant), 0
     history: list[Epoch] = []

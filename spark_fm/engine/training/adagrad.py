@@ -10,7 +10,7 @@ from spark_fm.core.fm.scaling import FeatureCounts
 from spark_fm.core.fm.settings import Prior, Scale, Settings
 from spark_fm.core.fm.table import Parameters
 from spark_fm.core.fm.weights import ParameterInit, Weights
-from spark_fm.core.solver.early_stopping import HeldOut, fit, held_out_rows
+from spark_fm.core.solver.early_stopping import HeldOut, Rival, fit, held_out_rows
 from spark_fm.core.solver.loop import train
 from spark_fm.core.solver.plan import Epoch, Outcome, Plan, parts_of
 from spark_fm.engine.cluster.broadcast import ship
@@ -174,7 +174,13 @@ class RoundsTrainer:
     held: HeldOut
     dealt: Callable[[], None]
 
-    def train(self, settings: Settings, prior: Prior, report: Callable[[Epoch], None]) -> Outcome[Parameters]:
+    def train(
+        self,
+        settings: Settings,
+        prior: Prior,
+        report: Callable[[Epoch], None],
+        rival: Rival | None = None,
+    ) -> Outcome[Parameters]:
         """A warm-up on a few rows, so that all partitions move the common directions only once, then all epochs."""
         warm, untrained = self.state, None
         if self.runner.merges and settings.max_epochs > 0:
@@ -191,6 +197,7 @@ class RoundsTrainer:
         outcome = train(
             self.runner, warm, settings, reported,
             first_number=1, untrained=untrained, prior=prior, constant=self.init.constant_loss,
+            rival=rival,
         )  # fmt: skip
         # After no epoch parameters are what they were: the warm-up only serves the epochs.
         return outcome if outcome.best_epoch else replace(outcome, state=self.state)

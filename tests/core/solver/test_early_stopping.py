@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,15 +13,18 @@ from spark_fm.core.solver.early_stopping import (
     LITTLE_GAIN,
     STRONGER,
     HeldOut,
+    Rival,
     folds_of,
     held_out_rows,
     judged,
     levelled,
     refit_settings,
     refitted,
+    vertex,
 )
 from spark_fm.core.solver.in_memory import MemoryTrainer, fit_in_memory, in_random_order
 from spark_fm.core.solver.plan import Epoch, Outcome
+from spark_fm.core.sparse.block import NO_FLAGS, NO_FLOATS, Block
 from tests.core.planted import planted, planted_block
 from tests.core.solver.adagrad.test_step import score
 from tests.oracle import block_of, counts_of, rows_of
@@ -54,11 +58,11 @@ def predictions(model, block):
     ("rows", "held_out", "expected"),
     [
         (1000, 0, 0),
-        (20, 2, 5),
+        (20, 2, 10),
         (20, 10, 2),
         (20, 6, 3),
-        (25, 1, 5),
-        (5000, 500, 5),
+        (25, 1, 10),
+        (5000, 500, 10),
         (20_000, 2000, 4),
         (80_000, 8000, 1),
         (10**6, 10**5, 1),
@@ -159,7 +163,7 @@ def prepared(block, settings=SETTINGS, held=NOTHING):
 
 def chosen_epochs(block, settings, size, folds):
     trainer = prepared(block, settings, HeldOut(size, folds))
-    return judged(lambda prior: trainer.train(settings, prior), settings)
+    return judged(lambda prior, rival: trainer.train(settings, prior, rival=rival), settings, searches=True)
 
 
 def test_where_almost_all_rows_have_trained_the_model_is_not_trained_again(monkeypatch):
@@ -186,7 +190,7 @@ def test_without_validation_rows_some_are_held_out_to_choose_the_epochs_and_all_
     outcome, _ = fit(block, replace(SETTINGS, patience=3))
     losses = [e.validation_loss for e in outcome.history]
     assert outcome.best_epoch == 1 + int(np.argmin(losses))
-    chosen = chosen_epochs(block, replace(SETTINGS, patience=3), 40, 5)
+    chosen = chosen_epochs(block, replace(SETTINGS, patience=3), 40, 10)
     assert chosen.best_epoch == outcome.best_epoch
     assert chosen.history == outcome.history
     # The same as training that many epochs on everything without holding out.
@@ -274,11 +278,12 @@ def judged_runs(losses, settings=ADAPTIVE, **changes):
     """The outcome, and the priors of the runs, whose losses are the given ones."""
     priors = []
 
-    def run(prior):
+    def run(prior, rival):
+        assert rival is None
         priors.append(prior)
         return outcome(losses[len(priors) - 1], prior=prior, rollbacks=len(priors), **changes)
 
-    return judged(run, settings), priors
+    return judged(run, settings, searches=False), priors
 
 
 STRONG = [Prior(by * 0.5, by * 0.5) for by in STRONGER]
@@ -304,6 +309,137 @@ def test_best_of_the_judged_runs_is_kept(losses, best, rollbacks):
 def test_without_a_choice_of_priors_nothing_is_tried_again():
     assert len(judged_runs([1.0], replace(ADAPTIVE, adapt_prior=False))[1]) == 1
     assert len(judged_runs([1.0], replace(ADAPTIVE, max_epochs=0))[1]) == 1
+    # Where regParam is set and regParamPrior is not.
+    assert len(judged_runs([1.0], replace(ADAPTIVE, reg_prior=0.0))[1]) == 1
+
+
+def searched_runs(loss_of, settings=ADAPTIVE):
+    """The outcome of a search, and step (in half decades from the full strength), prior and rival of each run."""
+    runs = []
+
+    def run(prior, rival):
+        assert prior.first == prior.later
+        step = 2.0 * math.log10(prior.first / settings.reg_prior)
+        runs.append((round(step, 6), rival))
+        return outcome(loss_of(step), prior=prior, rollbacks=1)
+
+    return judged(run, settings, searches=True), runs
+
+
+@pytest.mark.parametrize(
+    ("loss_of", "steps"),
+    [
+        (lambda step: 0.5 + 0.1 * abs(step), [0, -1, 1]),
+        (lambda step: 0.5 + 0.1 * abs(step + 1), [0, -1, -2]),
+        (lambda step: 0.5 + 0.1 * abs(step - 1), [0, -1, 1, 2]),
+        (lambda step: 1.0 + 0.1 * step, [0, -1, -2, -3]),
+        (lambda step: 1.0 - 0.1 * step, [0, -1, 1, 2]),
+        (lambda step: 0.5 + 0.1 * (step + 0.7) ** 2, [0, -1, -2, -0.7]),
+        (lambda step: 0.5 + 0.1 * (step - 0.3) ** 2, [0, -1, 1, 0.3]),
+        # Less than a thousandth is not worth another run.
+        (lambda step: 0.5 + 1e-5 * step, [0, -1, 1]),
+        (lambda step: math.inf, [0]),
+    ],
+)
+def test_strength_is_searched_for_from_the_full_one(loss_of, steps):
+    found, runs = searched_runs(loss_of)
+    assert [step for step, _ in runs] == steps
+    assert found.loss == min(map(loss_of, steps))
+    best = min(steps, key=loss_of)
+    assert found.prior.first == found.prior.later == pytest.approx(0.5 * 10 ** (best / 2))
+
+
+def test_runs_of_a_search_have_the_best_one_so_far_as_rival():
+    _, runs = searched_runs(lambda step: 0.5 + 0.1 * abs(step + 1))
+    assert [rival for _, rival in runs] == [None, Rival(3, 0.6), Rival(3, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "loss", "expected"), [(15, 0.5, False), (16, 0.5, True), (16, 0.49, False)]
+)
+def test_a_run_that_stays_behind_its_rival_is_left(epoch, loss, expected):
+    assert Rival(3, 0.5).leaves_behind(epoch, loss) is expected
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [((2.0, 1.0, 2.0), 0.0), ((1.0, 1.0, 3.0), -0.5), ((1.0, 1.0, 1.0), 0.0), ((math.inf, 1.0, 2.0), 0.0)],
+)
+def test_vertex_of_a_parabola(losses, expected):
+    assert vertex(*losses) == expected
+
+
+def of_columns(rows, columns, values, score, seed):
+    """Rows of so many columns, each with a value of its own; the label is drawn with the log-odds ``score(ids)``."""
+    random = np.random.default_rng(seed)
+    ids = random.integers(0, values, (rows, columns)) + values * np.arange(columns)
+    label = (random.random(rows) < 1.0 / (1.0 + np.exp(-score(ids)))).astype(float)
+    features = np.arange(columns * values, dtype=np.int64)
+    indptr = np.arange(0, rows * columns + 1, columns, dtype=np.int32)
+    return Block(indptr, ids.ravel().astype(np.int32), NO_FLOATS, label, NO_FLOATS, NO_FLAGS, features)
+
+
+def faint(ids):
+    """Weights of 2,000 values, nearly all of them too rare to know."""
+    return np.random.default_rng(7).normal(0.0, 0.25, 2000)[ids].sum(axis=1)
+
+
+def clear(ids):
+    """Pairs of few values, each of which is in many rows."""
+    v = np.random.default_rng(7).normal(0.0, 1.2, (40, 2))[ids]
+    return 0.5 * ((v.sum(axis=1) ** 2).sum(axis=1) - (v * v).sum(axis=(1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "score", "weak"), [(20, 100, faint, False), (4, 10, clear, True)]
+)
+def test_search_finds_a_strong_prior_on_faint_signals_and_a_weak_one_on_clear_ones(
+    columns, values, score, weak
+):
+    block, test = (of_columns(rows, columns, values, score, seed) for rows, seed in ((1500, 1), (8000, 2)))
+    settings = Settings(LOGISTIC, factor_size=4, max_epochs=60)
+
+    def loss(settings):
+        found, model = fit(block, settings)
+        z = predictions(model, test)
+        return np.mean(np.logaddexp(0.0, z) - test.label * z), found.prior.first
+
+    untuned, strength = loss(replace(settings, adapt_prior=True))
+    assert (strength < 0.06) if weak else (strength > 0.2)
+    best = min(loss(replace(settings, reg_prior=strength))[0] for strength in (0.01, 0.1, 1.0))
+    assert untuned < 1.003 * best
+
+
+def test_search_is_judged_by_the_weights_of_held_out_rows():
+    """What the search finds is what it finds where rows of weight 0 have other labels."""
+    block = of_columns(1500, 4, 10, clear, 1)
+    block = replace(block, weight=(np.arange(1500) % 3 > 0).astype(np.float32))
+    other = replace(block, label=block.label.copy())
+    other.label[block.weight == 0.0] = np.roll(block.label[block.weight == 0.0], 1)
+    settings = Settings(LOGISTIC, factor_size=4, max_epochs=20, adapt_prior=True)
+    (first, _), (second, _) = fit(block, settings), fit(other, settings)
+    assert first.prior == second.prior
+    assert [one.validation_loss for one in first.history] == [one.validation_loss for one in second.history]
+
+
+def test_users_validation_rows_judge_the_strengths():
+    block = of_columns(1500, 4, 10, clear, 1)
+    block = replace(block, validation=np.arange(1500) >= 1200)
+    settings = Settings(LOGISTIC, factor_size=4, max_epochs=20, adapt_prior=True)
+    found, _ = fit(block, settings)
+    fixed, _ = fit(block, replace(settings, adapt_prior=False, reg_prior=found.prior.first))
+    np.testing.assert_array_equal(found.state.table, fixed.state.table)
+    assert [one.validation_loss for one in found.history] == [one.validation_loss for one in fixed.history]
+    full, _ = fit(block, replace(settings, adapt_prior=False))
+    assert found.prior.first < 0.1
+    assert found.loss < full.loss
+
+
+def test_strength_is_not_searched_for_where_an_epoch_is_long(monkeypatch):
+    block, settings = planted_block(400), replace(SETTINGS, adapt_prior=True, max_epochs=5)
+    assert not fit(block, settings)[0].prior.changes
+    monkeypatch.setattr("spark_fm.core.solver.in_memory.MOST_WORK_TO_SEARCH", 400 * 2 * 8 - 1)
+    assert fit(block, settings)[0].prior == settings.prior(judged=True)
 
 
 def test_refit_trains_as_long_as_was_chosen():

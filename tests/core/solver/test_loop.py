@@ -7,7 +7,7 @@ import pytest
 from spark_fm.core.fm.losses import LOGISTIC, SQUARED
 from spark_fm.core.fm.measure import Totals
 from spark_fm.core.fm.settings import Prior, Settings
-from spark_fm.core.solver.early_stopping import PATIENCE_AT_THE_START
+from spark_fm.core.solver.early_stopping import PATIENCE_AT_THE_START, Rival
 from spark_fm.core.solver.loop import MAX_ROLLBACKS, train
 from spark_fm.core.solver.plan import Plan, Result, parts_of
 
@@ -419,6 +419,15 @@ def test_prior_that_is_no_worse_within_the_noise_stays():
     runner = PriorRunner([], losses=lambda state: losses.get(len(state), 0.52))
     outcome = train(runner, (), SETTINGS, prior=ADAPTIVE)
     assert (outcome.best_epoch, outcome.prior) == (1, Prior(WEAK, STRONG, 2))
+
+
+@pytest.mark.parametrize(("loss", "epochs"), [(0.2, 16), (0.05, 30)])
+def test_training_that_stays_behind_a_rival_stops(loss, epochs):
+    """Its best epoch may come late, as long as it gets ahead in time."""
+    curve = [1.0 - (1.0 - loss) * number / 30 for number in range(31)]
+    settings, rival = replace(SETTINGS, max_epochs=30), Rival(3, 0.1 if loss == 0.2 else 0.5)
+    outcome = train(FakeRunner(curve), 0, settings, rival=rival)
+    assert len(outcome.history) == epochs
 
 
 def test_prior_of_constant_strength_does_not_change():
