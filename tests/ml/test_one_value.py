@@ -206,7 +206,7 @@ def test_parts_of_times_stay_those_of_the_zone_of_the_fit(spark):
     assert [pairs[0][0] for pairs, _ in here] == hours
     with session(spark, zone="Asia/Tokyo", ansi="false"):
         other = FieldEncoder(fields=fields).fit(rows)
-        assert [one.checksum for one in other.encoded] != [one.checksum for one in model.encoded[:3]]
+        assert {one.value for one in other.encoded}.isdisjoint(one.value for one in model.encoded)
         assert encoded(model, rows) == here
 
 

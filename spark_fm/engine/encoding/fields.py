@@ -107,11 +107,17 @@ class EncodedField:
         return self.kind in ("weighted", *NUMBERS) or self.options.get("value", "1") != "1"
 
     @property
-    def value(self) -> str:
-        """What the value of its features is in a row that has them."""
+    def value(self) -> str | None:
+        """What the value of its features is in a row that has them; None where nobody knows, as of parts of dates in
+        format 3, whose time zone is the session's.
+        """
         if self.kind == "numeric":
             return {"none": "x", "log1p": "log1p(x)"}[self.options["transform"]]
-        return {"weighted": "x", "cyclic": "sin, cos"}.get(self.kind) or self.options.get("value", "1")
+        value = {"weighted": "x", "cyclic": "sin, cos"}.get(self.kind) or str(self.options.get("value", "1"))
+        if self.kind in ("date_part", "cyclic", "cross") and self.format == 3:
+            return None
+        zone = self.options.get("zone") if "timestamp" in self.sorts else None
+        return f"{value} by the clocks of {zone}" if zone else value
 
     @cached_property
     def checksum(self) -> str:
@@ -122,8 +128,8 @@ class EncodedField:
         """
         parts = [part for _, part in self.options.get("parts", ())]
         told = [self.kind, self.own_features, self.has_other, self.options.get("part"), parts, self.edges]
-        if "timestamp" in self.sorts and self.options.get("zone"):
-            told.append(self.options["zone"])
+        if self.options.get("width"):
+            told.append(self.format)
         made = hashlib.blake2b(json.dumps(told).encode(), digest_size=8)
         made.update(self.vocabulary.keys[: self.vocabulary.kept].tobytes())
         return made.hexdigest()
