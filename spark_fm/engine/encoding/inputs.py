@@ -1,6 +1,7 @@
 """What the workers get of a table: a few columns of integers and numbers for each field, made by Spark."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
@@ -9,6 +10,7 @@ from pyspark.sql.types import ArrayType, BooleanType, DataType, DateType, MapTyp
 
 from spark_fm.engine.encoding.canonical import NULL, TIMES, VALUES, bucket_of, key_of, part_of, text_of
 from spark_fm.engine.encoding.fields import EncodedField
+from spark_fm.engine.encoding.reading import cell_of, type_read
 from spark_fm.engine.packing.columns import field_of, quoted
 
 A_VALUE = "a string, an integer, a boolean, a date or another number"
@@ -30,8 +32,14 @@ def expected_of(kind: str, data_type: DataType) -> str:
     return "" if isinstance(data_type, (*VALUES, *TIMES)) else A_VALUE
 
 
-def type_of(dataset: DataFrame, column: str, kind: str, part: str | None = None) -> DataType:
-    """The type of a column that a field of a kind reads.
+def type_of(
+    dataset: DataFrame,
+    column: str,
+    kind: str,
+    part: str | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> DataType:
+    """The type of the cells that a field of a kind reads, by its options.
 
     Raises
     ------
@@ -40,18 +48,20 @@ def type_of(dataset: DataFrame, column: str, kind: str, part: str | None = None)
     TypeError
         When the kind can't read it.
     """
-    data_type = field_of(dataset, column, "fields").dataType
-    expected = expected_of("date_part" if part else kind, data_type)
+    column_type = field_of(dataset, column, "fields").dataType
+    data_type, expected = type_read(column_type, options)
+    expected = expected or expected_of("date_part" if part else kind, data_type)
     if part == "hour" and isinstance(data_type, DateType):
         expected = "a timestamp, as a date has no hour"
     if expected:
-        found = data_type.simpleString()
+        found = column_type.simpleString()
         raise TypeError(f"fields: column {column!r} has type {found}, expected {expected} for {kind}")
     return data_type
 
 
-def _text(dataset: DataFrame, column: str, kind: str, part: str | None = None) -> Column:
-    data_type, x = type_of(dataset, column, kind, part), F.col(quoted(column))
+def _text(dataset: DataFrame, column: str, kind: str, part: str | None, unit: str | None) -> Column:
+    options = {"unit": unit}
+    data_type, x = type_of(dataset, column, kind, part, options), F.expr(cell_of(column, options))
     return part_of(x, part).cast("string") if part else text_of(x, data_type)
 
 
@@ -65,7 +75,8 @@ def texts_of(dataset: DataFrame, fields: Sequence[EncodedField]) -> Column:
     ones, many = [], []
     for number, field in enumerate(fields):
         column = field.columns[0]
-        data_type, x = type_of(dataset, column, field.kind), F.col(quoted(column))
+        data_type = type_of(dataset, column, field.kind, options=field.options)
+        x = F.expr(cell_of(column, field.options))
         if isinstance(data_type, ArrayType | MapType):
             many.append(_texts_of_many(x, data_type, number))
         else:
@@ -106,15 +117,20 @@ def inputs_of(dataset: DataFrame, field: EncodedField, salt: int) -> list[Column
         type_of(dataset, field.columns[0], field.kind)
         return [F.col(quoted(field.columns[0])).cast("double")]
     if field.kind in ("date_part", "cyclic"):
-        type_of(dataset, field.columns[0], field.kind, options["part"])
-        part = part_of(F.col(quoted(field.columns[0])), options["part"])
+        type_of(dataset, field.columns[0], field.kind, options["part"], options)
+        part = part_of(F.expr(cell_of(field.columns[0], options)), options["part"])
         return [F.coalesce(part, F.lit(NULL)).cast("bigint")]
     if field.kind == "cross":
-        texts = [_text(dataset, column, "cross", part) for column, part in options["parts"]]
+        units = options.get("units") or [None, None]
+        texts = [
+            _text(dataset, column, "cross", part, unit)
+            for (column, part), unit in zip(options["parts"], units, strict=True)
+        ]
         return [bucket_of(texts, options["width"])]
     if field.kind == "hashed":
-        return [bucket_of([_text(dataset, field.columns[0], field.kind)], options["width"])]
-    data_type, x = type_of(dataset, field.columns[0], field.kind), F.col(quoted(field.columns[0]))
+        return [bucket_of([_text(dataset, field.columns[0], field.kind, None, None)], options["width"])]
+    data_type = type_of(dataset, field.columns[0], field.kind, options=options)
+    x = F.expr(cell_of(field.columns[0], options))
     if field.kind == "categorical":
         return [key_of(text_of(x, data_type), salt)]
     inner, width = _inner(data_type), options.get("width")

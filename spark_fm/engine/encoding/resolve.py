@@ -29,7 +29,7 @@ def resolved(dataset: DataFrame, specs: Sequence[FieldSpec]) -> list[EncodedFiel
         elif spec.kind == "date_parts":
             found += _parts(dataset, spec)
         else:
-            type_of(dataset, spec.columns[0], spec.kind)
+            type_of(dataset, spec.columns[0], spec.kind, options=spec.options)
             found.append(EncodedField(spec.name, spec.kind, spec.columns, _options(spec)))
     names = [one.name for one in found]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -47,16 +47,18 @@ def _options(spec: FieldSpec) -> dict[str, object]:
 
 
 def _parts(dataset: DataFrame, spec: FieldSpec) -> list[EncodedField]:
-    data_type = type_of(dataset, spec.columns[0], spec.kind, "weekday")
+    unit = {"unit": spec.option("unit")}
+    data_type = type_of(dataset, spec.columns[0], spec.kind, "weekday", unit)
     usual = [part for part in USUAL if part != "hour" or not isinstance(data_type, DateType)]
     cyclic = bool(spec.option("cyclic"))
     null = spec.option("null") or ("nothing" if cyclic else "other")
     prefix = f"{spec.options['name']}_" if spec.options.get("name") else ""
     made = []
     for part in spec.option("parts") or usual:
-        type_of(dataset, spec.columns[0], spec.kind, part)
+        type_of(dataset, spec.columns[0], spec.kind, part, unit)
         kind = "cyclic" if cyclic else "date_part"
-        made.append(EncodedField(f"{prefix}{part}", kind, spec.columns, {"part": part, "null": null}))
+        options = {"part": part, "null": null, **unit}
+        made.append(EncodedField(f"{prefix}{part}", kind, spec.columns, options))
     return made
 
 
@@ -71,4 +73,5 @@ def _crossed(spec: FieldSpec, before: Sequence[EncodedField]) -> EncodedField:
             )
     parts = [[known[name].columns[0], known[name].options.get("part")] for name in spec.columns]
     columns = tuple(dict.fromkeys(known[name].columns[0] for name in spec.columns))
-    return EncodedField(spec.name, "cross", columns, {**_options(spec), "parts": parts})
+    units = [known[name].options.get("unit") for name in spec.columns]
+    return EncodedField(spec.name, "cross", columns, {**_options(spec), "parts": parts, "units": units})
