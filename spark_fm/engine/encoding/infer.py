@@ -198,9 +198,11 @@ def _told_apart(specs: Sequence[FieldSpec], kinds: Mapping[str, DataType]) -> li
         is_date = isinstance(kinds[spec.columns[0]], DateType)
         return [f"{prefix}{part}" for part in USUAL if part != "hour" or not is_date]
 
-    made = []
+    made: list[FieldSpec] = []
     for spec in specs:
-        taken = {name for other in (*made, *specs) if other.columns != spec.columns for name in names_of(other)}
+        taken = {
+            name for other in (*made, *specs) if other.columns != spec.columns for name in names_of(other)
+        }
         options = dict(spec.options)
         while taken.intersection(names_of(spec)):
             options["name"] = f"{options['name']}_" if "name" in options else spec.columns[0]

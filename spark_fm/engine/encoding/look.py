@@ -93,7 +93,9 @@ def separators_of(dataset: DataFrame, names: Sequence[str]) -> dict[str, str]:
     """The separators of those columns of strings that hold lists, by a look at some of their texts."""
     if not names:
         return {}
-    some = collect(dataset.select(*(F.col(quoted(name)).alias(f"c{i}") for i, name in enumerate(names))).limit(TEXTS))
+    some = collect(
+        dataset.select(*(F.col(quoted(name)).alias(f"c{i}") for i, name in enumerate(names))).limit(TEXTS)
+    )
     found = {}
     for i, name in enumerate(names):
         separator = separator_of([row[f"c{i}"] for row in some if row[f"c{i}"]])
@@ -110,8 +112,8 @@ def separator_of(texts: Sequence[str]) -> str:
 
     >>> separator_of(["Comedy|Drama", "Drama", "Comedy", "Drama|War", "War|Comedy"] * 3)
     '|'
-    >>> separator_of(["Cats, The", "Alien", "Thing, The"] * 3), separator_of(["Poe, Edgar", "Poe, John", "Doe, John"] * 3)
-    ('', '')
+    >>> separator_of(["Cats, The", "Alien", "Thing, The"] * 3) + separator_of(["Poe, Edgar", "Poe, John"] * 3)
+    ''
     """
     for separator in SEPARATORS:
         lists = {text: [part.strip() for part in text.split(separator)] for text in texts}

@@ -29,7 +29,11 @@ def cell_of(column: str, options: Mapping[str, Any]) -> str:
 def type_read(found: DataType, options: Mapping[str, Any]) -> tuple[DataType, str]:
     """The type of :func:`cell_of`, and what was expected of the column where it can't be read so ("": it can)."""
     if options.get("separator") is not None:
-        return ArrayType(StringType()), "" if isinstance(found, StringType) else "a string, which the separator splits"
+        return ArrayType(StringType()), "" if isinstance(
+            found, StringType
+        ) else "a string, which the separator splits"
     if options.get("unit") is not None:
-        return TimestampType(), "" if isinstance(found, NumericType) else "a number, which counts time in the unit"
+        return TimestampType(), "" if isinstance(
+            found, NumericType
+        ) else "a number, which counts time in the unit"
     return found, ""

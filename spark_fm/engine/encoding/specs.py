@@ -141,8 +141,9 @@ def set_of(column: str, **options: Any) -> FieldSpec:
     ----------
     column : its name
     options : ``name``; ``value`` of each feature of a row that has n of them, "1", "1/n" or "1/sqrt(n)";
-        ``separator``, what is between the elements of a string, such as "|": blanks around elements and empty ones do
-        not count; ``minCount`` as for :func:`categorical`, or ``width`` to hash; ``unseen``, ``rare`` and ``null`` ("nothing", or "other")
+        ``separator``, what is between the elements of a string, such as "|" (blanks around elements and empty elements
+        do not count); ``minCount`` as for :func:`categorical`, or ``width`` to hash; ``unseen``, ``rare`` and ``null``
+        ("nothing", or "other")
     """
     return _spec("set", [column], options)
 
@@ -168,8 +169,8 @@ def date_parts(column: str, parts: Sequence[str] | None = None, **options: Any) 
     parts : of hour, weekday, day, week and month; all that the type has of hour, weekday and month unless given
     options : ``name``: the fields are then called name_hour and so on, else hour and so on; ``unit`` of numbers that
         count time since 1970-01-01 UTC: "seconds", "milliseconds", "microseconds" or "nanoseconds"; ``cyclic``: two
-        features sin and cos of 2 pi part / period instead of one for each hour (False); ``null``: "other" (the default), or
-        "nothing" (the default of cyclic ones)
+        features sin and cos of 2 pi part / period instead of one for each hour (False); ``null``: "other" (the
+        default), or "nothing" (the default of cyclic ones)
     """
     return _spec("date_parts", [column], options if parts is None else {"parts": list(parts), **options})
 

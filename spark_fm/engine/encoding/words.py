@@ -30,8 +30,8 @@ QUANTITIES = _words(
     "age price amount cost costs fee fare salary wage income revenue sales profit margin budget balance debt loan tax"
     " discount qty quantity count counts cnt total sum avg average mean median std max min size area sqft sqm length"
     " width height depth weight mass volume distance dist km mi miles meters metres duration minutes seconds secs hours"
-    " days elapsed latency delay runtime speed velocity temperature temp humidity humid pressure voltage current power energy"
-    " watts load level population votes views visits clicks impressions likes shares downloads followers friends"
+    " days elapsed latency delay runtime speed velocity temperature temp humidity humid pressure voltage current power"
+    " energy watts load level population votes views visits clicks impressions likes shares downloads followers friends"
     " payment paid spend spent value rate ratio percent pct percentage share points score lat latitude lon lng"
     " longitude altitude elevation bid clickcount mileage odometer tenure usage bytes calories"
 )
