@@ -27,7 +27,8 @@ THINGS = _words(
 )
 # The last word.
 QUANTITIES = _words(
-    "age price amount cost costs fee fare salary wage income revenue sales profit margin budget balance debt loan tax"
+    "age price amount amnt amt gain loss inc cost costs fee fare salary wage income revenue sales profit margin budget"
+    " balance debt loan tax"
     " discount qty quantity count counts cnt total sum avg average mean median std max min size area sqft sqm length"
     " width height depth weight mass volume distance dist km mi miles meters metres duration minutes seconds secs hours"
     " days elapsed latency delay runtime speed velocity temperature temp humidity humid pressure voltage current power"
@@ -36,7 +37,7 @@ QUANTITIES = _words(
     " longitude altitude elevation bid clickcount mileage odometer tenure usage bytes calories"
 )
 # Any of several words.
-UNITS = _words("sqft sqm km kg kwh ms usd eur gbp mm cm celsius fahrenheit")
+UNITS = _words("per sqft sqm km kg kwh ms usd eur gbp mm cm celsius fahrenheit")
 # The first word: number of things.
 OF = _words("n num nb number count total sum avg average mean max min no nr")
 TIMES = _words(
@@ -60,6 +61,8 @@ def is_key(name: str) -> bool:
     if not words or _counts(words):
         return False
     last = words[-1]
+    if last == "num" and len(words) > 1:
+        return words[-2] in THINGS
     joined = last.removesuffix("id")
     return (
         last in IDENTIFIERS | KEYS | THINGS
@@ -73,7 +76,8 @@ def is_quantity(name: str) -> bool:
     words = _letters(name)
     if not words or is_key(name):
         return False
-    return words[-1] in QUANTITIES or _counts(words) or (len(words) > 1 and bool(UNITS.intersection(words)))
+    units = len(words) > 1 and bool(UNITS.intersection(words))
+    return words[-1] in QUANTITIES or _counts(words) or units
 
 
 def is_time(name: str) -> bool:
