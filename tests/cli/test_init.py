@@ -121,7 +121,8 @@ TABLES = [
     # Two dates, and a column that has the name of a part of one.
     (
         "u STRING, created TIMESTAMP, birthday DATE, hour INT, label DOUBLE",
-        "concat('u', id % 7), timestamp_seconds(id * 7200), date_add(date'2024-01-01', int(id % 90)), int(id % 24), id % 5",
+        "concat('u', id % 7), timestamp_seconds(id * 7200), date_add(date'2024-01-01', int(id % 90)), int(id % 24), "
+        "id % 5",
         {"names": ["u", "created", "birthday", "hour"], "time": "created"},
     ),
     # Gaps in the time, in the labels and in names that the model adds.

@@ -22,8 +22,8 @@ THINGS = _words(
     " campaign creative publisher store shop seller vendor supplier merchant buyer artist track song album book"
     " author article page query category brand department aisle region district county city country state zone"
     " station sensor machine employee resource manager mgr role job course student school teacher hotel airline"
-    " airport carrier route driver patient doctor hospital genre tag topic channel game player team order host"
-    " class segment cluster group type kind cookie ip domain"
+    " airport carrier flight trip route driver patient doctor hospital genre tag topic channel game player team order"
+    " host class segment cluster group type kind cookie ip domain"
 )
 # The last word.
 QUANTITIES = _words(
@@ -37,7 +37,7 @@ QUANTITIES = _words(
     " longitude altitude elevation bid clickcount mileage odometer tenure usage bytes calories"
 )
 # Any of several words.
-UNITS = _words("per sqft sqm km kg kwh ms usd eur gbp mm cm celsius fahrenheit")
+UNITS = _words("per minutes seconds hours sqft sqm km kg kwh ms usd eur gbp mm cm celsius fahrenheit")
 # The first word: number of things.
 OF = _words("n num nb number count total sum avg average mean max min no nr")
 TIMES = _words(

@@ -146,7 +146,7 @@ WANTED: list[tuple[Callable[[np.random.Generator], Frame], dict[str, str]]] = [
     (movies, {"title": "-", "genres": "S|", "tags": "S,", "director": "C", "year": "C?", "votes": "B"}),
     (visits, {"first_seen": "T", "seen": "T", "hour": "C", "seen_hour": "C", "uuid": "-", "bytes": "B", "none": "-"}),
     (flights, {"carrier": "C", "flight_num": "C", "dep_delay": "B", "distance": "B", "tailnum": "C",
-               "minutes_late": "B?", "month": "C"}),
+               "minutes_late": "B", "month": "C"}),
 ]  # fmt: skip
 TIMES = {"ratings": ["timestamp"], "without_names": ["_c3"], "clicks": ["at"], "sensors": ["time_ns"],
          "houses": ["date"], "visits": ["seen"]}  # fmt: skip
@@ -203,7 +203,7 @@ def test_names_are_there_once_and_types_do_not_matter(
     ]
     assert "column 'b' is left out: its type is binary" in caplog.text
     assert "by their values alone, look at: 'd', 'whole'" in caplog.text
-    assert infer_fields(rows.limit(0)) == []
+    assert infer_fields(rows.drop("m").limit(0)) == []
 
 
 @pytest.mark.parametrize(
