@@ -1,10 +1,12 @@
 """What files hold, told by their name and their first lines: the format, and how a text is read."""
 
+import codecs
 import csv
 import json
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -21,10 +23,11 @@ FORMATS = {
 TEXTS = (".txt", ".data", ".dat", ".tab", ".psv", ".log", ".libsvm", ".svm", ".libffm", ".ffm")
 # Spark reads through them by the name.
 COMPRESSIONS = (".gz", ".bz2", ".zst", ".lz4", ".snappy", ".deflate")
-BEGINNINGS = {"PAR1": "parquet", "ORC": "orc", "Obj\x01": "avro"}
-ARCHIVES = ("PK\x03\x04", "\x1f\ufffd\x08", "BZh", "(\ufffd/\ufffd", "7z\ufffd\ufffd", "\ufffd7zXZ")
+BEGINNINGS = {b"PAR1": "parquet", b"ORC": "orc", b"Obj\x01": "avro"}
+ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"\xfd7zXZ")
+LATIN = "ISO-8859-1"
 
-LINES = 200
+LINES, LONGEST = 200, 100_000
 # In the order in which they are preferred; a blank is one only where nothing else is.
 SEPARATORS = ("\t", ";", "|", "::", ",", " ")
 CONSISTENT = 0.95
@@ -55,35 +58,39 @@ def sniffed(spark: SparkSession, path: str, form: str = "") -> tuple[str, dict[s
     form = form or FORMATS.get(suffix_of(path), "")
     if form not in ("", "csv", "json"):
         return form, {}
-    lines = _head(spark, path)
-    first = lines[0] if lines else ""
-    if first.startswith(ARCHIVES):
+    head = _head(spark, path)
+    if head and head[0].startswith(ARCHIVES):
         raise ValueError(
             f"TABLE: found an archive or a compressed file at {path}, expected text or a table; files that Spark "
             f"unpacks end in {', '.join(COMPRESSIONS)}"
         )
-    if not form:
-        form = _format_of(lines)
+    form = form or next((of for start, of in BEGINNINGS.items() if head and head[0].startswith(start)), "")
+    lines, encoding = _decoded(head)
+    form = form or _format_of(lines)
     if form == "json":
-        return form, {"inferTimestamp": True} | ({} if _is_json(first) else {"multiLine": True})
-    return form, csv_options(lines) | {"inferSchema": True} if form == "csv" else {}
+        return form, {"inferTimestamp": True} | ({} if _is_json("".join(lines[:1])) else {"multiLine": True})
+    return form, csv_options(lines) | encoding | {"inferSchema": True} if form == "csv" else {}
 
 
-def _head(spark: SparkSession, path: str) -> list[str]:
+def _head(spark: SparkSession, path: str) -> list[bytes]:
     """The first lines of files; none where Spark can't read them, which reading them then tells."""
+    start = F.substring(F.col("value").cast("binary"), 1, LONGEST).alias("line")
     try:
-        rows = collect(
-            spark.read.text(path).select(F.substring("value", 1, 100_000).alias("line")).limit(LINES)
-        )
+        rows = collect(spark.read.text(path).select(start).limit(LINES))
     except JOB_ERRORS:
         return []
-    return [row["line"].removeprefix("\ufeff") for row in rows]
+    return [bytes(row["line"]).removeprefix(codecs.BOM_UTF8) for row in rows]
+
+
+def _decoded(lines: Sequence[bytes]) -> tuple[list[str], dict[str, Any]]:
+    """Lines as text, and the option that says how it is encoded where that is not UTF-8."""
+    for encoding, options in (("utf-8", {}), (LATIN, {"encoding": LATIN})):
+        with suppress(UnicodeDecodeError):
+            return [line.decode(encoding) for line in lines], options
+    raise AssertionError
 
 
 def _format_of(lines: Sequence[str]) -> str:
-    for beginning, form in BEGINNINGS.items():
-        if lines and lines[0].startswith(beginning):
-            return form
     some = [line for line in lines if line.strip()]
     if not some:
         return "parquet"

@@ -82,6 +82,7 @@ FILES: list[tuple[str, str, str]] = [
     ("r.csv.gz", "a,b\n1,007\n2,018\n", "csv"),
     ("u.data", "1\t2\t3\n4\t5\t6\n", "csv"),
     ("bom.tsv", "\ufeffa\tseat\tat\td\r\n1\t1D\t12:30\t2024-01-05\r\n2\t2F\t13:30\t2024-01-06\r\n", "csv"),
+    ("latin.dat", "1::Amélie\n2::Brüno\n", "csv"),
     ("e.json", '{"u": "a", "at": "2024-01-05T10:00:00Z", "t": "12:30"}\n', "json"),
     ("all.json", '[{"u": "a"},\n{"u": "b"}]', "json"),
     ("part", '{"u": "a"}\n{"u": "b"}\n', "json"),
@@ -92,6 +93,7 @@ READ: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
     "r.csv.gz": ("`a` int, `b` string", [(1, "007"), (2, "018")]),
     "u.data": ("`_c0` int, `_c1` int, `_c2` int", [(1, 2, 3), (4, 5, 6)]),
     "bom.tsv": ("`a` int, `seat` string, `at` string, `d` date", []),
+    "latin.dat": ("`_c0` int, `_c1` string", [(1, "Amélie"), (2, "Brüno")]),
     "e.json": ("`at` timestamp, `t` string, `u` string", []),
     "all.json": ("`u` string", [("a",), ("b",)]),
     "part": ("`u` string", [("a",), ("b",)]),
@@ -103,7 +105,8 @@ READ: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
 @pytest.mark.parametrize(("name", "text", "form"), FILES, ids=[name for name, _, _ in FILES])
 def test_files(spark: SparkSession, tmp_path: Path, name: str, text: str, form: str) -> None:
     path = tmp_path / name
-    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    encoded = text.encode("latin-1" if name.startswith("latin") else "utf-8")
+    path.write_bytes(gzip.compress(encoded) if name.endswith(".gz") else encoded)
     found, options = sniffed(spark, str(path))
     assert found == form
     source = Input(format=found, path=str(path), options=options)
