@@ -145,7 +145,9 @@ def _check_names(rows: DataFrame) -> None:
     seen: dict[str, str] = {}
     for name in rows.columns:
         if name.startswith(INTERNAL):
-            raise ValueError(f"TABLE: found a column {name!r}, expected no name that begins with {INTERNAL}")
+            raise ValueError(
+                f"TABLE: found a column whose name begins with {INTERNAL}, expected another name"
+            )
         other = seen.setdefault(name.lower(), name)
         if other is not name:
             raise ValueError(

@@ -128,7 +128,7 @@ TABLES = [
     # Gaps in the time, in the labels and in names that the model adds.
     (
         "u STRING, at TIMESTAMP, prediction INT, sample_weight DOUBLE, is_valid BOOLEAN, label DOUBLE",
-        "concat('u', id % 7), if(id % 9 = 0, null, timestamp_seconds(id * 7200)), id % 3, 1 + id % 2, id % 8 = 0, "
+        "concat('u', id % 7), if(id % 10 = 0, null, timestamp_seconds(id * 7200)), id % 3, 1 + id % 2, id % 8 = 0, "
         "if(id % 3 = 0, double('NaN'), 1.0)",
         {"names": ["u", "at", "prediction"], "time": "", "unlabelled": "skip", "weight": "sample_weight",
          "validation": "is_valid", "predictionCol": "fm_prediction"},
@@ -187,7 +187,7 @@ def test_ready_features(spark: SparkSession, tmp_path: Path, text: str) -> None:
         ),
         (
             "SELECT id label, id __spark_fm_x FROM range(9)",
-            "TABLE: found a column '__spark_fm_x', expected no name",
+            "TABLE: found a column whose name begins with __spark_fm_, exp",
         ),
     ],
 )
