@@ -56,13 +56,13 @@ class Columns:
 
     label: str = "label"
     positive: str = field(default="", metadata={"scalar": True})
-    unlabelled: str = _one_of("error", "error", "skip")
     categorical: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
     fill: float | None = None
     features: str = ""
     weight: str = ""
     validation: str = ""
+    unlabelled: str = _one_of("error", "error", "skip")
     encoder: str = _one_of("onehot", "onehot", "hash")
     numFeatures: int = 2**18
     cold: str = ""
