@@ -25,7 +25,7 @@ from spark_fm.core.fm.interactions import Moments
 from spark_fm.core.fm.losses import Loss
 from spark_fm.core.fm.settings import Settings
 from spark_fm.core.fm.validation import metric_of
-from spark_fm.engine.packing.attributes import layout_of
+from spark_fm.engine.packing.attributes import check_told_apart, layout_of
 from spark_fm.engine.packing.input_columns import InputColumns
 from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.training.fit import Fitted, fit_packed, is_still_falling
@@ -192,6 +192,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
     def _check(self, dataset: DataFrame) -> Start:
         """Refuse before the data are packed what can be refused by then; what training begins with."""
         self._check_scoring(dataset)
+        check_told_apart(dataset.schema, self._columns())
         start = self._start(layout_of(dataset.schema, self.getFeaturesCol()))
         self._settings(start.layout)
         return start

@@ -3,11 +3,18 @@
 The SQL of categories and numbers becomes part of the saved pipeline, so it also holds where rows are scored.
 """
 
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
+from math import isfinite
+
 from pyspark.sql.types import (
     BooleanType,
     CharType,
     DataType,
     DateType,
+    DoubleType,
+    FloatType,
+    IntegralType,
     NumericType,
     StringType,
     TimestampNTZType,
@@ -91,22 +98,35 @@ def label_number(name: str, data_type: DataType, positive: str) -> str:
     cell = quoted(name)
     if not positive:
         return f"CASE WHEN {is_number(name)} THEN try_cast({cell} AS DOUBLE) END"
-    return f"CASE WHEN NOT {is_empty(name)} THEN CAST({cell} = {_value(name, data_type, positive)} AS DOUBLE) END"
+    value = _value(name, data_type, positive)
+    return f"CASE WHEN NOT {is_empty(name)} THEN CAST({cell} = {value} AS DOUBLE) END"
 
 
 def _value(name: str, data_type: DataType, positive: str) -> str:
+    """The label that counts as 1 as a literal of the column's type: 2^60 and 2^60 + 1 are one double."""
     if isinstance(data_type, StringType):
         return literal(positive)
     expected = "true or false"
     if isinstance(data_type, BooleanType):
         if positive.lower() in ("true", "false"):
             return positive.lower()
+    elif isinstance(data_type, FloatType | DoubleType):
+        expected = "a finite number"
+        with suppress(ValueError):
+            if isfinite(float(positive)):
+                return f"CAST({float(positive)!r}D AS {data_type.simpleString()})"
     else:
-        expected = "a number"
-        try:
-            return f"{float(positive)!r}D"
-        except ValueError:
-            pass
+        expected = "an integer" if isinstance(data_type, IntegralType) else "a number of at most 38 digits"
+        with suppress(InvalidOperation):
+            found = Decimal(positive)
+            if (
+                found.is_finite()
+                and -38 < found.adjusted() < 38
+                and not (isinstance(data_type, IntegralType) and found % 1)
+            ):
+                digits = f"{found.normalize():f}"
+                if sum(letter.isdigit() for letter in digits) <= 38:
+                    return f"{digits}BD"
     raise ValueError(
         f"columns.positive: found {positive!r}, expected {expected} as in column {name!r}, which has type "
         f"{data_type.simpleString()}"

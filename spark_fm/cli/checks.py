@@ -4,6 +4,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ def _check_fields(config: Config) -> None:
                 )
     if columns.cold and not config.fields:
         raise ValueError(f"columns.cold: found {columns.cold!r}, expected it beside [[fields]] only")
+    if columns.fill is not None and not isfinite(columns.fill):
+        raise ValueError(f"columns.fill: found {columns.fill}, expected a finite number")
     if config.fields and columns.fill is not None:
         raise ValueError(
             "columns.fill: found it beside [[fields]], expected fill in the field of the numbers that it fills"

@@ -48,9 +48,10 @@ class Columns:
 
     ``validation`` is a boolean column: true where a row chooses the number of epochs instead of being trained on.
     ``positive`` is the value of the label that classification counts as 1, every other one being 0; without it labels
-    are 0 and 1. ``fill`` stands for an empty cell (null, NaN or an empty string) of a numeric column; without it one
-    is an error. ``cold`` names a column that scores get where there are [[fields]]: true where a categorical field is
-    missing or has a value that training has not met.
+    are 0 and 1. ``unlabelled`` says what becomes of rows without a label in training and evaluation: "error" refuses
+    them, "skip" leaves them out. ``fill`` stands for an empty cell (null, NaN or an empty string) of a numeric column;
+    without it one is an error. ``cold`` names a column that scores get where there are [[fields]]: true where a
+    categorical field is missing or has a value that training has not met.
     """
 
     label: str = "label"
@@ -61,6 +62,7 @@ class Columns:
     features: str = ""
     weight: str = ""
     validation: str = ""
+    unlabelled: str = _one_of("error", "error", "skip")
     encoder: str = _one_of("onehot", "onehot", "hash")
     numFeatures: int = 2**18
     cold: str = ""

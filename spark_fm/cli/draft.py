@@ -2,15 +2,14 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pyspark.sql.types import StructType
 
-from spark_fm.cli.config import Input
-from spark_fm.engine.encoding.specs import FieldSpec
-from spark_fm.engine.packing.columns import quoted
+from spark_fm.cli.config import Input, Split
+from spark_fm.engine.encoding.infer import Inferred
 
 HEAD = """\
 # Written by `spark-fm init` after a look at {rows}. Look through it: what it guessed is marked with GUESSED.
@@ -27,12 +26,15 @@ HINTS = {
     "buckets": "# n = 20                # ranges; 10 unless told",
     "date_parts": "# cyclic = true         # sine and cosine instead of a feature for each hour",
 }
+# Where whole numbers were told by their values alone.
+UNSURE = {
+    "categorical": '# LOOK AT THIS: numbers that repeat, told by nothing else. If they are amounts: kind = "buckets"',
+    "buckets": '# LOOK AT THIS: rounded numbers or some below 0. If they are names: kind = "categorical"',
+}
 TAIL = """\
 [params]
 # Params of {estimator}; docs/params.md lists them. What is not here has its default.
-factorSize = 16
-seed = 1
-verbose = true
+{params}
 
 [model]
 path = "output/model"
@@ -70,9 +72,14 @@ class Draft:
     ----------
     is_guess : whether the label was guessed by its name
     positive : the label's value that counts as 1; empty where it is 1
+    weight, validation : columns, "" where there is none; guessed by their names
+    unlabelled : how many of the rows have no label
+    features : a ready column of features; there are then no fields
+    inferred : fields, and what has none
+    split : which rows are kept from training
+    params : those of the estimator that are not its defaults
     glances : by column
     rows : how many were looked at
-    times : columns of dates or timestamps
     """
 
     source: Input
@@ -81,10 +88,15 @@ class Draft:
     is_guess: bool
     task: str
     positive: str
-    specs: Sequence[FieldSpec]
+    inferred: Inferred
+    split: Split
+    params: Mapping[str, Any]
     glances: Mapping[str, Glance]
     rows: int
-    times: Sequence[str]
+    weight: str = ""
+    validation: str = ""
+    unlabelled: int = 0
+    features: str = ""
 
 
 def drafted(draft: Draft) -> str:
@@ -102,23 +114,40 @@ def drafted(draft: Draft) -> str:
             "# GUESSED: the label that counts as 1; all others are 0.",
             f"positive = {toml_of(draft.positive)}",
         ]
-    lines += [
-        "",
-        "# What the features are made of: a table for each field, kinds GUESSED by types and values.",
-        "",
-    ]
-    for spec in draft.specs:
-        lines += [f"# {_told(draft, spec.columns[0])}", "[[fields]]"]
-        lines += [f"{key} = {toml_of(value)}" for key, value in spec.to_dict().items()]
-        lines += [HINTS[spec.kind], ""]
-    read = {column for spec in draft.specs for column in spec.columns}
-    left = [name for name in draft.schema.names if name not in read and name != draft.label]
-    if left:
-        lines += ["# Left out: they have one value, nearly as many as rows, or a type that no field reads."]
-        lines += [f"#   {_told(draft, name)}" for name in left] + [""]
-    lines += [*_split(draft.times), ""]
+    if draft.unlabelled:
+        lines += [
+            f"# {draft.unlabelled:,} rows have no label: training and evaluation leave these out.",
+            'unlabelled = "skip"',
+        ]
+    for key, name in (("weight", draft.weight), ("validation", draft.validation)):
+        if name:
+            lines += [f"# GUESSED by its name. {_told(draft, name)}", f"{key} = {toml_of(name)}"]
+    if draft.features:
+        lines += [f"# {_told(draft, draft.features)}", f"features = {toml_of(draft.features)}"]
+    lines += ["", *_fields(draft), *_split(draft.split), ""]
     estimator = "FMClassifier" if draft.task == "classification" else "FMRegressor"
-    return "\n".join(lines) + "\n" + TAIL.format(estimator=estimator)
+    params = "\n".join(f"{name} = {toml_of(value)}" for name, value in draft.params.items())
+    return "\n".join(lines) + "\n" + TAIL.format(estimator=estimator, params=params)
+
+
+def _fields(draft: Draft) -> list[str]:
+    """A table for each field, and which columns have none."""
+    found = draft.inferred
+    lines = []
+    if found.specs:
+        lines += [
+            "# What the features are made of: a table for each field, kinds GUESSED by names and values.",
+            "",
+        ]
+    for spec in found.specs:
+        name = spec.columns[0]
+        lines += [f"# {_told(draft, name)}", "[[fields]]"]
+        lines += [f"{key} = {toml_of(value)}" for key, value in spec.to_dict().items()]
+        lines += [*([UNSURE[spec.kind]] if name in found.unsure else []), HINTS[spec.kind], ""]
+    if found.left_out:
+        lines += ["# Left out:"]
+        lines += [f"#   {_told(draft, name)}: {why}" for name, why in found.left_out.items()] + [""]
+    return lines
 
 
 def toml_of(value: Any) -> str:
@@ -136,12 +165,10 @@ def _input(draft: Draft) -> list[str]:
         lines += [f"table = {toml_of(source.table)}"]
     else:
         lines += [f"format = {toml_of(source.format)}", f"path = {toml_of(source.path)}"]
-    if source.format in ("csv", "json") and not source.table:
-        schema = ", ".join(f"{quoted(one.name)} {one.dataType.simpleString()}" for one in draft.schema)
-        lines += ["# GUESSED by Spark from the values.", f"schema = {toml_of(schema)}"]
-    options = {name: value for name, value in source.options.items() if name != "inferSchema"}
-    if options:
-        told = ", ".join(f"{_key(name)} = {toml_of(value)}" for name, value in options.items())
+    if source.schema:
+        lines += ["# GUESSED from the values.", f"schema = {toml_of(source.schema)}"]
+    if source.options:
+        told = ", ".join(f"{_key(name)} = {toml_of(value)}" for name, value in source.options.items())
         lines += [f"options = {{ {told} }}"]
     return lines
 
@@ -157,15 +184,17 @@ def _told(draft: Draft, name: str) -> str:
     return ", ".join(parts)
 
 
-def _split(times: Sequence[str]) -> list[str]:
+def _split(split: Split) -> list[str]:
     lines = ["[split]", "# Kept from training, to measure on."]
-    if times:
+    if split.kind == "time":
         lines += [
             "# GUESSED: the last tenth in time, because later rows are what a model will meet.",
             'kind = "time"',
-            f"time = {toml_of(times[0])}",
+            f"time = {toml_of(split.time)}",
         ]
-    return [*lines, "test = 0.1"]
+    if not split.test:
+        lines += ["# None: there are too few rows, or no two that differ."]
+    return [*lines, f"test = {split.test}"]
 
 
 def _key(name: str) -> str:

@@ -17,7 +17,7 @@ from spark_fm.cli.read import check_new_columns, check_present, read
 from spark_fm.cli.report import show, write_metrics
 from spark_fm.cli.score import check_features, cold_column, output_columns
 from spark_fm.cli.split import marked, not_hashed
-from spark_fm.cli.survey import survey, typed
+from spark_fm.cli.survey import labelled, survey, typed
 
 logger = logging.getLogger("spark_fm.cli")
 
@@ -47,6 +47,7 @@ def evaluate(spark: SparkSession, config: Config) -> None:
         check_present(data, columns)
         check_new_columns(data, output_columns(fm), cold_column(model))
         check_features(data, fm)
+        data = labelled(data, config)
         rows, held_out = marked(data, config.split, not_hashed(columns)).split()
         measured = rows if held_out is None else held_out
         found = survey(measured, config, None, None)

@@ -14,6 +14,7 @@ from pyspark.sql.types import BooleanType, DataType
 from spark_fm.cli.cells import CATEGORIES, NUMBERS
 from spark_fm.cli.config import Columns, Config, Input, required
 from spark_fm.cli.errors import reason
+from spark_fm.cli.libffm import LIBFFM, read_libffm
 from spark_fm.cli.ratings import generated_ratings
 from spark_fm.cli.stages import INTERNAL
 from spark_fm.engine.cluster.execute import JOB_ERRORS
@@ -59,6 +60,8 @@ def _opened(spark: SparkSession, source: Input) -> DataFrame:
     if source.table:
         return spark.read.options(**source.options).table(source.table)
     path = source.path
+    if source.format == LIBFFM:
+        return read_libffm(spark, path)
     reader = spark.read.format(source.format).options(**source.options)
     if source.schema:
         reader = reader.schema(source.schema)

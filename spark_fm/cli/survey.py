@@ -1,5 +1,6 @@
 """One pass over the input before training, which finds what training or measuring would stumble over."""
 
+import logging
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from pyspark.sql import functions as F
 from spark_fm.cli.cells import EMPTY_CATEGORY, TYPES_HINT, category, is_empty, is_number, label_number
 from spark_fm.cli.config import Config
 from spark_fm.engine.packing.columns import field_of, quoted
+
+logger = logging.getLogger("spark_fm.cli")
 
 # Where a combination of values has two rows or more on average, most held-out rows are of combinations that training
 # can't have met, while new rows would mostly be of those that it has.
@@ -68,6 +71,17 @@ def survey(data: DataFrame, config: Config, held_out: Column | None, distinct: C
         if found[f"categorical_{i}_empty"] == found["rows"]:
             warnings.warn(f"columns.categorical: column {name!r} is empty in all rows", stacklevel=2)
     return Survey(found["rows"], found["held_out"])
+
+
+def labelled(data: DataFrame, config: Config) -> DataFrame:
+    """The rows to train or to measure on; columns.unlabelled may leave out those that have no label."""
+    columns = config.columns
+    if columns.unlabelled == "error":
+        return data
+    empty = F.expr(is_empty(columns.label))
+    rows = data.where(~empty)
+    logger.info("rows without a label, which are left out: %d", data.where(empty).count())
+    return rows
 
 
 def typed(data: DataFrame, config: Config) -> DataFrame:
@@ -133,7 +147,7 @@ def _check_label(found: dict[str, Any], config: Config) -> None:
     if found["label_empty"]:
         raise ValueError(
             f"columns.label: column {name!r} is empty in {found['label_empty']} of {found['rows']} rows, expected "
-            "a label in each"
+            'a label in each; columns.unlabelled = "skip" leaves such rows out'
         )
     if positive:
         if not found["positive"]:

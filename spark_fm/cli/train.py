@@ -22,7 +22,7 @@ from spark_fm.cli.report import draw, show, show_rows, write_metrics, write_repo
 from spark_fm.cli.score import output_columns, scored_rows
 from spark_fm.cli.split import marked, not_hashed
 from spark_fm.cli.stages import Stage, encoders, estimator_of, sparks_own
-from spark_fm.cli.survey import survey, typed
+from spark_fm.cli.survey import labelled, survey, typed
 from spark_fm.regression import FMRegressor
 
 logger = logging.getLogger("spark_fm.cli")
@@ -82,6 +82,7 @@ def training_rows(
     data = read(spark, config.input)
     check_columns(data, config)
     check_new_columns(data, output_columns(estimator), config.columns.cold)
+    data = labelled(data, config)
     divided = marked(data, config.split, not_hashed(config.columns))
     found = survey(divided.rows, config, divided.held_out, divided.drawn)
     logger.info("rows: %d, of which %d are held out of training", found.rows, found.held_out)

@@ -7,8 +7,19 @@ from typing import Any
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    BooleanType,
+    DataType,
+    DecimalType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+)
 
 from spark_fm.cli import evaluate_main, score_main, train_main
+from spark_fm.cli.cells import label_number
 from spark_fm.cli.config import Columns, Config
 from spark_fm.cli.errors import reason
 from spark_fm.cli.stages import FEATURES, encoders
@@ -93,6 +104,55 @@ def test_a_category_of_another_sort_than_in_training_is_refused(
     assert reason(raised.value).startswith(
         f'columns.categorical: found {found} in column "it\'s", expected values of'
     )
+
+
+@pytest.mark.parametrize(
+    ("type_", "positive", "cells", "labels"),
+    [
+        ("bigint", "1152921504606846977", ["1152921504606846976", "1152921504606846977"], [0.0, 1.0]),
+        ("int", "1.0", ["1", "-1", None], [1.0, 0.0, None]),
+        ("float", "0.1", ["0.1", "0.25", "NaN"], [1.0, 0.0, None]),
+        ("double", "1e0", ["1", "NaN", "-1"], [1.0, None, 0.0]),
+        (
+            "decimal(38,0)",
+            "100000000000000000001",
+            ["100000000000000000000", "100000000000000000001"],
+            [0.0, 1.0],
+        ),
+        ("decimal(4,2)", "-1.50", ["-1.5", "1"], [1.0, 0.0]),
+        ("boolean", "false", ["true", "false"], [0.0, 1.0]),
+        ("string", "it's \\", ["it's \\", "its"], [1.0, 0.0]),
+    ],
+)
+def test_the_label_that_counts_as_1(
+    spark: SparkSession, type_: str, positive: str, cells: list[str | None], labels: list[float | None]
+) -> None:
+    data = spark.createDataFrame([(cell,) for cell in cells], "t string").select(
+        F.col("t").cast(type_).alias("y")
+    )
+    found = data.select(F.expr(label_number("y", data.schema["y"].dataType, positive)).alias("label"))
+    assert [row.label for row in found.collect()] == labels
+
+
+@pytest.mark.parametrize(
+    ("type_", "positive", "expected"),
+    [
+        (DoubleType(), "nan", "a finite number"),
+        (DoubleType(), "1e400", "a finite number"),
+        (FloatType(), "-inf", "a finite number"),
+        (FloatType(), "yes", "a finite number"),
+        (IntegerType(), "nan", "an integer"),
+        (LongType(), "0.5", "an integer"),
+        (LongType(), "1e99", "an integer"),
+        (DecimalType(20, 2), "Infinity", "a number of at most 38 digits"),
+        (BooleanType(), "yes", "true or false"),
+    ],
+)
+def test_no_such_label(type_: DataType, positive: str, expected: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"columns.positive: found '{positive}', expected {expected} as in column 'y'"
+    ):
+        label_number("y", type_, positive)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)

@@ -48,6 +48,7 @@ HUGE = 2**63
             Config(task="regression", columns=Columns(positive="yes")),
             "columns.positive: found 'yes', expected it with task = \"classification\" only",
         ),
+        (Config(columns=Columns(fill=float("nan"))), "columns.fill: found nan, expected a finite number"),
         (
             Config(columns=Columns(numeric=("a", "a"))),
             "columns.numeric: found 'a' 2 times, expected each column once",

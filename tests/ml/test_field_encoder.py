@@ -254,7 +254,58 @@ def test_inferred_fields(spark, events):
         F.lit(1).alias("one"), F.current_date().alias("day"),
     )  # fmt: skip
     kinds = {spec.columns[0]: spec.kind for spec in infer_fields(wide)}
-    assert kinds == {"userId": "categorical", "size": "buckets", "day": "date_parts"}
+    assert kinds == {"size": "buckets"}
+
+
+def test_lists_in_text_and_numbers_that_count_time(spark):
+    lists, arrays = (
+        ["Noir| Drama|", None, "", "Drama|Noir|Drama", "War"],
+        [["Noir", "Drama"], None, [], ["Drama", "Noir"], ["War"]],
+    )
+    seconds = [1_704_114_000, None, 0, -5, 1_704_200_400]
+    rows = [
+        Row(text=t, array=a, s=s, ms=None if s is None else s * 1000.0)
+        for t, a, s in zip(lists, arrays, seconds, strict=True)
+    ]
+    frame = spark.createDataFrame(rows, "text string, array array<string>, s bigint, ms double")
+    frame = frame.withColumn("at", F.timestamp_seconds("s"))
+    other = set_of("text", separator="r(|^", name="odd")
+    told = [
+        set_of("text", separator="|"),
+        date_parts("s", unit="seconds"),
+        cross("hour", "weekday", width=99),
+        other,
+    ]
+    again = [set_of("array", name="text"), date_parts("at"), cross("hour", "weekday", width=99), other]
+    found, expected = (FieldEncoder(fields=fields).fit(frame) for fields in (told, again))
+    wanted = [row.features for row in expected.transform(frame).collect()]
+    assert [row.features for row in found.transform(frame).collect()] == wanted
+    milliseconds = [told[0], date_parts("ms", unit="milliseconds"), *told[2:]]
+    assert [
+        row.features for row in FieldEncoder(fields=milliseconds).fit(frame).transform(frame).collect()
+    ] == wanted
+    for wrong, sentence in (
+        (set_of("array", separator="|"), "column 'array' has type array<string>, expected a string"),
+        (
+            date_parts("text", unit="seconds"),
+            "column 'text' has type string, expected a number, which counts",
+        ),
+    ):
+        with pytest.raises(TypeError, match=sentence):
+            FieldEncoder(fields=[wrong]).fit(frame)
+
+
+@pytest.mark.parametrize("param", ["labelCol", "weightCol", "validationIndicatorCol"])
+def test_what_is_predicted_is_no_field(spark, param):
+    frame = spark.range(20).selectExpr(
+        "string(id % 3) user", "double(id % 4) y", "1D + id % 3 w", "id % 5 = 0 v"
+    )
+    column = {"labelCol": "y", "weightCol": "w", "validationIndicatorCol": "v"}[param]
+    columns = {"labelCol": "y", "weightCol": "w", "validationIndicatorCol": "v"}
+    encoder = FieldEncoder(excludeCols=[name for name in "ywv" if name != column])
+    sentence = f"{param}: found column '{column}', which field '{column}' of the features is made of too.*excludeCols"
+    with pytest.raises(ValueError, match=sentence):
+        Pipeline(stages=[encoder, FMRegressor(**columns)]).fit(frame)
 
 
 @pytest.mark.parametrize(("form", "part"), [("pairs", "ids"), ("vector", "indices")])

@@ -1,6 +1,7 @@
 """What the workers get of a table: a few columns of integers and numbers for each field, made by Spark."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
@@ -27,6 +28,7 @@ from spark_fm.engine.encoding.canonical import (
     text_of_format_3,
 )
 from spark_fm.engine.encoding.fields import MANY, EncodedField
+from spark_fm.engine.encoding.reading import cell_of, type_read
 from spark_fm.engine.packing.columns import field_of, quoted
 
 A_VALUE = "a string, an integer, a boolean, a date, a timestamp or another number"
@@ -48,8 +50,14 @@ def expected_of(kind: str, data_type: DataType) -> str:
     return "" if isinstance(data_type, VALUES) else A_VALUE
 
 
-def type_of(dataset: DataFrame, column: str, kind: str, part: str | None = None) -> DataType:
-    """The type of a column that a field of a kind reads.
+def type_of(
+    dataset: DataFrame,
+    column: str,
+    kind: str,
+    part: str | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> DataType:
+    """The type of the cells that a field of a kind reads, by its options.
 
     Raises
     ------
@@ -59,14 +67,14 @@ def type_of(dataset: DataFrame, column: str, kind: str, part: str | None = None)
         When the kind can't read it.
     """
     field = field_of(dataset, column, "fields")
-    data_type = field.dataType
-    expected = expected_of("date_part" if part else kind, data_type)
+    data_type, expected = type_read(field.dataType, options)
+    expected = expected or expected_of("date_part" if part else kind, data_type)
     if part == "hour" and isinstance(data_type, DateType):
         expected = "a timestamp, as a date has no hour"
     if expected:
-        found = data_type.simpleString()
+        found = field.dataType.simpleString()
         raise TypeError(f"fields: column {column!r} has type {found}, expected {expected} for {kind}")
-    return kind_of(field)
+    return kind_of(field) if data_type is field.dataType else data_type
 
 
 def sorts_of(dataset: DataFrame, columns: Sequence[str]) -> tuple[str, ...]:
@@ -76,14 +84,14 @@ def sorts_of(dataset: DataFrame, columns: Sequence[str]) -> tuple[str, ...]:
 
 def _text(dataset: DataFrame, field: EncodedField, column: str, cell: str = "") -> str:
     """The SQL of the text of a column's cells; of a set or a map that of the elements or keys, each called ``cell``."""
-    data_type = type_of(dataset, column, field.kind)
+    data_type = type_of(dataset, column, field.kind, options=field.options)
     _check_sort(field, column, data_type)
     text = text_of_format_3 if field.format == 3 else text_of
     return text(cell or quoted(column), _inner(data_type))
 
 
 def _elements(field: EncodedField) -> str:
-    cell = quoted(field.columns[0])
+    cell = cell_of(field.columns[0], field.options)
     return f"map_keys({cell})" if field.kind == "weighted" else cell
 
 
@@ -155,14 +163,14 @@ def inputs_of(dataset: DataFrame, field: EncodedField, salt: int) -> list[Column
         type_of(dataset, column, field.kind)
         return [F.col(quoted(column)).cast("double")]
     if field.kind in ("date_part", "cyclic"):
-        part = _part(dataset, column, field.kind, options["part"], zone)
+        part = _part(dataset, column, field.kind, options["part"], zone, options.get("unit"))
         return [F.coalesce(F.expr(part), F.lit(NULL)).cast("bigint")]
     if field.kind == "cross":
         texts = [
-            f"CAST({_part(dataset, column, 'cross', part, zone)} AS STRING)"
+            f"CAST({_part(dataset, column, 'cross', part, zone, unit)} AS STRING)"
             if part
             else _text(dataset, field, column)
-            for column, part in options["parts"]
+            for (column, part), unit in zip(options["parts"], options.get("units", (None, None)), strict=True)
         ]
         return [F.expr(bucket_of(texts, width))]
     several = field.kind in MANY
@@ -174,5 +182,6 @@ def inputs_of(dataset: DataFrame, field: EncodedField, salt: int) -> list[Column
     return [F.expr(f"transform({_elements(field)}, x -> {number})"), *values]
 
 
-def _part(dataset: DataFrame, column: str, kind: str, part: str, zone: str | None) -> str:
-    return part_of(quoted(column), type_of(dataset, column, kind, part), part, zone)
+def _part(dataset: DataFrame, column: str, kind: str, part: str, zone: str | None, unit: str | None) -> str:
+    options = {"unit": unit}
+    return part_of(cell_of(column, options), type_of(dataset, column, kind, part, options), part, zone)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from spark_fm.engine.encoding.parts import PARTS
+from spark_fm.engine.encoding.parts import PARTS, UNITS
 
 LARGEST_WIDTH = 2**40
 
@@ -71,11 +71,17 @@ KINDS: dict[str, dict[str, Option]] = {
         "null": _place("nothing"),
     },
     "buckets": {"name": NAME, "n": _whole(10, 2, 10_000), "null": _place("other")},
-    "set": {"name": NAME, "value": _one_of("1", "1", "1/n", "1/sqrt(n)"), **MANY},
+    "set": {
+        "name": NAME,
+        "value": _one_of("1", "1", "1/n", "1/sqrt(n)"),
+        "separator": Option(None, lambda value: isinstance(value, str) and bool(value), "a text, such as |"),
+        **MANY,
+    },
     "weighted": {"name": NAME, **MANY},
     "date_parts": {
         "name": NAME,
         "parts": Option(None, _parts, f"a list of some of: {', '.join(PARTS)}"),
+        "unit": _one_of(None, *UNITS),
         "cyclic": Option(False, lambda value: isinstance(value, bool), "true or false"),
         "null": _place(None),
     },

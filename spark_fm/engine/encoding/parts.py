@@ -29,3 +29,5 @@ PARTS = {
     ),
 }  # fmt: skip
 USUAL = ("hour", "weekday", "month")
+# Of numbers that count time since 1970-01-01 UTC: how many make a second.
+UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}

@@ -29,7 +29,7 @@ def resolved(dataset: DataFrame, specs: Sequence[FieldSpec]) -> list[EncodedFiel
         elif spec.kind == "date_parts":
             found += _parts(dataset, spec)
         else:
-            type_of(dataset, spec.columns[0], spec.kind)
+            type_of(dataset, spec.columns[0], spec.kind, options=spec.options)
             sorts = sorts_of(dataset, spec.columns)
             found.append(EncodedField(spec.name, spec.kind, spec.columns, _options(spec), sorts))
     names = [one.name for one in found]
@@ -48,7 +48,8 @@ def _options(spec: FieldSpec) -> dict[str, object]:
 
 
 def _parts(dataset: DataFrame, spec: FieldSpec) -> list[EncodedField]:
-    data_type = type_of(dataset, spec.columns[0], spec.kind, "weekday")
+    unit = {"unit": spec.option("unit")}
+    data_type = type_of(dataset, spec.columns[0], spec.kind, "weekday", unit)
     usual = [part for part in USUAL if part != "hour" or not isinstance(data_type, DateType)]
     cyclic = bool(spec.option("cyclic"))
     null = spec.option("null") or ("nothing" if cyclic else "other")
@@ -57,9 +58,9 @@ def _parts(dataset: DataFrame, spec: FieldSpec) -> list[EncodedField]:
     zone = dataset.sparkSession.conf.get("spark.sql.session.timeZone")
     made = []
     for part in spec.option("parts") or usual:
-        type_of(dataset, spec.columns[0], spec.kind, part)
+        type_of(dataset, spec.columns[0], spec.kind, part, unit)
         kind = "cyclic" if cyclic else "date_part"
-        options = {"part": part, "null": null, "zone": zone}
+        options = {"part": part, "null": null, "zone": zone, **unit}
         made.append(
             EncodedField(f"{prefix}{part}", kind, spec.columns, options, sorts_of(dataset, spec.columns))
         )
@@ -78,5 +79,6 @@ def _crossed(spec: FieldSpec, before: Sequence[EncodedField]) -> EncodedField:
     parts = [[known[name].columns[0], known[name].options.get("part")] for name in spec.columns]
     sorts = {known[name].columns[0]: known[name].sorts[0] for name in spec.columns}
     zones = [known[name].options.get("zone") for name in spec.columns]
-    options = {**_options(spec), "parts": parts, "zone": zones[0] or zones[1]}
+    units = [known[name].options.get("unit") for name in spec.columns]
+    options = {**_options(spec), "parts": parts, "zone": zones[0] or zones[1], "units": units}
     return EncodedField(spec.name, "cross", tuple(sorts), options, tuple(sorts.values()))

@@ -134,13 +134,15 @@ def buckets(column: str, **options: Any) -> FieldSpec:
 
 
 def set_of(column: str, **options: Any) -> FieldSpec:
-    """A feature for each element of an array of values; elements that share a feature count once.
+    """A feature for each element of an array of values, or of a list in text; elements that share a feature count once.
 
     Parameters
     ----------
     column : its name
-    options : ``name``; ``value`` of each feature of a row that has n of them, "1", "1/n" or "1/sqrt(n)"; ``minCount``
-        as for :func:`categorical`, or ``width`` to hash; ``unseen``, ``rare`` and ``null`` ("nothing", or "other")
+    options : ``name``; ``value`` of each feature of a row that has n of them, "1", "1/n" or "1/sqrt(n)";
+        ``separator``, what is between the elements of a string, such as "|" (blanks around elements and empty elements
+        do not count); ``minCount`` as for :func:`categorical`, or ``width`` to hash; ``unseen``, ``rare`` and ``null``
+        ("nothing", or "other")
     """
     return _spec("set", [column], options)
 
@@ -158,15 +160,17 @@ def weighted(column: str, **options: Any) -> FieldSpec:
 
 
 def date_parts(column: str, parts: Sequence[str] | None = None, **options: Any) -> FieldSpec:
-    """A field for each part of a date or timestamp, in the time zone of the session that fits.
+    """A field for each part of a date, a timestamp, or a number that counts time, in the time zone of the session that
+    fits.
 
     Parameters
     ----------
     column : its name
     parts : of hour, weekday, day, week and month; all that the type has of hour, weekday and month unless given
-    options : ``name``: the fields are then called name_hour and so on, else hour and so on; ``cyclic``: two features
-        sin and cos of 2 pi part / period instead of one for each hour (False); ``null``: "other" (the default), or
-        "nothing" (the default of cyclic ones)
+    options : ``name``: the fields are then called name_hour and so on, else hour and so on; ``unit`` of numbers that
+        count time since 1970-01-01 UTC: "seconds", "milliseconds", "microseconds" or "nanoseconds"; ``cyclic``: two
+        features sin and cos of 2 pi part / period instead of one for each hour (False); ``null``: "other" (the
+        default), or "nothing" (the default of cyclic ones)
     """
     return _spec("date_parts", [column], options if parts is None else {"parts": list(parts), **options})
 

@@ -18,6 +18,7 @@ from pyspark.ml.linalg import VectorUDT
 from pyspark.sql.types import StructType
 
 from spark_fm.core.fm.fields import Field, FieldLayout
+from spark_fm.engine.packing.input_columns import InputColumns
 
 MOST_FIELDS = 1000
 NUMBERED = re.compile(r"(.+)_(\d+)\Z")
@@ -84,6 +85,30 @@ def layout_of(schema: StructType, features: str) -> FieldLayout | None:
         frozenset(one.name for one in others if not isinstance(one.dataType, VectorUDT)),
     )
     return derived(attributes, columns)
+
+
+def check_told_apart(schema: StructType, columns: InputColumns) -> None:
+    """Check that no field that an encoder of this package made reads the label, the weight or the validation column.
+
+    Raises
+    ------
+    ValueError
+        Naming the column and the field.
+    """
+    metadata = next((one.metadata for one in schema.fields if one.name == columns.features), None) or {}
+    layout = layout_of(schema, columns.features) if metadata.get("spark_fm") is not None else None
+    told = {
+        "labelCol": columns.label,
+        "weightCol": columns.weight,
+        "validationIndicatorCol": columns.validation,
+    }
+    for one in layout.fields if layout is not None else ():
+        for param, name in told.items():
+            if name in one.columns:
+                raise ValueError(
+                    f"{param}: found column {name!r}, which field {one.name!r} of the features is made of too, "
+                    f"expected another; FieldEncoder leaves it out with excludeCols=[{name!r}]"
+                )
 
 
 def attributes_of(metadata: Mapping[str, Any]) -> list[Attribute]:
