@@ -64,9 +64,7 @@ def _in_tasks(packed: PackedData, init: ParameterInit, report: Report) -> Sample
     settings = init.settings
     shipped = ship(packed.spark, init)
     try:
-        sampled = sample_in_tasks(
-            packed.blocks, shipped, packed.statistics.census, settings.chains, settings.factor_size
-        )
+        sampled = sample_in_tasks(packed, shipped, settings.chains, settings.factor_size)
     finally:
         shipped.release()
     for epoch in _history(sampled.samples):
