@@ -95,7 +95,10 @@ def sample_all(
 
 @task
 def refit_all(
-    batches: Iterator[pa.RecordBatch], init: Shipped[ParameterInit], counted: Census, samples: Shipped[Samples]
+    batches: Iterator[pa.RecordBatch],
+    init: Shipped[ParameterInit],
+    counted: Census,
+    samples: Shipped[Samples],
 ) -> Iterator[pa.RecordBatch]:
     """The mapInArrow function: everything into memory, refit the mean of all chains, return its arrays in pieces.
 

@@ -100,7 +100,7 @@ def joined(chains: Sequence[Samples], counts: DoubleArray, factor_size: int) -> 
         noises=np.concatenate([one.noises for one in chains]),
         predictions=np.concatenate([one.predictions for one in chains]),
         numbers=chains[0].numbers,
-        scores=np.mean([one.scores for one in chains], axis=0, dtype=np.float64).astype(np.float32),
+        scores=np.asarray(np.mean([one.scores for one in chains], axis=0, dtype=np.float64), np.float32),
     )
 
 
@@ -172,6 +172,12 @@ class Collector:
         self._kept = [
             (arrays[f"sample-{i}"], intercept, noise) for i, (intercept, noise) in enumerate(numbers["kept"])
         ]
+
+    @property
+    def wide(self) -> tuple[FloatArray, float]:
+        """The mean as it is between the samples, before the last compression: float32 (m, columns + 1), and w0."""
+        linear, factors, intercept = self.average.result(self.columns)
+        return np.concatenate([linear[:, None], factors], axis=1), intercept
 
     def result(
         self, fallback: tuple[DoubleArray, float], factor_size: int, numbers: LongArray, complete: BoolArray
