@@ -45,8 +45,12 @@ def ridge(factor_size: int, fits_linear: bool) -> DoubleArray:
 
 
 def held_out(block: Block, ids: LongArray) -> BoolArray:
-    """Which rows judge: bool (rows,), chosen by a hash of the row, whose features' ids are those of the positions."""
-    return row_keys(block, ids) % HASHES < HASHES * HELD_OUT
+    """Which rows judge: bool (rows,), chosen by a hash of the row, whose features' ids are those of the positions.
+
+    Of the label in single precision: its mean, which was taken off, depends on the partitions by its last bits.
+    """
+    label = block.label.astype(np.float32)
+    return row_keys(replace(block, label=label), ids) % HASHES < HASHES * HELD_OUT
 
 
 def refitted(
