@@ -49,7 +49,7 @@ def held_out(block: Block, ids: LongArray) -> BoolArray:
 
     Of the label in single precision: its mean, which was taken off, depends on the partitions by its last bits.
     """
-    label = block.label.astype(np.float32)
+    label = block.label.astype(np.float32).astype(np.float64)
     return row_keys(replace(block, label=label), ids) % HASHES < HASHES * HELD_OUT
 
 
