@@ -10,13 +10,17 @@ What is looked at of other rows matters for a fair test. :func:`lastItem`, :func
 ``history`` of both parts.
 """
 
-from pyspark.sql import Column, DataFrame, Window, WindowSpec
+from collections.abc import Mapping
+
+from pyspark.sql import DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
+from pyspark.sql.types import LongType
 
 from spark_fm.engine.packing.columns import field_of, quoted
-from spark_fm.evaluation.splits import seconds_of
+from spark_fm.engine.packing.keys import common_keys
+from spark_fm.engine.packing.names import check_names
+from spark_fm.evaluation.splits import times_of
 
-DAY = 86400.0
 USER, ITEM, TIME, LATEST, RATED = "__user", "__item", "__time", "__latest", "__rated"
 
 
@@ -40,13 +44,15 @@ def ratedItems(
     history : rows that count as rated, with the same columns; None: ``df``
     timeCol, most : of a user with more than ``most`` items in the history the latest by ``timeCol``, the row's own item
         included; None: all
-    outputCol : array of the items' type, each item once; empty for a user who has rated nothing else
+    outputCol : array of the items' type (the wider one, where the history's is another), each item once; empty for a
+        user who has rated nothing else. A column that has its name is replaced.
 
     Raises
     ------
     ValueError, TypeError
-        When a column is missing or ``timeCol`` holds no time, ``most`` is below 1, or one of ``timeCol`` and ``most``
-        is given without the other.
+        When a column is missing or ``timeCol`` holds no time, ``most`` is below 1, one of ``timeCol`` and ``most`` is
+        given without the other, ``outputCol`` is one of the other columns, or the history's users or items are of a
+        type that can't be compared exactly with those of ``df``.
 
     References
     ----------
@@ -64,11 +70,11 @@ def ratedItems(
     if most is not None and most < 1:
         raise ValueError(f"most: found {most}, expected an integer >= 1")
     past = df if history is None else history
-    for rows in (df, past):
-        for name, param in ((userCol, "userCol"), (itemCol, "itemCol")):
-            field_of(rows, name, param)
-    user, item = past[quoted(userCol)], past[quoted(itemCol)]
-    time = F.lit(0.0) if timeCol is None else seconds_of(past, timeCol)
+    _check_output(df, outputCol, {"userCol": userCol, "itemCol": itemCol, "timeCol": timeCol or ""})
+    check_names(df.sparkSession, {}, df.columns, [USER, RATED])
+    user, own_user = common_keys(past, df, userCol, "userCol")
+    item, own = common_keys(past, df, itemCol, "itemCol")
+    time = F.lit(0) if timeCol is None else times_of(past, timeCol).at
     events = past.select(user.alias(USER), item.alias(ITEM), time.alias(TIME)).where(
         user.isNotNull() & item.isNotNull()
     )
@@ -78,9 +84,8 @@ def ratedItems(
         once = once.withColumn(LATEST, F.row_number().over(latest)).where(F.col(LATEST) <= most)
     # In order, so that the same rows give the same features in the same places, however they were shuffled.
     sets = once.groupBy(USER).agg(F.sort_array(F.collect_list(ITEM)).alias(RATED))
-    joined = df.join(sets, df[quoted(userCol)] == sets[USER], "left")
+    joined = df.join(sets, own_user == sets[USER], "left")
     found = F.coalesce(F.col(RATED), F.array().cast(sets.schema[RATED].dataType))
-    own = F.col(quoted(itemCol))
     others = F.filter(found, lambda one: own.isNull() | (one != own))
     return joined.withColumn(outputCol, others).drop(USER, RATED)
 
@@ -94,12 +99,12 @@ def lastItem(
     ----------
     df : events; of events of one user at one time the one with the smaller item is the earlier
     timeCol : numbers, dates or timestamps
-    outputCol : of the items' type; null for a user's first event
+    outputCol : of the items' type; null for a user's first event. A column that has its name is replaced.
 
     Raises
     ------
     ValueError, TypeError
-        When a column is missing, or ``timeCol`` holds no time.
+        When a column is missing, ``timeCol`` holds no time, or ``outputCol`` is one of the other columns.
 
     References
     ----------
@@ -114,7 +119,8 @@ def lastItem(
     [(7, None), (6, 7), (5, 6)]
     """
     field_of(df, itemCol, "itemCol")
-    before = _by_user(df, userCol, timeCol).orderBy(seconds_of(df, timeCol), df[quoted(itemCol)])
+    _check_output(df, outputCol, {"userCol": userCol, "itemCol": itemCol, "timeCol": timeCol})
+    before = _by_user(df, userCol, timeCol).orderBy(times_of(df, timeCol).at, df[quoted(itemCol)])
     return df.withColumn(outputCol, F.lag(df[quoted(itemCol)]).over(before))
 
 
@@ -125,12 +131,12 @@ def daysSinceFirst(df: DataFrame, userCol: str, timeCol: str, outputCol: str = "
     ----------
     df : events
     timeCol : dates, timestamps, or numbers of seconds
-    outputCol : double, >= 0; 0 for a user's first event
+    outputCol : double, >= 0; 0 for a user's first event. A column that has its name is replaced.
 
     Raises
     ------
     ValueError, TypeError
-        When a column is missing, or ``timeCol`` holds no time.
+        When a column is missing, ``timeCol`` holds no time, or ``outputCol`` is one of the other columns.
 
     References
     ----------
@@ -143,9 +149,12 @@ def daysSinceFirst(df: DataFrame, userCol: str, timeCol: str, outputCol: str = "
     >>> [(r.user, r.daysSinceFirst) for r in daysSinceFirst(rows, "user", "seconds").sort("user", "seconds").collect()]
     [('ann', 0.0), ('ann', 0.5), ('bob', 0.0)]
     """
-    time: Column = seconds_of(df, timeCol)
-    first = F.min(time).over(_by_user(df, userCol, timeCol))
-    return df.withColumn(outputCol, (time - first) / DAY)
+    times = times_of(df, timeCol)
+    _check_output(df, outputCol, {"userCol": userCol, "timeCol": timeCol})
+    # The difference of two integers of 64 bits may need more.
+    time = times.at.cast("decimal(20,0)") if isinstance(times.kind, LongType) else times.at
+    passed = time - F.min(time).over(_by_user(df, userCol, timeCol))
+    return df.withColumn(outputCol, passed.cast("double") / times.a_day)
 
 
 def eventsBefore(df: DataFrame, userCol: str, timeCol: str, outputCol: str = "eventsBefore") -> DataFrame:
@@ -155,12 +164,12 @@ def eventsBefore(df: DataFrame, userCol: str, timeCol: str, outputCol: str = "ev
     ----------
     df : events
     timeCol : numbers, dates or timestamps
-    outputCol : bigint: events of the user at an earlier time
+    outputCol : bigint: events of the user at an earlier time. A column that has its name is replaced.
 
     Raises
     ------
     ValueError, TypeError
-        When a column is missing, or ``timeCol`` holds no time.
+        When a column is missing, ``timeCol`` holds no time, or ``outputCol`` is one of the other columns.
 
     Examples
     --------
@@ -169,7 +178,8 @@ def eventsBefore(df: DataFrame, userCol: str, timeCol: str, outputCol: str = "ev
     >>> [(r.user, r.eventsBefore) for r in eventsBefore(rows, "user", "time").sort("user", "time").collect()]
     [('ann', 0), ('ann', 1), ('ann', 2), ('bob', 0)]
     """
-    earlier = _by_user(df, userCol, timeCol).orderBy(seconds_of(df, timeCol))
+    _check_output(df, outputCol, {"userCol": userCol, "timeCol": timeCol})
+    earlier = _by_user(df, userCol, timeCol).orderBy(times_of(df, timeCol).at)
     return df.withColumn(outputCol, F.rank().over(earlier).cast("bigint") - 1)
 
 
@@ -177,3 +187,9 @@ def _by_user(df: DataFrame, user_col: str, time_col: str) -> WindowSpec:
     field_of(df, user_col, "userCol")
     field_of(df, time_col, "timeCol")
     return Window.partitionBy(df[quoted(user_col)])
+
+
+def _check_output(df: DataFrame, output: str, read: Mapping[str, str]) -> None:
+    """Check that the column that is added is none of those that are read."""
+    for param, name in read.items():
+        check_names(df.sparkSession, {param: name, "outputCol": output})

@@ -9,7 +9,10 @@ from pyspark.sql import functions as F
 from spark_fm.base.model import FMModel
 from spark_fm.engine.encoding.sides import Keyed, sides_of
 from spark_fm.engine.packing.columns import field_of, quoted
+from spark_fm.engine.packing.keys import common_keys
 from spark_fm.feature import FieldEncoderModel
+
+WANTED = "__spark_fm_wanted"
 
 
 class Recommender:
@@ -179,5 +182,6 @@ def _stages(model: FMModel | PipelineModel) -> tuple[FMModel, FieldEncoderModel 
 
 def _some(dataset: DataFrame, all_rows: DataFrame, key: str, param: str) -> DataFrame:
     """The rows whose keys are in a dataset."""
-    field_of(dataset, key, param)
-    return all_rows.join(dataset.select(quoted(key)).distinct(), key, "left_semi")
+    wanted, here = common_keys(dataset, all_rows, key, param)
+    some = dataset.select(wanted.alias(WANTED)).distinct()
+    return all_rows.join(some, here == some[WANTED], "left_semi")

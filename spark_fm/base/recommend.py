@@ -5,8 +5,9 @@ from typing import Literal
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql.types import DataType, DateType, DecimalType, IntegralType, StringType
+from pyspark.sql.types import DateType, DecimalType, IntegralType, StringType
 
+from spark_fm.base.named import NamedFeatures
 from spark_fm.base.params import FMParams
 from spark_fm.core.fm.fields import FieldLayout
 from spark_fm.core.fm.losses import Loss
@@ -14,7 +15,10 @@ from spark_fm.core.fm.weights import Weights
 from spark_fm.engine.cluster.broadcast import ship
 from spark_fm.engine.cluster.execute import task_slots
 from spark_fm.engine.packing.columns import features_kind, field_of
-from spark_fm.engine.ranking.top_k import Ranking, recommendations
+from spark_fm.engine.packing.keys import common_type
+from spark_fm.engine.packing.names import check_names
+from spark_fm.engine.ranking.reasons import REASONS
+from spark_fm.engine.ranking.top_k import RATING, RECOMMENDATIONS, Exclude, Ranking, recommendations
 from spark_fm.engine.ranking.vectors import Side, Splitter, vector_column
 
 KEY_TYPES = (IntegralType, StringType, DecimalType, DateType)
@@ -23,7 +27,7 @@ TASKS_A_SLOT = 2
 VECTOR = "vector"
 
 
-class Recommending(FMParams):
+class Recommending(FMParams, NamedFeatures):
     """The part of a model that ranks items for contexts.
 
     The features of a row are those of a context (user, hour, device, ...) and of an item (id, genre, price, ...), and
@@ -66,7 +70,8 @@ class Recommending(FMParams):
         contexts : rows of keys (``contextCol``) and the features of their side (``featuresCol``); each gets an answer
         items : rows of distinct keys (``itemCol``) and the features of their side
         exclude : pairs of keys (``contextCol``, ``itemCol``) to leave out, such as what a user has seen; they may
-            repeat, and name keys that there are not
+            repeat, and name keys that there are not. Integers and decimals may be of another type than those of
+            ``contexts`` and ``items``: they are compared exactly.
         contextCol, itemCol : columns of integers, strings, decimals or dates
         reasons : how many of the largest parts that the item adds to z each recommendation gets: weights of its
             features, their products among themselves and with the context's. What the context's features say by
@@ -85,15 +90,17 @@ class Recommending(FMParams):
         Raises
         ------
         ValueError, TypeError
-            When a column is missing or of the wrong type, ``k`` is below 1, or the model divides rows by their length
-            (``normalize``), so that a score is no sum of two sides. What is wrong with a row (a null, a malformed
+            When a column is missing or of the wrong type or has the name of one that is added, ``k`` is below 1, or
+            the model divides rows by their length (``normalize``), so that a score is no sum of two sides. What is wrong with a row (a null, a malformed
             vector, a feature on both sides, an item twice) is raised in a sentence when it is computed.
         """
         for name, value, least in (("k", k, 1), ("reasons", reasons, 0), ("numTasks", numTasks, 0)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name}: found {value!r}, expected an integer of at least {least}")
-        if contextCol.lower() == itemCol.lower():
-            raise ValueError(f"contextCol, itemCol: found {contextCol!r} for both, expected two names")
+        spark = contexts.sparkSession
+        check_names(spark, {"contextCol": contextCol, "itemCol": itemCol})
+        check_names(spark, {"contextCol": contextCol}, ours=[RECOMMENDATIONS])
+        check_names(spark, {"itemCol": itemCol}, ours=[RATING, REASONS] if reasons else [RATING])
         asked = Ranking(
             self._side(contexts, "context", contextCol),
             self._side(items, "item", itemCol),
@@ -103,16 +110,19 @@ class Recommending(FMParams):
             reasons,
             () if self.fields is None else self.fields.fields,
         )
+        left_out = None
         if exclude is not None:
-            _check_same_keys(exclude, contexts, contextCol)
-            _check_same_keys(exclude, items, itemCol)
-        spark = contexts.sparkSession
+            kinds = (
+                common_type(exclude, key, "exclude", rows.schema[key].dataType)
+                for rows, key in ((contexts, contextCol), (items, itemCol))
+            )
+            left_out = Exclude(exclude, *kinds)
         tasks = numTasks or TASKS_A_SLOT * task_slots(spark, SLOTS_OF_CONNECT)
         labels = self._labels() if reasons else None
         model = Splitter(self.weights, self.numFeatures, labels)
         # One function for each side, and one that tells reasons.
         splitter = ship(spark, model, mentions=3 if reasons else 2)
-        return recommendations(contexts, items, splitter, asked, tasks, exclude)
+        return recommendations(contexts, items, splitter, asked, tasks, left_out)
 
     def contextVectors(self, contexts: DataFrame, contextCol: str = "user") -> DataFrame:
         """Phi of each context: (``contextCol``, ``vector``: array<double> of factorSize + 2 numbers), lazily.
@@ -125,6 +135,7 @@ class Recommending(FMParams):
         ValueError, TypeError
             See :meth:`recommend`.
         """
+        check_names(contexts.sparkSession, {"contextCol": contextCol}, ours=[VECTOR])
         return self._vectors(contexts, self._side(contexts, "context", contextCol))
 
     def itemVectors(self, items: DataFrame, itemCol: str = "item") -> DataFrame:
@@ -132,6 +143,7 @@ class Recommending(FMParams):
 
         See :meth:`contextVectors`.
         """
+        check_names(items.sparkSession, {"itemCol": itemCol}, ours=[VECTOR])
         return self._vectors(items, self._side(items, "item", itemCol))
 
     def _labels(self) -> pa.Array:
@@ -149,25 +161,17 @@ class Recommending(FMParams):
                 "normalize: found true, expected false: a score of rows of unit length is no product of a context's "
                 "vector and an item's"
             )
-        _key_type(rows, key, f"{name}Col")
+        _check_key(rows, key, f"{name}Col")
         features = self.getFeaturesCol()
-        kind = features_kind(field_of(rows, features, f"featuresCol of the {name}s").dataType, features)
+        param = f"featuresCol of the {name}s"
+        kind = features_kind(field_of(rows, features, param).dataType, features)
+        self._check_names(rows, features, param)
         return Side(name, key, features, kind)
 
 
-def _key_type(rows: DataFrame, key: str, param: str) -> DataType:
+def _check_key(rows: DataFrame, key: str, param: str) -> None:
     found = field_of(rows, key, param).dataType
     if not isinstance(found, KEY_TYPES):
         raise TypeError(
             f"{param}: column {key!r} has type {found.simpleString()}, expected integers, strings, decimals or dates"
-        )
-    return found
-
-
-def _check_same_keys(exclude: DataFrame, rows: DataFrame, key: str) -> None:
-    found, expected = _key_type(exclude, key, "exclude"), rows.schema[key].dataType
-    both_integers = isinstance(found, IntegralType) and isinstance(expected, IntegralType)
-    if found != expected and not both_integers:
-        raise TypeError(
-            f"exclude: column {key!r} has type {found.simpleString()}, expected {expected.simpleString()}"
         )

@@ -45,8 +45,8 @@ def count_if(condition: Column) -> Column:
 
 
 def is_missing(value: Column) -> Column:
-    """Whether a double is null or NaN."""
-    return value.isNull() | F.isnan(value)
+    """Whether a number is null or NaN."""
+    return value.isNull() | F.isnan(value.cast("double"))
 
 
 def refuse(wrong: int, rows: int, param: str, name: str, what: str, expected: str) -> None:

@@ -6,6 +6,7 @@ from pyspark.sql.types import ArrayType, DataType, StructType
 
 from spark_fm.engine.cluster.execute import collect
 from spark_fm.engine.packing.columns import field_of, number_of
+from spark_fm.engine.packing.keys import common_type, key_as
 from spark_fm.evaluation.columns import count_if, is_missing, key_of, refuse
 from spark_fm.evaluation.ranking_metrics import RankingMetrics, gain_of, ranking_metrics
 
@@ -26,7 +27,8 @@ def recommendationMetrics(
 
     Users of ``truth`` without a list count with 0: nothing was found for them. Users without a relevant item in
     ``truth`` are left out, and counted. An item that occurs again in a list counts at its first place, and a pair that
-    occurs again in ``truth`` with its largest label. Nulls in a list are places at which nothing is found.
+    occurs again in ``truth`` with its largest label. Nulls in a list are places at which nothing is found. Integers and
+    decimals may be of other types in one table than in another: users and items are compared exactly.
 
     Parameters
     ----------
@@ -41,7 +43,8 @@ def recommendationMetrics(
     Raises
     ------
     ValueError, TypeError
-        When a column is missing or of another type; when a user, an item or a label of ``truth`` is null; when no user
+        When a column is missing or of another type, or users or items are of types that can't be compared exactly, such
+        as strings and integers; when a user, an item or a label of ``truth`` is null; when no user
         has a relevant item; when ``k`` is below 1.
 
     Examples
@@ -56,13 +59,19 @@ def recommendationMetrics(
     if k < 1:
         raise ValueError(f"k: found {k}, expected an integer >= 1")
     listed = _listed(recommendations, userCol, itemCol, recommendationsCol)
-    taken = _taken(truth, userCol, itemCol, labelCol)
-    both = listed.join(taken, ["user", "item"], "full_outer")
+    kinds = (
+        common_type(truth, userCol, "userCol of truth", listed.schema["user"].dataType),
+        common_type(truth, itemCol, "itemCol of truth", listed.schema["item"].dataType),
+    )
+    if catalogue is not None:
+        item_type = common_type(catalogue, itemCol, "catalogue", listed.schema["item"].dataType)
+    taken = _as(_taken(truth, userCol, itemCol, labelCol), *kinds)
+    both = _as(listed, *kinds).join(taken, ["user", "item"], "full_outer")
     gain = gain_of(F.coalesce(F.col("label"), F.lit(0.0)), relevanceThreshold)
     ranked = both.select("user", "rank", gain.alias("gain"))
     coverage = None
     if catalogue is not None:
-        items = catalogue.select(key_of(catalogue, itemCol, "catalogue").alias("item"))
+        items = catalogue.select(key_as(catalogue, itemCol, item_type).alias("item"))
         coverage = _coverage(listed.where(F.col("rank") <= k), items)
     return ranking_metrics(ranked, k, coverage)
 
@@ -121,9 +130,14 @@ def _taken(truth: DataFrame, user_col: str, item_col: str, label_col: str | None
     return rows.groupBy("user", "item").agg(F.max("label").alias("label"))
 
 
+def _as(pairs: DataFrame, user: DataType, item: DataType) -> DataFrame:
+    """The pairs with their keys in these types."""
+    return pairs.withColumns({"user": F.col("user").cast(user), "item": F.col("item").cast(item)})
+
+
 def _coverage(listed: DataFrame, catalogue: DataFrame) -> float:
     items = catalogue.where(F.col("item").isNotNull()).distinct()
-    shown = listed.select("item", F.lit(1).alias("shown")).distinct()
+    shown = listed.select(F.col("item").cast(items.schema["item"].dataType), F.lit(1).alias("shown")).distinct()
     found = collect(
         items.join(shown, "item", "left").agg(
             F.count(F.lit(1)).alias("items"), F.count("shown").alias("shown")

@@ -8,17 +8,39 @@ files and partitions. Rows that are equal in all that is looked at are on one si
 import math
 from collections.abc import Collection, Sequence
 from itertools import accumulate
+from typing import Any, NamedTuple
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import DateType, NumericType, TimestampNTZType, TimestampType
+from pyspark.sql.types import (
+    DataType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    IntegerType,
+    IntegralType,
+    LongType,
+    NumericType,
+    TimestampNTZType,
+    TimestampType,
+)
 
 from spark_fm.engine.cluster.execute import collect, persist, unpersist
 from spark_fm.engine.packing.columns import field_of, quoted
+from spark_fm.engine.packing.names import check_names
 from spark_fm.evaluation.columns import count_if, is_missing, key_of, refuse
 
 PART = "__spark_fm_part"
 APART = 2e-3
+DAY = 86400
+
+
+class Times(NamedTuple):
+    """A column of times in their order, to the last digit: ``at``, numbers of the type ``kind``, so many ``a_day``."""
+
+    at: Column
+    kind: DataType
+    a_day: float
 
 
 def timeSplit(
@@ -37,7 +59,7 @@ def timeSplit(
 
     Parameters
     ----------
-    timeCol : numbers, dates or timestamps
+    timeCol : numbers, dates or timestamps; they are compared in their own type, integers and decimals to the last digit
     weights : the shares of the parts, > 0; they need not add up to 1
     apart : with ``userCol``, columns that the hash does not look at; name the label there, and which side a row is on
         tells nothing of it
@@ -59,6 +81,7 @@ def timeSplit(
     >>> [(row.user, row.t) for row in test.orderBy("t").collect()]
     [('ann', 4), ('bob', 9)]
     """
+    check_names(df.sparkSession, {}, df.columns, [PART])
     part = time_parts(df, timeCol, weights, userCol, apart)
     marked = df.withColumn(PART, part)
     return [marked.where(F.col(PART) == i).drop(PART) for i in range(len(weights))]
@@ -74,7 +97,7 @@ def leaveLastOut(
 
     Parameters
     ----------
-    timeCol : numbers, dates or timestamps
+    timeCol : numbers, dates or timestamps, as in :func:`timeSplit`
     apart : columns that the hash does not look at; name the label there
 
     Raises
@@ -90,6 +113,7 @@ def leaveLastOut(
     >>> [(row.user, row.t) for row in test.collect()], train.count()
     ([('ann', 3)], 3)
     """
+    check_names(df.sparkSession, {}, df.columns, [PART])
     marked = df.withColumn(PART, is_last(df, userCol, timeCol, n, apart))
     return marked.where(~F.col(PART)).drop(PART), marked.where(F.col(PART)).drop(PART)
 
@@ -101,17 +125,17 @@ def time_parts(
     if len(weights) < 2 or not all(0.0 < weight < float("inf") for weight in weights):
         raise ValueError(f"weights: found {list(weights)}, expected two or more numbers > 0")
     shares = [upto / sum(weights) for upto in accumulate(weights)][:-1]
-    time = seconds_of(df, time_col)
-    _check(df, time, time_col, user_col)
+    times = times_of(df, time_col)
+    _check(df, times.at, time_col, user_col)
     if user_col:
-        user, order = key_of(df, user_col, "userCol"), _order(df, time, apart)
+        user, order = key_of(df, user_col, "userCol"), _order(df, times.at, apart)
         before = F.rank().over(Window.partitionBy(user).orderBy(*order)) - 1
         rows = F.count(F.lit(1)).over(Window.partitionBy(user))
         # 0.55 * 100 is a little above 55.
         passed = [before >= F.round(share * rows, 6) for share in shares]
     else:
-        cuts = _cuts(df.select(time.alias("t")), shares, time_col)
-        passed = [time >= cut for cut in cuts]
+        cuts = _cuts(df.select(times.at.alias("t")), shares, time_col)
+        passed = [times.at >= F.lit(str(cut)).cast(times.kind) for cut in cuts]
     return sum((F.coalesce(one, F.lit(False)).cast("int") for one in passed), F.lit(0))
 
 
@@ -119,7 +143,7 @@ def is_last(df: DataFrame, user_col: str, time_col: str, n: int, apart: Collecti
     """Whether a row is one of its user's last, see :func:`leaveLastOut`: it has a window."""
     if n < 1:
         raise ValueError(f"n: found {n}, expected an integer >= 1")
-    time = seconds_of(df, time_col)
+    time = times_of(df, time_col).at
     _check(df, time, time_col, user_col)
     user = key_of(df, user_col, "userCol")
     backwards = Window.partitionBy(user).orderBy(*(column.desc() for column in _order(df, time, apart)))
@@ -128,8 +152,8 @@ def is_last(df: DataFrame, user_col: str, time_col: str, n: int, apart: Collecti
     return (after <= n) & (F.count(F.lit(1)).over(Window.partitionBy(user)) > n)
 
 
-def seconds_of(df: DataFrame, name: str, param: str = "timeCol") -> Column:
-    """A column of times as double: numbers as they are, dates and timestamps as seconds.
+def times_of(df: DataFrame, name: str, param: str = "timeCol") -> Times:
+    """A column of times: numbers as they are, taken for seconds, dates as days and timestamps as microseconds.
 
     Raises
     ------
@@ -137,14 +161,22 @@ def seconds_of(df: DataFrame, name: str, param: str = "timeCol") -> Column:
         When there is no such column, or it holds something else.
     """
     found, column = field_of(df, name, param).dataType, df[quoted(name)]
-    if isinstance(found, (NumericType, TimestampType)):
-        return column.cast("double")
-    if isinstance(found, (DateType, TimestampNTZType)):
-        days = F.unix_date(column.cast("date")).cast("double")
-        if isinstance(found, DateType):
-            return days * 86400.0
-        of_day = F.hour(column) * 3600 + F.minute(column) * 60
-        return days * 86400.0 + of_day + F.extract(F.lit("SECOND"), column).cast("double")
+    if isinstance(found, IntegralType):
+        return Times(column.cast("bigint"), LongType(), DAY)
+    if isinstance(found, DecimalType):
+        return Times(column, found, DAY)
+    if isinstance(found, NumericType):
+        return Times(column.cast("double"), DoubleType(), DAY)
+    if isinstance(found, DateType):
+        return Times(F.unix_date(column), IntegerType(), 1.0)
+    if isinstance(found, TimestampType):
+        return Times(F.unix_micros(column), LongType(), DAY * 1e6)
+    if isinstance(found, TimestampNTZType):
+        # Not by way of a timestamp, where a session's zone skips and repeats hours.
+        days = F.unix_date(column.cast("date")).cast("bigint")
+        seconds = days * DAY + F.hour(column) * 3600 + F.minute(column) * 60
+        micros = (F.extract(F.lit("SECOND"), column) * 1_000_000).cast("bigint")
+        return Times(seconds * 1_000_000 + micros, LongType(), DAY * 1e6)
     raise TypeError(
         f"{param}: column {name!r} has type {found.simpleString()}, expected numbers, dates or timestamps"
     )
@@ -183,9 +215,9 @@ def _check(df: DataFrame, time: Column, time_col: str, user_col: str | None) -> 
     refuse(found["users"], found["rows"], "userCol", user_col or "", "null", "a user in each")
 
 
-def _cuts(times: DataFrame, shares: list[float], time_col: str) -> list[float]:
+def _cuts(times: DataFrame, shares: list[float], time_col: str) -> list[Any]:
     """The times t from which on rows are in the next parts."""
-    times = persist(times)
+    times = persist(times.withColumn("d", F.col("t").cast("double")))
     try:
         cuts = [_cut(times, share) for share in shares]
     finally:
@@ -195,33 +227,38 @@ def _cuts(times: DataFrame, shares: list[float], time_col: str) -> list[float]:
             f"timeCol: column {time_col!r} has too few different times for parts of these weights, expected some "
             "for each part"
         )
-    return [cut for cut in cuts if cut is not None]
+    return cuts
 
 
-def _cut(times: DataFrame, share: float) -> float | None:
-    """The time from which on rows are in the next part: with it the rows before are nearest to a share of all.
+def _cut(times: DataFrame, share: float) -> Any:
+    """The time t from which on rows are in the next part: with it the rows before are nearest to a share of all.
 
-    It is exact, so that the same rows have the same cut in whatever partitions they lie: approximate quantiles tell
-    between which times it is, and there rows are counted. None where all times are equal.
+    It is exact, so that the same rows have the same cut in whatever partitions they lie: approximate quantiles of the
+    double ``d`` of t tell between which times it is, there rows are counted, and those of one double are told apart.
+    None where all times are equal.
     """
-    t = F.col("t")
-    low, high = times.approxQuantile("t", [max(0.0, share - APART), min(1.0, share + APART)], APART / 2)
-    near = F.when(t.between(low, high), t)
+    t, d = F.col("t"), F.col("d")
+    low, high = times.approxQuantile("d", [max(0.0, share - APART), min(1.0, share + APART)], APART / 2)
+    near = F.when(d.between(low, high), d)
     counts = times.agg(
-        F.count(F.lit(1)).alias("rows"), count_if(t < low).alias("below"), F.count(near).alias("near")
+        F.count(F.lit(1)).alias("rows"), count_if(d < low).alias("below"), F.count(near).alias("near")
     )
     found = collect(counts)[0]
     rows, wanted = found["rows"], share * found["rows"]
-    place = (max(1, math.ceil(wanted - 1e-6)) - found["below"] - 0.5) / found["near"]
-    at_place = F.expr(f"percentile_disc({place!r}D) WITHIN GROUP (ORDER BY t)")
-    middle = collect(times.where(near.isNotNull()).agg(at_place.alias("t")))[0]["t"]
-    ends = times.agg(
-        count_if(t < middle).alias("below"),
-        count_if(t <= middle).alias("upto"),
-        F.min(F.when(t > middle, t)).alias("next"),
-    )
-    found = collect(ends)[0]
+    place = max(1, math.ceil(wanted - 1e-6))
+    part = (place - found["below"] - 0.5) / found["near"]
+    at_place = F.expr(f"percentile_disc({part!r}D) WITHIN GROUP (ORDER BY d)")
+    middle = collect(times.where(near.isNotNull()).agg(at_place.alias("d")))[0]["d"]
+    found = collect(
+        times.agg(count_if(d < middle).alias("below"), F.min(F.when(d > middle, t)).alias("next"))
+    )[0]
+    equal = collect(times.where(d == middle).groupBy("t").agg(F.count(F.lit(1)).alias("rows")))
+    below, later = found["below"], [] if found["next"] is None else [found["next"]]
+    same = sorted((row["t"], row["rows"]) for row in equal)
+    while len(same) > 1 and below + same[0][1] < place:
+        below += same.pop(0)[1]
+    upto, later = below + same[0][1], [one for one, _ in same[1:]] + later
     # Both parts have rows where some are below the cut, and the cut is a time that occurs.
-    possible = [(abs(found["upto"] - wanted), found["next"])] if found["upto"] < rows else []
-    possible += [(abs(found["below"] - wanted), middle)] if found["below"] else []
-    return float(min(possible)[1]) if possible else None
+    possible = [(abs(upto - wanted), later[0])] if later else []
+    possible += [(abs(below - wanted), same[0][0])] if below else []
+    return min(possible)[1] if possible else None

@@ -100,8 +100,8 @@ class Catalogue:
             return Excluded.nothing(rows)
         values = lists.flatten()
         parents = np.repeat(np.arange(rows), to_numpy(pc.list_value_length(lists).fill_null(0)))
-        known = self.keys()
-        found = pc.index_in(values, value_set=known if known.type == values.type else known.cast(values.type))
+        # Keys are excluded in a type that holds those of the items exactly.
+        found = pc.index_in(values, value_set=self.keys().cast(values.type))
         here = to_numpy(found.is_valid())
         positions = to_numpy(found.filter(pa.array(here))).astype(np.int64)
         return Excluded.of_pairs(parents[here], positions, rows)

@@ -23,7 +23,7 @@ from spark_fm.engine.cluster.broadcast import Shipped
 from spark_fm.engine.cluster.hashing import ints_by_partition
 from spark_fm.engine.cluster.worker_process import task
 from spark_fm.engine.packing.arrow import BadInputError, to_numpy
-from spark_fm.engine.packing.columns import quoted
+from spark_fm.engine.packing.keys import key_as
 from spark_fm.engine.ranking.catalogue import Catalogue, told_features
 from spark_fm.engine.ranking.reasons import CONTRIBUTION, LABEL, REASONS, REASONS_TYPE, Rows, reasons_of
 from spark_fm.engine.ranking.vectors import Side, Splitter, is_right, matrix_of, side_vectors
@@ -62,6 +62,15 @@ class Ranking:
     def contexts_at_once(self) -> int:
         """For how many contexts a task has ratings in memory."""
         return max(1, min(MOST_CONTEXTS_AT_ONCE, MOST_RATINGS_AT_ONCE // (self.k * (1 + self.reasons))))
+
+
+@dataclass(frozen=True)
+class Exclude:
+    """Pairs of keys that are left out, and the types in which they are compared with those of contexts and of items."""
+
+    pairs: DataFrame
+    context_type: DataType
+    item_type: DataType
 
 
 def _check_sides(catalogue_features: npt.NDArray[np.int64], batch: pa.RecordBatch, asked: Ranking) -> None:
@@ -164,11 +173,11 @@ def _rank(
             return
 
 
-def _left_out(exclude: DataFrame, asked: Ranking) -> DataFrame:
+def _left_out(exclude: Exclude, asked: Ranking) -> DataFrame:
     """The DataFrame (left_out_of, excluded): the keys of all items that a context leaves out."""
-    pairs = exclude.select(
-        exclude[quoted(asked.contexts.key)].alias("left_out_of"),
-        exclude[quoted(asked.items.key)].alias("one"),
+    pairs = exclude.pairs.select(
+        key_as(exclude.pairs, asked.contexts.key, exclude.context_type).alias("left_out_of"),
+        key_as(exclude.pairs, asked.items.key, exclude.item_type).alias("one"),
     )
     return pairs.groupBy("left_out_of").agg(F.collect_set("one").alias("excluded"))
 
@@ -186,7 +195,7 @@ def recommendations(
     splitter: Shipped[Splitter],
     asked: Ranking,
     tasks: int,
-    exclude: DataFrame | None = None,
+    exclude: Exclude | None = None,
 ) -> DataFrame:
     """The DataFrame (key of the context, recommendations: array<struct<key of the item, rating: double>>), lazily.
 
@@ -196,18 +205,19 @@ def recommendations(
     ----------
     contexts, items : with the columns of ``asked``
     tasks : how many tasks rank at most
-    exclude : the columns of both keys: pairs that are left out
+    exclude : with the columns of both keys
     """
     item_key, context_key = (
         rows.schema[side.key].dataType for rows, side in ((items, asked.items), (contexts, asked.contexts))
     )
     ranked = side_vectors(contexts, splitter, asked.contexts, "rows").withColumnRenamed("keys", "context")
-    excluded_type = ArrayType(item_key if exclude is None else exclude.schema[asked.items.key].dataType)
+    excluded_type = ArrayType(item_key if exclude is None else exclude.item_type)
     if exclude is None:
         ranked = ranked.withColumn("excluded", F.lit(None).cast(excluded_type))
     else:
         left_out = _left_out(exclude, asked)
-        ranked = ranked.join(left_out, ranked["context"] == left_out["left_out_of"], "left")
+        same = ranked["context"].cast(exclude.context_type) == left_out["left_out_of"]
+        ranked = ranked.join(left_out, same, "left")
     of_items = side_vectors(items, splitter, asked.items, "packets").select(
         F.lit(ITEM).alias("side"),
         "keys",

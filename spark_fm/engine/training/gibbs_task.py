@@ -40,7 +40,7 @@ SAMPLED = pa.schema(
     ]
 )
 SCALING = ("mean", "inverse")
-COUNTED = ("ids", "counts", "means", "spreads")
+COUNTED = ("ids", "counts", "means", "spreads", "weights")
 MEAN = ("linear", "factors", "intercept")
 
 
@@ -81,9 +81,7 @@ def sample_all(
     if found is None:
         return
     block, features = found
-    scaling = FeatureScaling.of(
-        features, block.rows - int(block.validation.sum()), init.get().settings.centres
-    )
+    scaling = FeatureScaling.of(features, block.training_weight, init.get().settings.centres)
     with _refusing():
         samples = sample_in_memory(block, init.get(), features, chain, chains)
     arrays = {one.name: np.asarray(getattr(samples, one.name)) for one in fields(Samples)}
@@ -141,10 +139,10 @@ def _pieces(chain: int, arrays: Arrays) -> Iterator[pa.RecordBatch]:
 
 
 def sample_in_tasks(
-    packed: PackedData, init: Shipped[ParameterInit], chains: int, factor_size: int
+    packed: PackedData, init: Shipped[ParameterInit], chains: int, factor_size: int, weight_of_row: float
 ) -> Sampled:
     """Each chain in a task of a single job; their mean has at most so many factors, refitted in a task of its own
-    where there are several.
+    where there are several. Rows of the given weight count as one row.
     """
     blocks, counted = packed.blocks, packed.statistics.census
     if chains == 1:
@@ -161,7 +159,7 @@ def sample_in_tasks(
     features = FeatureCounts(*(first[name] for name in COUNTED))
     names = {one.name for one in fields(Samples)}
     made = [Samples(**_with_number(arrays, names)) for _, arrays in sorted(by_chain.items())]
-    samples = joined(made, features.counts, factor_size)
+    samples = joined(made, features.weights / weight_of_row, factor_size)
     if chains > 1 and samples.scores.size:
         shipped = ship(packed.spark, samples.without_draws())
         try:

@@ -11,10 +11,15 @@ from spark_fm.core.fm.settings import Settings
 from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.gibbs.chain import Chain
 from spark_fm.core.solver.gibbs.fields import (
+    LARGEST_REPEATED_FIELD,
+    NEGLIGIBLE,
     DrawOrder,
-    complete_fields,
+    classes_of,
+    incomplete_fields,
     known_fields,
     met_before,
+    met_together,
+    places_of,
     ranks_without_field,
     with_found,
 )
@@ -22,16 +27,17 @@ from spark_fm.core.solver.gibbs.judge import Judge
 from spark_fm.core.solver.gibbs.predict import predict
 from spark_fm.core.solver.gibbs.refit import refitted
 from spark_fm.core.solver.gibbs.samples import Collector, Samples
-from spark_fm.core.solver.gibbs.start import started, starting_rows
+from spark_fm.core.solver.gibbs.start import crossed, started, starting_rows, watched_rows
 from spark_fm.core.solver.gibbs.state import ChainState
 from spark_fm.core.solver.in_memory import in_random_order
 from spark_fm.core.sparse.block import NO_FLAGS, Block
 
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
 
 BURN_IN = 3
 COLUMNS_BETWEEN = 64
-ROWS_WATCHED = 100
 
 
 def columns_between(settings: Settings) -> int:
@@ -70,26 +76,28 @@ def sample_in_memory(
     settings = init.settings
     held = int(block.validation.sum())
     scaling = scaling_of(block, settings, counted)
+    weights = counted.weights / init.scale.weight_mean
     init = replace(init, scale=replace(init.scale, mean_squared_norm=scaling.squared_norm))
     training, others = parts_of(block, init, scaling)
     numbers = fields_of(training, counted.ids, settings)
+    lacking, repeated = incomplete_fields(training, numbers)
     seed = chain_seed(settings.seed, chain)
     rows = starting_rows(block, counted.ids, block.rows - held)
     theta, intercept = started(rows, counted.ids, init, scaling, seed)
     state = ChainState(
-        counted.ids, DrawOrder.of(numbers, counted.ids), seed, theta, intercept,
-        settings.fit_intercept, settings.fit_linear,
+        counted.ids, draw_order(training, numbers, repeated, counted.ids), seed, theta, intercept,
+        settings.fit_intercept, settings.fit_linear, known=weights > NEGLIGIBLE,
     )  # fmt: skip
     sampled = Chain(training, state)
     judge = Judge(others.label, others.weight, settings)
-    some = training.label[:ROWS_WATCHED]
+    some = scaled(crossed(watched_rows(block, counted.ids), numbers), init.scale, scaling)
     keep = len(range(chain, settings.samples_kept, chains))
-    collector = Collector(counted.counts, columns_between(settings), settings.max_epochs, BURN_IN, keep)
+    collector = Collector(weights, columns_between(settings), settings.max_epochs, BURN_IN, keep)
     begun = theta.copy(), intercept
     left_over = np.zeros(training.rows)
     for sweep in range(1, settings.max_epochs + 1):
         loss = sampled.sweep(sweep)
-        predicted = (some - sampled.residuals[:ROWS_WATCHED]).astype(np.float32)
+        predicted = predict(some, state.theta, state.intercept).astype(np.float32)
         counts = collector.add(sweep, loss, state.theta, state.intercept, state.noise, predicted)
         if counts:
             left_over += sampled.residuals
@@ -99,7 +107,7 @@ def sample_in_memory(
     drawn = collector.average.samples
     samples = collector.result(
         begun, 2 * settings.factor_size if chains > 1 else settings.factor_size, numbers,
-        complete_fields(training, numbers)[0],
+        lacking < NEGLIGIBLE,
     )  # fmt: skip
     if not drawn or not settings.sampled_size:
         # There was nothing to compress.
@@ -120,19 +128,20 @@ def refitted_samples(
     training: Block, samples: Samples, init: ParameterInit, counted: FeatureCounts
 ) -> Samples:
     """The samples with their mean refitted to its scores of the training rows."""
+    lacking, repeated = incomplete_fields(training, samples.numbers)
     theta = refitted(
-        training, samples.scores, counted.ids, DrawOrder.of(samples.numbers, counted.ids), samples.theta,
-        samples.intercept, init.settings.fit_linear,
+        training, samples.scores, counted.ids, draw_order(training, samples.numbers, repeated, counted.ids),
+        samples.theta, samples.intercept, init.settings.fit_linear,
     )  # fmt: skip
     if theta is None:
         return samples
-    return samples.with_mean(theta, counted.counts, complete_fields(training, samples.numbers)[0])
+    return samples.with_mean(theta, counted.weights / init.scale.weight_mean, lacking < NEGLIGIBLE)
 
 
 def scaling_of(block: Block, settings: Settings, counted: FeatureCounts) -> FeatureScaling:
     """The units of training, of a block whose training rows have the features that are ``counted``."""
     even = evenness(block.rows, block.nonzeros, float(np.sqrt(np.diff(block.indptr)).sum()))
-    return FeatureScaling.of(counted, block.rows - int(block.validation.sum()), settings.centres, even)
+    return FeatureScaling.of(counted, block.training_weight, settings.centres, even)
 
 
 def parts_of(block: Block, init: ParameterInit, scaling: FeatureScaling) -> tuple[Block, Block]:
@@ -140,6 +149,18 @@ def parts_of(block: Block, init: ParameterInit, scaling: FeatureScaling) -> tupl
     whole = scaled(in_random_order(block, init.settings.seed), init.scale, scaling)
     flags = whole.validation if whole.validation.size else np.zeros(whole.rows, np.bool_)
     return replace(whole.take(np.flatnonzero(~flags)), validation=NO_FLAGS), whole.take(np.flatnonzero(flags))
+
+
+def draw_order(block: Block, numbers: LongArray, repeated: BoolArray, ids: LongArray) -> DrawOrder:
+    """The order in which rounds draw, too: of fields that a row has several features of, class by class."""
+    order, members = DrawOrder.of(numbers, ids), list[IntArray]()
+    for one in order.members:
+        if repeated[numbers[one[0]]] and one.size <= LARGEST_REPEATED_FIELD:
+            met = met_together(block, places_of(one, ids.size)).reshape(one.size, one.size)
+            members.append(np.concatenate(classes_of(one, met)))
+        else:
+            members.append(one)
+    return replace(order, members=members)
 
 
 def fields_of(block: Block, ids: LongArray, settings: Settings) -> LongArray:

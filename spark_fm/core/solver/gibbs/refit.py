@@ -23,7 +23,7 @@ from spark_fm.core.solver.gibbs.grouped import add_group
 from spark_fm.core.solver.gibbs.predict import predict
 from spark_fm.core.solver.gibbs.start import HASHES, row_keys
 from spark_fm.core.solver.gibbs.state import LEFT_THE_RANGE, PINNED
-from spark_fm.core.sparse.block import Block
+from spark_fm.core.sparse.block import NO_FLOATS, Block
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
@@ -47,10 +47,11 @@ def ridge(factor_size: int, fits_linear: bool) -> DoubleArray:
 def held_out(block: Block, ids: LongArray) -> BoolArray:
     """Which rows judge: bool (rows,), chosen by a hash of the row, whose features' ids are those of the positions.
 
-    Of the label in single precision: its mean, which was taken off, depends on the partitions by its last bits.
+    Of the label in single precision: its mean, which was taken off, depends on the partitions by its last bits. And
+    without the weight: a row of weight 2 is the same row twice.
     """
     label = block.label.astype(np.float32).astype(np.float64)
-    return row_keys(replace(block, label=label), ids) % HASHES < HASHES * HELD_OUT
+    return row_keys(replace(block, label=label, weight=NO_FLOATS), ids) % HASHES < HASHES * HELD_OUT
 
 
 def refitted(

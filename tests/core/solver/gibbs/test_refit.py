@@ -141,11 +141,12 @@ def test_the_compressed_mean_comes_nearer_to_the_scores_where_fields_differ_in_s
 
 @pytest.mark.parametrize("chains", [1, 2])
 def test_the_mean_of_chains_is_refitted_to_the_mean_of_their_scores(chains, monkeypatch):
-    block, _, random = uneven(4)
+    block, _, random = uneven(5)
     truth = 0.5 * random.normal(size=(93, 9))
+    truth[90:] *= 3.0
     block = replace(block, label=predict(block, truth, 0.0) + 0.3 * random.normal(size=block.rows))
     ids, counts = np.arange(93), np.bincount(block.indices, minlength=93).astype(float)
-    counted = FeatureCounts(ids, counts, np.ones(93), np.zeros(93))
+    counted = FeatureCounts(ids, counts, np.ones(93), np.zeros(93), counts)
     fields = ((0, 60), (60, 90), (90, 93))
     settings = Settings(SQUARED, factor_size=2, sampler_factor_size=6, max_epochs=20, seed=3, fields=fields)
     init = ParameterInit(settings, Scale(block.label.mean(), block.label.std()))
@@ -165,6 +166,6 @@ def test_the_mean_of_chains_is_refitted_to_the_mean_of_their_scores(chains, monk
     plain = sampled()
     np.testing.assert_array_equal(made.scores, plain.scores)
     assert made.factors.shape == (93, 2)
-    assert error(made) < 0.95 * error(plain)
+    assert error(made) < 0.85 * error(plain)
     # The scores are those of the samples: nearer to the labels than any model of two factors is to them.
     assert np.std(training.label - made.scores) < 0.5
