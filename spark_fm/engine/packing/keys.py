@@ -75,7 +75,9 @@ def key_as(rows: DataFrame, name: str, kind: DataType) -> Column:
     return rows[quoted(name)].cast(kind)
 
 
-def common_keys(one: DataFrame, other: DataFrame, name: str, param: str) -> tuple[Column, Column]:
+def common_keys(
+    one: DataFrame, other: DataFrame, name: str, param: str
+) -> tuple[Column, Column]:
     """A column of keys that two tables have, in the type in which they are compared.
 
     Raises
