@@ -14,9 +14,10 @@ from spark_fm.base.converters import two_thresholds
 from spark_fm.base.estimator import FMEstimator
 from spark_fm.base.evaluated import FMClassificationSummary
 from spark_fm.base.explain import Row
-from spark_fm.base.model import RAW, FMModel
+from spark_fm.base.model import FMModel
 from spark_fm.base.params import FMParams
 from spark_fm.core.fm.losses import LOGISTIC
+from spark_fm.engine.scoring.scoring import RAW
 
 C = TypeVar("C", bound="_ClassifierParams")
 

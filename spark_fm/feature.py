@@ -18,7 +18,13 @@ from spark_fm.base.encoder_params import FieldEncoderParams
 from spark_fm.base.encoder_persistence import EncoderPersistable
 from spark_fm.core.fm.fields import FieldLayout
 from spark_fm.engine.cluster.broadcast import Shipped, application_of, ship
-from spark_fm.engine.encoding.apply import MOST_FEATURES_OF_A_VECTOR, Output, OutputType, with_features
+from spark_fm.engine.encoding.apply import (
+    ENCODED,
+    MOST_FEATURES_OF_A_VECTOR,
+    Output,
+    OutputType,
+    with_features,
+)
 from spark_fm.engine.encoding.encode import Encoding
 from spark_fm.engine.encoding.fields import EncodedField, layout_of
 from spark_fm.engine.encoding.infer import infer_fields
@@ -36,6 +42,7 @@ from spark_fm.engine.encoding.specs import (
     weighted,
 )
 from spark_fm.engine.packing.columns import field_of
+from spark_fm.engine.packing.names import check_names
 
 __all__ = [
     "FieldEncoder",
@@ -232,10 +239,9 @@ class FieldEncoderModel(Model, FieldEncoderParams, EncoderPersistable):
     ) -> DataFrame:
         for column in (column for one in fields for column in one.columns):
             field_of(dataset, column, "fields")
-        for param, name in (("outputCol", self.getOutputCol()), ("coldCol", cold)):
-            if name.lower() in (column.lower() for column in dataset.columns):
-                raise ValueError(f"{param}: there is already a column {name!r}, expected another name")
         spark, names = dataset.sparkSession, tuple(one.name for one in fields)
+        added = {"outputCol": self.getOutputCol(), "coldCol": cold}
+        check_names(spark, added, dataset.columns, [ENCODED])
         # What was shipped is gone with the application that it was shipped in.
         application = application_of(spark)
         if names not in self._shipped or self._shipped[names][0] is not application:

@@ -10,12 +10,13 @@ from pyspark.sql import DataFrame
 from spark_fm.base.estimator import FMEstimator
 from spark_fm.base.evaluated import FMRegressionSummary
 from spark_fm.base.explain import Row
-from spark_fm.base.model import RAW, FMModel
+from spark_fm.base.model import FMModel
 from spark_fm.base.named import Start
 from spark_fm.base.sampler_params import SamplerParams
 from spark_fm.core.fm.fields import FieldLayout
 from spark_fm.core.fm.losses import SQUARED
 from spark_fm.core.fm.settings import Settings
+from spark_fm.engine.scoring.scoring import RAW
 
 NOT_OF_SAMPLERS = (
     "regParam", "regParamLinear", "regParamFactors", "regParamPrior", "tol", "patience", "validationFraction",

@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 
 from spark_fm.engine.packing.columns import quoted
 from spark_fm.engine.scoring.thresholds import counts_by_threshold
+from spark_fm.engine.scoring.weighting import scaled_weight
 
 LABELS = [0.0, 1.0]
 
@@ -53,6 +54,14 @@ class _Summary:
         return str(self._columns.get("weightCol", ""))
 
     @cached_property
+    def _measured(self) -> DataFrame:
+        """The rows, their weights at a size at which sums stay finite."""
+        if not self.weightCol:
+            return self._predictions
+        weight = scaled_weight(self._predictions, self.weightCol, "weightCol")
+        return self._predictions.withColumn(self.weightCol, weight)
+
+    @cached_property
     def numInstances(self) -> int:
         """Number of rows."""
         return self._predictions.count()
@@ -71,7 +80,7 @@ class FMRegressionSummary(_Summary):
 
     def _metric(self, name: Any) -> float:
         evaluator: Any = RegressionEvaluator(metricName=name, **self._columns)
-        return float(evaluator.evaluate(self._predictions))
+        return float(evaluator.evaluate(self._measured))
 
     @cached_property
     def rootMeanSquaredError(self) -> float:
@@ -129,7 +138,7 @@ class FMClassificationSummary(_Summary):
 
     def _metric(self, name: Any, **more: Any) -> float:
         evaluator: Any = MulticlassClassificationEvaluator(metricName=name, **self._columns, **more)
-        return float(evaluator.evaluate(self._predictions))
+        return float(evaluator.evaluate(self._measured))
 
     def _by_label(self, name: str, **more: Any) -> list[float]:
         return [self._metric(name, metricLabel=label, **more) for label in LABELS]
@@ -215,7 +224,7 @@ class FMClassificationSummary(_Summary):
         """Area under :attr:`roc`: how often a row of label 1 has a larger probability than one of label 0."""
         columns = {k: v for k, v in self._columns.items() if k != "predictionCol"}
         evaluator: Any = BinaryClassificationEvaluator(rawPredictionCol=self._probability, **columns)
-        return float(evaluator.evaluate(self._predictions))
+        return float(evaluator.evaluate(self._measured))
 
     @cached_property
     def _curve(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -224,7 +233,7 @@ class FMClassificationSummary(_Summary):
         They are all probabilities that occur, or a thousand quantiles of them.
         """
         weight = F.col(quoted(self.weightCol)).cast("double") if self.weightCol else F.lit(1.0)
-        rows = self._predictions.select(
+        rows = self._measured.select(
             self._positive().alias("p"),
             F.col(quoted(self.labelCol)).cast("double").alias("y"),
             weight.alias("w"),

@@ -29,7 +29,6 @@ from spark_fm.engine.scoring.scoring import Invalid, Scorer, with_raw_score
 
 M = TypeVar("M", bound="FMModel")
 ParamMap = dict[Param[Any], Any]
-RAW = "__spark_fm_z"
 
 
 class FMModel(FieldReports, Model, Recommending, FMPersistable, metaclass=ABCMeta):

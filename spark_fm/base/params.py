@@ -32,6 +32,8 @@ from spark_fm.base.converters import (
 )
 from spark_fm.base.getters import FMGetters
 from spark_fm.core.fm.validation import NAMES
+from spark_fm.engine.packing.names import check_names, folding
+from spark_fm.engine.scoring.scoring import RAW, SCORED
 from spark_fm.engine.training.fit import SOLVERS
 
 INVALID = ("error", "skip", "keep")
@@ -262,12 +264,14 @@ class FMParams(
         ValueError
             When the dataset has such a column, or two of them have the same name.
         """
-        # Spark tells no upper from lower case: it would replace the column.
-        taken = {name.lower() for name in dataset.columns}
+        check_names(dataset.sparkSession, {}, dataset.columns, [RAW, SCORED])
+        # Spark would replace the column.
+        fold = folding(dataset.sparkSession)
+        taken = {fold(name) for name in (*dataset.columns, RAW, SCORED)}
         for name in filter(None, self._output_columns()):
-            if name.lower() in taken:
+            if fold(name) in taken:
                 raise ValueError(f"Output column {name} already exists.")
-            taken.add(name.lower())
+            taken.add(fold(name))
 
     def _penalty(self, own: "Param[float]") -> float:
         """An explicit penalty of a part, else an explicit regParam, else the part's default."""

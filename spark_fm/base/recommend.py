@@ -90,8 +90,9 @@ class Recommending(FMParams, NamedFeatures):
         Raises
         ------
         ValueError, TypeError
-            When a column is missing or of the wrong type or has the name of one that is added, ``k`` is below 1, or
-            the model divides rows by their length (``normalize``), so that a score is no sum of two sides. What is wrong with a row (a null, a malformed
+            When a column is missing, of the wrong type or has the name of one that is added, keys of ``exclude`` are of
+            a type that can't be compared exactly, ``k`` is below 1, or the model divides rows by their length
+            (``normalize``), so that a score is no sum of two sides. What is wrong with a row (a null, a malformed
             vector, a feature on both sides, an item twice) is raised in a sentence when it is computed.
         """
         for name, value, least in (("k", k, 1), ("reasons", reasons, 0), ("numTasks", numTasks, 0)):

@@ -14,6 +14,7 @@ from spark_fm.cli.config import Config
 from spark_fm.cli.metrics import Metrics, measure, predicted
 from spark_fm.cli.stages import Stage
 from spark_fm.engine.packing.columns import quoted
+from spark_fm.engine.scoring.weighting import scaled_weight
 from spark_fm.regression import FMRegressor
 
 
@@ -46,7 +47,9 @@ class Contest:
         """One prediction for all rows: the (weighted) mean of the training labels."""
         columns = self.config.columns
         label = F.col(quoted(columns.label)).cast("double")
-        weight = F.col(quoted(columns.weight)).cast("double") if columns.weight else F.lit(1.0)
+        weight = F.lit(1.0)
+        if columns.weight:
+            weight = scaled_weight(self.training, columns.weight, "columns.weight")
         row = self.training.agg(F.sum(label * weight) / F.sum(weight)).first()
         assert row is not None
         metrics = measure(self.held_out, F.lit(row[0]), columns.label, columns.weight, self.config.task)

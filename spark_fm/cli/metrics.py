@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from spark_fm.engine.cluster.execute import persist, unpersist
 from spark_fm.engine.packing.columns import field_of, quoted
+from spark_fm.engine.scoring.weighting import scaled_weight
 
 Metrics = dict[str, float | int | None]
 SMALLEST = 1e-15  # probabilities 0 and 1 would make the log-loss infinite
@@ -46,9 +47,7 @@ def measure(scored: DataFrame, prediction: Column, label: str, weight: str, task
         When there are no rows, a label is null, or a classification label is not 0 or 1.
     """
     field_of(scored, label, "columns.label")
-    if weight:
-        field_of(scored, weight, "columns.weight")
-    weights = F.col(quoted(weight)).cast("double") if weight else F.lit(1.0)
+    weights = scaled_weight(scored, weight, "columns.weight") if weight else F.lit(1.0)
     rows = persist(
         scored.select(
             prediction.cast("double").alias("p"),

@@ -19,6 +19,7 @@ from spark_fm.cli.stages import INTERNAL
 from spark_fm.engine.cluster.execute import JOB_ERRORS
 from spark_fm.engine.encoding.resolve import resolved
 from spark_fm.engine.encoding.specs import spec_of
+from spark_fm.engine.packing.names import folding
 
 GENERATED = "${generated_ratings}"
 EXPECTED: dict[tuple[type[DataType], ...], str] = {
@@ -177,17 +178,26 @@ def _check_type(data: DataFrame, name: str, key: str, allowed: tuple[type[DataTy
         raise ValueError(f"{key}: column {name!r} has type {found_type.simpleString()}, expected {expected}")
 
 
-def check_new_columns(data: DataFrame, outputs: Collection[str]) -> None:
-    """Check that no column of the input has the name of one that the model writes.
+def check_new_columns(data: DataFrame, outputs: Collection[str], cold: str = "") -> None:
+    """Check that no column of the input has the name of one that the model writes, nor two of these one name.
+
+    Parameters
+    ----------
+    cold : the column of cold rows; empty for none
 
     Raises
     ------
     ValueError
         Naming the column.
     """
-    taken = {name.lower() for name in outputs if name}
+    fold = folding(data.sparkSession)
+    taken = {fold(name) for name in outputs if name}
+    if fold(cold) in taken:
+        raise ValueError(
+            f"columns.cold: found {cold!r}, which is the name of one that the model adds, expected another name"
+        )
     for name in data.columns:
-        if name.lower() in taken or name.startswith(INTERNAL):
+        if fold(name) in taken or (cold and fold(name) == fold(cold)) or name.startswith(INTERNAL):
             raise ValueError(
                 f"input: found a column {name!r}, which is the name of one that the model adds, expected another name"
             )

@@ -16,10 +16,13 @@ from spark_fm.cli.output import is_wanted, write
 from spark_fm.cli.read import read
 from spark_fm.engine.encoding.sides import Keyed, sides_of
 from spark_fm.engine.packing.columns import field_of, quoted
+from spark_fm.engine.packing.names import check_names
+from spark_fm.engine.ranking.reasons import REASONS
+from spark_fm.engine.ranking.top_k import RATING, RECOMMENDATIONS
 from spark_fm.feature import FieldEncoderModel
 
 logger = logging.getLogger("spark_fm.cli")
-RANK, RECOMMENDATIONS = "rank", "recommendations"
+RANK = "rank"
 
 
 def recommend(spark: SparkSession, config: Config) -> None:
@@ -73,6 +76,7 @@ def recommended(
     """
     field_of(contexts, asked.context, "recommend.context")
     field_of(items, asked.item, "recommend.item")
+    _check_names(asked, contexts.sparkSession)
     sides = _encoded(model, asked, contexts, items)
     if exclude is not None:
         for key in (asked.context, asked.item):
@@ -86,6 +90,18 @@ def recommended(
         return found
     each = found.select(quoted(asked.context), F.posexplode(RECOMMENDATIONS).alias(RANK, RECOMMENDATIONS))
     return each.select(quoted(asked.context), (F.col(RANK) + 1).alias(RANK), f"{RECOMMENDATIONS}.*")
+
+
+def _check_names(asked: Recommend, spark: SparkSession) -> None:
+    """Check that the columns that are written have different names."""
+    keys = {"recommend.context": asked.context, "recommend.item": asked.item}
+    check_names(spark, keys)
+    ours = [RATING, REASONS] if asked.reasons else [RATING]
+    if asked.form == "rows":
+        check_names(spark, keys, ours=[RANK, RECOMMENDATIONS, *ours])
+    else:
+        check_names(spark, {"recommend.context": asked.context}, ours=[RECOMMENDATIONS])
+        check_names(spark, {"recommend.item": asked.item}, ours=ours)
 
 
 def _encoded(

@@ -81,7 +81,7 @@ def training_rows(
     """
     data = read(spark, config.input)
     check_columns(data, config)
-    check_new_columns(data, output_columns(estimator))
+    check_new_columns(data, output_columns(estimator), config.columns.cold)
     divided = marked(data, config.split, not_hashed(config.columns))
     found = survey(divided.rows, config, divided.held_out, divided.drawn)
     logger.info("rows: %d, of which %d are held out of training", found.rows, found.held_out)

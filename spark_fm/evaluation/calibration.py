@@ -28,8 +28,8 @@ def calibration_curve(rows: DataFrame, bins: int) -> pd.DataFrame:
             F.sum(y * w).alias("y"),
             F.count(F.lit(1)).alias("rows"),
             F.sum(w).alias("weight"),
-            F.min(p).alias("smallest"),
-            F.max(p).alias("largest"),
+            F.min(p).cast("double").alias("smallest"),
+            F.max(p).cast("double").alias("largest"),
         )
     )
     found.sort(key=lambda row: int(row["bin"]))
@@ -43,7 +43,8 @@ def calibration_curve(rows: DataFrame, bins: int) -> pd.DataFrame:
 def expected_calibration_error(curve: pd.DataFrame) -> float:
     """sum_b W_b / W |meanLabel_b - meanProbability_b| over the bins b of a curve, with their weights W_b."""
     gaps = (curve["meanLabel"] - curve["meanProbability"]).abs()
-    return float((gaps * curve["weight"]).sum() / curve["weight"].sum())
+    weights = curve["weight"] / curve["weight"].max()
+    return float((gaps * weights).sum() / weights.sum())
 
 
 def plotCalibration(curve: pd.DataFrame, path: str | Path) -> None:

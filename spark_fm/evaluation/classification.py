@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from spark_fm.base.converters import one_of, whole
 from spark_fm.engine.cluster.execute import collect, persist, unpersist
 from spark_fm.engine.packing.columns import number_of
+from spark_fm.engine.scoring.weighting import weight_unit
 from spark_fm.evaluation.auc import area_under_roc, group_auc
 from spark_fm.evaluation.calibration import calibration_curve, expected_calibration_error
 from spark_fm.evaluation.columns import count_if, is_missing, key_of, refuse, score_of
@@ -35,7 +36,8 @@ class FMClassificationEvaluator(FMEvaluator, HasProbabilityCol, HasWeightCol):
                               each, by p (K. Nguyen and B. O'Connor, EMNLP 2015)
     ========================  ====================================================================================
 
-    All are weighted by ``weightCol`` where it is set; rows of weight 0 are as if absent. ``probabilityCol`` holds
+    All are weighted by ``weightCol`` where it is set; rows of weight 0 are as if absent, and only ratios of weights
+    count, however large or small they are. ``probabilityCol`` holds
     vectors, of which the second entry counts, or numbers. Larger is better of the two AUCs, and smaller of the others.
     Rows whose label is not 0 or 1, or that have no score, are refused with a ValueError, and so are data on which a
     metric is not defined.
@@ -87,11 +89,11 @@ class FMClassificationEvaluator(FMEvaluator, HasProbabilityCol, HasWeightCol):
     def _evaluate(self, dataset: DataFrame) -> float:
         metric = self.getMetricName()
         if metric == "logLoss":
-            found = self._sums(self._rows(dataset), probabilities=True)
+            found = self._sums(self._rows(dataset, self._unit(dataset)), probabilities=True)
             return float(found["loss"] / found["weight"])
         if metric == "expectedCalibrationError":
             return expected_calibration_error(self.calibrationCurve(dataset))
-        rows = persist(self._rows(dataset))
+        rows = persist(self._rows(dataset, self._unit(dataset)))
         try:
             found = self._sums(rows, probabilities=False)
             if not 0.0 < found["positive"] < found["weight"]:
@@ -121,18 +123,25 @@ class FMClassificationEvaluator(FMEvaluator, HasProbabilityCol, HasWeightCol):
         rows, weight : how many rows, and the sum of their weights
         smallest, largest : the probabilities in the bin
         """
-        rows = persist(self._rows(dataset))
+        unit = self._unit(dataset)
+        rows = persist(self._rows(dataset, unit))
         try:
             self._sums(rows, probabilities=True)
-            return calibration_curve(rows.where("w > 0"), self.getNumBins())
+            curve = calibration_curve(rows.where("w > 0"), self.getNumBins())
+            return curve.assign(weight=curve["weight"] * unit)
         finally:
             unpersist(rows)
 
-    def _rows(self, dataset: DataFrame) -> DataFrame:
-        """The columns p, y and w, and g for groupAUC."""
+    def _unit(self, dataset: DataFrame) -> float:
+        """In what weights are counted, so that their sums stay finite."""
+        name = self.getWeightCol()
+        return weight_unit(dataset, name, "weightCol") if name else 1.0
+
+    def _rows(self, dataset: DataFrame, unit: float) -> DataFrame:
+        """The columns p, y and w, in units of weight, and g for groupAUC."""
         weight = F.lit(1.0)
         if self.getWeightCol():
-            weight = number_of(dataset, self.getWeightCol(), "weightCol")
+            weight = number_of(dataset, self.getWeightCol(), "weightCol") / unit
         columns = [
             score_of(dataset, self.getProbabilityCol(), "probabilityCol").alias("p"),
             number_of(dataset, self.getLabelCol(), "labelCol").alias("y"),
@@ -154,7 +163,7 @@ class FMClassificationEvaluator(FMEvaluator, HasProbabilityCol, HasWeightCol):
             "labels": count_if(~F.coalesce(y.isin(0.0, 1.0), F.lit(False))),
             "unscored": count_if(is_missing(p)),
             "outside": count_if(~p.between(0.0, 1.0)),
-            "weights": count_if(is_missing(w) | (w < 0.0)),
+            "weights": count_if(is_missing(w) | (w < 0.0) | (w == float("inf"))),
             "ungrouped": count_if(F.col("g").isNull()) if "g" in rows.columns else F.lit(0),
             "weight": F.sum(w),
             "positive": F.sum(w * y),
@@ -168,7 +177,14 @@ class FMClassificationEvaluator(FMEvaluator, HasProbabilityCol, HasWeightCol):
         refuse(found["unscored"], count, "probabilityCol", probability, "null or NaN", "a score in each")
         if probabilities:
             refuse(found["outside"], count, "probabilityCol", probability, "outside [0, 1]", "probabilities")
-        refuse(found["weights"], count, "weightCol", self.getWeightCol(), "negative or none", "a number >= 0")
+        refuse(
+            found["weights"],
+            count,
+            "weightCol",
+            self.getWeightCol(),
+            "negative or none",
+            "a finite number >= 0",
+        )
         refuse(found["ungrouped"], count, "groupCol", self.getGroupCol(), "null", "a group in each")
         if not found["weight"]:
             raise ValueError(

@@ -10,7 +10,8 @@ from spark_fm.engine.packing.columns import field_of, quoted
 
 
 def score_of(dataset: DataFrame, name: str, param: str) -> Column:
-    """A column of scores, as double: numbers, or vectors, of which the second entry is that of label 1.
+    """A column of scores: numbers, in their own type, whose order a double may lose; or of vectors the second entry,
+    which is that of label 1.
 
     Raises
     ------
@@ -24,7 +25,7 @@ def score_of(dataset: DataFrame, name: str, param: str) -> Column:
         raise TypeError(
             f"{param}: column {name!r} has type {found.simpleString()}, expected a number or a vector"
         )
-    return dataset[quoted(name)].cast("double")
+    return dataset[quoted(name)]
 
 
 def key_of(dataset: DataFrame, name: str, param: str) -> Column:

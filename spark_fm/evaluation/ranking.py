@@ -92,7 +92,7 @@ class RankingEvaluator(FMEvaluator, HasPredictionCol):
         rows = persist(
             dataset.select(
                 key_of(dataset, self.getUserCol(), "userCol").alias("user"),
-                F.when(~F.isnan(score), score).alias("score"),
+                F.when(~is_missing(score), score).alias("score"),
                 number_of(dataset, self.getLabelCol(), "labelCol").alias("label"),
             )
         )

@@ -137,7 +137,9 @@ def _as(pairs: DataFrame, user: DataType, item: DataType) -> DataFrame:
 
 def _coverage(listed: DataFrame, catalogue: DataFrame) -> float:
     items = catalogue.where(F.col("item").isNotNull()).distinct()
-    shown = listed.select(F.col("item").cast(items.schema["item"].dataType), F.lit(1).alias("shown")).distinct()
+    shown = listed.select(
+        F.col("item").cast(items.schema["item"].dataType), F.lit(1).alias("shown")
+    ).distinct()
     found = collect(
         items.join(shown, "item", "left").agg(
             F.count(F.lit(1)).alias("items"), F.count("shown").alias("shown")

@@ -244,7 +244,7 @@ def _cut(times: DataFrame, share: float) -> Any:
         F.count(F.lit(1)).alias("rows"), count_if(d < low).alias("below"), F.count(near).alias("near")
     )
     found = collect(counts)[0]
-    rows, wanted = found["rows"], share * found["rows"]
+    wanted = share * found["rows"]
     place = max(1, math.ceil(wanted - 1e-6))
     part = (place - found["below"] - 0.5) / found["near"]
     at_place = F.expr(f"percentile_disc({part!r}D) WITHIN GROUP (ORDER BY d)")

@@ -33,6 +33,15 @@ def test_classification_by_hand(spark: SparkSession) -> None:
     assert found["calibration"] == pytest.approx(2.0 / 2.0)
 
 
+@pytest.mark.parametrize("factor", [1e160, 1e-300])
+def test_only_ratios_of_weights_count(spark: SparkSession, factor: float) -> None:
+    rows = [(1.0, 0.8, 1.0), (0.0, 0.6, 3.0), (1.0, 0.5, 2.0), (0.0, 0.1, 1.0)]
+    other = frame(spark, [(label, p, w * factor) for label, p, w in rows])
+    for task in ("regression", "classification"):
+        expected = measure(frame(spark, rows), F.col("p"), "label", "w", task)
+        assert measure(other, F.col("p"), "label", "w", task) == pytest.approx(expected)
+
+
 def test_certain_probabilities_have_a_finite_loss(spark: SparkSession) -> None:
     found = measure(
         frame(spark, [(1.0, 0.0, 1.0), (0.0, 0.0, 1.0)]), F.col("p"), "label", "", "classification"

@@ -184,3 +184,13 @@ def test_no_column_of_the_input_is_called_like_one_that_the_model_adds(
         ValueError, match=f"input: found a column '{name}', which is the name of one that the model"
     ):
         check_new_columns(spark.range(1).toDF(name), ["prediction", ""])
+
+
+def test_the_column_of_cold_rows_is_a_new_one(spark: SparkSession) -> None:
+    with pytest.raises(
+        ValueError, match=r"columns\.cold: found 'Why', which is the name of one that the model adds"
+    ):
+        check_new_columns(spark.range(1), ["prediction", "why"], "Why")
+    with pytest.raises(ValueError, match="input: found a column 'Cold', which is the name of one"):
+        check_new_columns(spark.range(1).toDF("Cold"), ["prediction"], "cold")
+    check_new_columns(spark.range(1).toDF("cold"), ["prediction", ""])

@@ -1,13 +1,18 @@
 """The jobs with [[fields]], from training to recommendations."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pyspark.ml import PipelineModel
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from spark_fm.cli import evaluate_main, recommend_main, score_main, train_main
+from spark_fm.cli.config import Recommend
+from spark_fm.cli.recommend import recommended
 
 JOB = """
 task = "regression"
@@ -151,6 +156,29 @@ def test_what_can_not_be_recommended(
     given = [key.format(folder=folder) for key in keys]
     assert recommend_main(flags(folder, *given)) == 1
     assert sentence.format(folder=folder) in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (
+            {"context": "Rank", "form": "rows"},
+            "recommend.context: found 'Rank', which is the name of one that",
+        ),
+        ({"item": "rank", "form": "rows"}, "recommend.item: found 'rank', which is the name of one that"),
+        ({"item": "reasons", "reasons": 2}, "recommend.item: found 'reasons', which is the name of one that"),
+        (
+            {"context": "rating", "form": "rows"},
+            "recommend.context: found 'rating', which is the name of one",
+        ),
+        ({"item": "user"}, "recommend.context, recommend.item: found 'user' for both, expected two names"),
+    ],
+)
+def test_keys_have_no_name_of_what_is_written(spark: SparkSession, asked: Any, sentence: str) -> None:
+    given = Recommend(**{"context": "user", "item": "film"} | asked)
+    contexts, items = (spark.range(1).toDF(name) for name in (given.context, given.item))
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        recommended(PipelineModel([]), given, contexts, items)
 
 
 def test_a_sampled_model_tells_deviations_and_cold_rows(

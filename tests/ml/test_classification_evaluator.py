@@ -10,7 +10,7 @@ from pyspark.ml.tuning import CrossValidator, CrossValidatorModel, ParamGridBuil
 from pyspark.sql import functions as F
 
 from spark_fm import FMClassifier
-from spark_fm.evaluation import FMClassificationEvaluator, plotCalibration
+from spark_fm.evaluation import FMClassificationEvaluator, RankingEvaluator, plotCalibration
 
 METRICS = ["logLoss", "areaUnderROC", "groupAUC", "expectedCalibrationError"]
 
@@ -74,6 +74,30 @@ def test_metrics_are_those_of_brute_force(scored, arrays, weighted, column):
     }
     found = {name: evaluator.setMetricName(name).evaluate(scored) for name in expected}
     assert found == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("factor", [1e160, 1e-300])
+def test_only_ratios_of_weights_count(scored, factor):
+    evaluator = FMClassificationEvaluator(weightCol="weight", groupCol="user")
+    other = scored.withColumn("weight", F.col("weight") * factor)
+    for metric in METRICS:
+        evaluator.setMetricName(metric)
+        assert evaluator.evaluate(other) == pytest.approx(evaluator.evaluate(scored), rel=1e-9), metric
+    curve, expected = evaluator.calibrationCurve(other), evaluator.calibrationCurve(scored)
+    np.testing.assert_allclose(curve["weight"], expected["weight"] * factor)
+
+
+@pytest.mark.parametrize("kind", ["bigint", "decimal(25,3)"])
+def test_scores_are_ordered_in_their_own_type(spark, kind):
+    """As doubles the four scores would be one."""
+    rows = [(2**60 + i, float(i > 1)) for i in range(4)]
+    frame = spark.createDataFrame(rows, "probability bigint, label double")
+    frame = frame.withColumn("probability", F.col("probability").cast(kind)).withColumn("user", F.lit(1))
+    for metric in ("areaUnderROC", "groupAUC"):
+        evaluator = FMClassificationEvaluator(metricName=metric, groupCol="user")
+        assert evaluator.evaluate(frame) == 1.0
+    ranking = RankingEvaluator(metricName="meanReciprocalRank", predictionCol="probability")
+    assert ranking.evaluate(frame) == 1.0
 
 
 def test_metrics_are_those_of_pyspark(scored):
@@ -159,6 +183,7 @@ def test_nothing_stays_persisted(scored, persisted):
         ({"probabilityCol": "p"}, {"p": "p - 0.1"}, r"column 'p' is outside \[0, 1\] in"),
         ({"probabilityCol": "p"}, {"p": "IF(p > 0.4, 'NaN', p)"}, "column 'p' is null or NaN in"),
         ({"weightCol": "weight"}, {"weight": "-weight"}, "weightCol: column 'weight' is negative or none"),
+        ({"weightCol": "weight"}, {"weight": "CAST('inf' AS DOUBLE)"}, "expected a finite number >= 0"),
         ({"weightCol": "weight"}, {"weight": "0.0"}, "weightCol: column 'weight' is 0 in all rows"),
         (
             {"metricName": "areaUnderROC"},

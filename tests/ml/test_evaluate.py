@@ -3,9 +3,11 @@ import math
 import numpy as np
 import pytest
 from pyspark.ml.evaluation import BinaryClassificationEvaluator, RegressionEvaluator
+from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 
 from spark_fm import FMClassifier
+from spark_fm.base.evaluated import FMClassificationSummary, FMRegressionSummary
 
 ROWS = 100
 
@@ -113,3 +115,21 @@ def test_rows_to_evaluate_must_have_the_columns(planted_model, planted):
         planted_model.copy({planted_model.weightCol: "w"}).evaluate(planted)
     with pytest.raises(TypeError, match="dataset must be a DataFrame"):
         planted_model.evaluate([1, 2])
+
+
+@pytest.mark.parametrize("factor", [1e160, 1e-300])
+def test_only_ratios_of_weights_count(spark, factor):
+    rows = [(1.0, 0.9, 3.0), (0.0, 0.4, 1.0), (1.0, 0.3, 2.0), (0.0, 0.2, 2.0)]
+    frame = spark.createDataFrame(rows, "label double, prediction double, w double")
+    frame = frame.withColumn("probability", array_to_vector(F.array(1.0 - F.col("prediction"), "prediction")))
+    other = frame.withColumn("w", F.col("w") * factor)
+    for name in ("rootMeanSquaredError", "meanAbsoluteError", "r2", "explainedVariance"):
+        one, expected = (FMRegressionSummary(some, "prediction", "label", "w") for some in (other, frame))
+        assert getattr(one, name) == pytest.approx(getattr(expected, name)), name
+    one, expected = (
+        FMClassificationSummary(some, "probability", "label", "label", "w") for some in (other, frame)
+    )
+    assert (one.logLoss, one.accuracy) == pytest.approx((expected.logLoss, 1.0))
+    assert [one.areaUnderROC, expected.areaUnderROC] == pytest.approx([13.0 / 15.0] * 2)
+    curves = [[tuple(row) for row in some.roc.collect()] for some in (one, expected)]
+    assert np.array(curves[0]) == pytest.approx(np.array(curves[1]))

@@ -112,3 +112,29 @@ def test_missing_columns_are_named(events, call, said):
 def test_a_column_that_is_no_time_is_named(events):
     with pytest.raises(TypeError, match="timeCol: column 'user' has type string"):
         eventsBefore(events, "user", "user")
+
+
+def test_integers_beyond_those_of_doubles_keep_their_order(events):
+    start = 2**60
+    late = events.withColumn("time", F.col("time") + start)
+    assert by_item(lastItem(late, "user", "item", "time"), "lastItem") == {1: None, 3: 1, 2: 3, 4: 2}
+    assert by_item(eventsBefore(late, "user", "time"), "eventsBefore") == {1: 0, 3: 1, 2: 2, 4: 2}
+    assert by_item(daysSinceFirst(late, "user", "time"), "daysSinceFirst")[2] == 20 / DAY
+    assert by_item(ratedItems(late, "user", "item", timeCol="time", most=2), "rated")[1] == [2, 4]
+
+
+def test_the_output_is_none_of_the_columns_that_are_read(events):
+    for call, param in (
+        (lambda: ratedItems(events, "user", "item", outputCol="Item"), "itemCol"),
+        (lambda: lastItem(events, "user", "item", "time", outputCol="item"), "itemCol"),
+        (lambda: daysSinceFirst(events, "user", "time", outputCol="time"), "timeCol"),
+        (lambda: eventsBefore(events, "user", "time", outputCol="user"), "userCol"),
+    ):
+        with pytest.raises(
+            ValueError, match=f"{param}, outputCol: found '\\w+' for both, expected two names"
+        ):
+            call()
+    with pytest.raises(
+        ValueError, match="found a column '__rated', which is the name of one that spark_fm adds"
+    ):
+        ratedItems(events.withColumn("__rated", F.lit(1)), "user", "item")

@@ -204,3 +204,34 @@ def test_nothing_stays_persisted_and_no_column_is_left(events, persisted):
     parts = [*timeSplit(events, "t"), *leaveLastOut(events, "user", "t")]
     assert persisted() == before
     assert not any(PART in part.columns for part in parts)
+
+
+@pytest.mark.parametrize("kind", ["bigint", "decimal(25,3)"])
+def test_integers_beyond_those_of_doubles_keep_their_order(spark, kind):
+    """Nanoseconds, one apart: as doubles all ten would be one time."""
+    start = 1_700_000_000_000_000_000
+    rows = (
+        spark.range(10)
+        .select("id", F.lit("ann").alias("user"), (F.col("id") + start).alias("t"))
+        .repartition(3)
+    )
+    rows = rows.withColumn("t", F.col("t").cast(kind))
+    for last in (
+        timeSplit(rows, "t", [0.7, 0.3])[1],
+        timeSplit(rows, "t", [0.7, 0.3], userCol="user")[1],
+        leaveLastOut(rows, "user", "t", 3)[1],
+    ):
+        assert {row.id for row in last.collect()} == {7, 8, 9}
+    parts = timeSplit(rows.union(rows.where("id = 4")), "t", [0.3, 0.3, 0.4])
+    assert [sorted(row.id for row in part.collect()) for part in parts] == [
+        [0, 1, 2],
+        [3, 4, 4, 5],
+        [6, 7, 8, 9],
+    ]
+
+
+def test_a_column_of_our_own_name_is_told(events):
+    with pytest.raises(
+        ValueError, match=f"found a column '{PART}', which is the name of one that spark_fm adds"
+    ):
+        leaveLastOut(events.withColumn(PART, F.lit(1)), "user", "t")

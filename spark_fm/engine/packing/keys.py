@@ -5,7 +5,6 @@ and 2^60 + 1 are one number. Here both become a type that holds every value of e
 """
 
 from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ByteType,
     DataType,
@@ -36,10 +35,10 @@ def exact_type(one: DataType, other: DataType) -> DataType | None:
         return other
     if isinstance(one, IntegralType) and isinstance(other, IntegralType):
         return max(one, other, key=lambda kind: INTEGERS.index(type(kind)))
-    places = _digits(one), _digits(other)
-    if places[0] is None or places[1] is None:
+    mine, others = _digits(one), _digits(other)
+    if mine is None or others is None:
         return None
-    before, after = (max(counts) for counts in zip(*places, strict=True))
+    before, after = max(mine[0], others[0]), max(mine[1], others[1])
     return DecimalType(before + after, after) if before + after <= MOST_DIGITS else None
 
 
@@ -75,9 +74,7 @@ def key_as(rows: DataFrame, name: str, kind: DataType) -> Column:
     return rows[quoted(name)].cast(kind)
 
 
-def common_keys(
-    one: DataFrame, other: DataFrame, name: str, param: str
-) -> tuple[Column, Column]:
+def common_keys(one: DataFrame, other: DataFrame, name: str, param: str) -> tuple[Column, Column]:
     """A column of keys that two tables have, in the type in which they are compared.
 
     Raises

@@ -125,7 +125,9 @@ def matrix_of(values: pa.Array, width: int) -> DoubleArray:
     _, offsets, data = values.buffers()
     # Spark's option useLargeVarTypes gives offsets of 64 bits.
     wide = pa.types.is_large_binary(values.type)
-    ends = np.frombuffer(offsets, np.int64 if wide else np.int32)[[values.offset, values.offset + len(values)]]
+    ends = np.frombuffer(offsets, np.int64 if wide else np.int32)[
+        [values.offset, values.offset + len(values)]
+    ]
     flat = np.frombuffer(data, np.float64, int(ends[1] - ends[0]) // 8, int(ends[0]))
     return flat.reshape(-1, width)
 

@@ -21,7 +21,7 @@ from spark_fm.engine.packing.input_columns import FeaturesKind
 from spark_fm.engine.scoring.explaining import Explainer
 from spark_fm.engine.scoring.udf import as_rows, score_struct
 
-SCORED = "__spark_fm_scored"
+RAW, SCORED = "__spark_fm_z", "__spark_fm_scored"
 OTHERWISE = "handleInvalid = 'skip' or 'keep' would score the other rows"
 Invalid = Literal["error", "skip", "keep"]
 PARTS_TYPE = "array<struct<label:string,contribution:double>>"
