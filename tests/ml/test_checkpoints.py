@@ -86,6 +86,7 @@ def jobs(monkeypatch):
     monkeypatch.setattr(rounds.RoundsRunner, "_round", jobs.counted(rounds.RoundsRunner._round))
     monkeypatch.setattr(rounds.RoundsRunner, "level", jobs.counted(rounds.RoundsRunner.level))
     monkeypatch.setattr(gibbs_rounds._Rounds, "sweep", jobs.counted(gibbs_rounds._Rounds.sweep))
+    monkeypatch.setattr(gibbs_rounds._Rounds, "refitted", jobs.counted(gibbs_rounds._Rounds.refitted))
     return jobs
 
 
@@ -113,6 +114,9 @@ def test_the_same_fit_goes_on(rows, way, jobs, tmp_path):
     again = estimator(way, checkpointDir=str(folder), checkpointInterval=1)
     for _ in range(2):
         die(jobs, all_jobs // 3 + 1, again, rows)
+    if way == "gibbs":
+        # After the last sweep, while the mean is refitted.
+        die(jobs, 1, again, rows)
     model = again.fit(rows)
     assert 0 < jobs.run < all_jobs / 2
     assert_same_weights(model, quiet)

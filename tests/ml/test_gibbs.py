@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from spark_fm import FMClassifier, FMRegressionModel, FMRegressor
 from spark_fm.base import estimator
-from spark_fm.engine.training import draw_plan, gibbs_rounds, start_task, store
+from spark_fm.engine.training import draw_plan, gibbs, gibbs_rounds, gibbs_task, start_task, store
 from spark_fm.engine.training.solver import FitStoppedError
 
 USERS, ITEMS, GENRES = 40, 25, 3
@@ -89,6 +89,15 @@ def test_rounds_draw_the_same_chain_as_one_task(mixed, connect, monkeypatch):
     np.testing.assert_array_equal(again.weights.factors, found[0].weights.factors)
 
 
+def test_rounds_tell_that_they_draw_one_chain(mixed):
+    sentence = (
+        "numChains: found 2, draws 1, since rounds of 2 partitions have one chain; expected numChains 1"
+    )
+    with pytest.warns(UserWarning, match=sentence):
+        model = sampler(numChains=2, numPartitions=2, maxIter=1).fit(mixed)
+    assert model.summary.chains == 1
+
+
 def test_blocks_that_are_lost_are_computed_again(mixed, monkeypatch):
     expected = sampler(numPartitions=2).fit(mixed)
     sweep = gibbs_rounds._Rounds.sweep
@@ -104,8 +113,15 @@ def test_blocks_that_are_lost_are_computed_again(mixed, monkeypatch):
     np.testing.assert_array_equal(model.weights.factors, expected.weights.factors)
 
 
-def test_several_chains_have_r_hat_and_their_mean(mixed):
+def test_several_chains_have_r_hat_and_their_mean(mixed, monkeypatch):
+    joined, sample, made = gibbs_task.joined, gibbs.sample_in_tasks, []
+    monkeypatch.setattr(gibbs_task, "joined", lambda *args: made.append(joined(*args)) or made[-1])
+    monkeypatch.setattr(gibbs, "sample_in_tasks", lambda *args: made.append(sample(*args)) or made[-1])
     model = sampler(numChains=3, maxIter=30).fit(mixed)
+    before, after = made[0], made[1].samples
+    # The joined mean was refitted, in a task of its own.
+    assert after.factors.shape == before.factors.shape
+    assert 1e-3 < np.abs(after.factors - before.factors).max() < 1.0
     assert model.summary.chains == 3
     assert 0.9 < model.summary.rHat["prediction"] < 1.5
     assert model.weights.factors.shape[1] == 3

@@ -1,7 +1,7 @@
 """What an executor does to draw a field: draw the features whose rows it has, or say what its rows sum up to."""
 
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from spark_fm.core.fm.scaling import scaled
 from spark_fm.core.fm.settings import Scale
 from spark_fm.core.solver.gibbs.grouped import GroupedRows, draw_groups, sum_groups
 from spark_fm.core.solver.gibbs.predict import predict
+from spark_fm.core.solver.gibbs.refit import held_out, refit_groups
 from spark_fm.core.solver.gibbs.state import LEFT_THE_RANGE
 from spark_fm.core.sparse.block import Block
 from spark_fm.engine.cluster.broadcast import Shipped
@@ -19,6 +20,7 @@ from spark_fm.engine.cluster.worker_process import RefusedError, task
 from spark_fm.engine.packing.census import Census
 from spark_fm.engine.training.round_task import UPDATES
 
+FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
 LongArray = npt.NDArray[np.int64]
 
@@ -39,11 +41,26 @@ class FieldParameters(NamedTuple):
     intercept: float
 
 
+class Refit(NamedTuple):
+    """To refit to the scores of a model, float32 (m, columns + 1) w and v and an intercept; of the rows those that are
+    held out, the ``judges``, or all others.
+    """
+
+    towards: Shipped[tuple[FloatArray, float]]
+    judges: bool
+
+    def rows(self, block: Block, ids: LongArray) -> Block:
+        """The rows of a block that are asked for, with the scores as their labels."""
+        some = block.take(np.flatnonzero(held_out(block, ids) == self.judges))
+        return replace(some, label=predict(some, *self.towards.get()))
+
+
 @dataclass(frozen=True)
 class FieldRound:
     """The orders for a class of features that never meet; small enough to travel with the task.
 
-    Without a ``prior`` (mean and strength, float64 (K + 1,) each) the rows are summed up and nothing is drawn.
+    Without a ``prior`` (mean and strength, float64 (K + 1,) each) the rows are summed up and nothing is drawn. To
+    ``refit`` draws nothing either: each feature's prior has its parameters so far as the mean.
     """
 
     static: Shipped[FieldStatic]
@@ -54,6 +71,7 @@ class FieldRound:
     seed: int
     noise: float
     prior: tuple[DoubleArray, DoubleArray] | None
+    refit: Refit | None
 
 
 def _chunks(batches: Iterator[pa.RecordBatch], scale: Scale) -> Iterator[tuple[int, int, Census, Block]]:
@@ -78,7 +96,8 @@ def draw_field(batches: Iterator[pa.RecordBatch], orders: FieldRound) -> Iterato
     """
     static, parameters = orders.static.get(), orders.parameters.get()
     theta, d = parameters.theta, parameters.theta.shape[1]
-    for partition, part, census, block in _chunks(batches, orders.scale):
+    for partition, part, census, whole in _chunks(batches, orders.scale):
+        block = whole if orders.refit is None else orders.refit.rows(whole, static.ids)
         rows = GroupedRows.of(block, static.classes, orders.number)
         features, totals = rows.positions.size, np.zeros(3)
         values = block.values.astype(np.float32, copy=False)
@@ -86,11 +105,18 @@ def draw_field(batches: Iterator[pa.RecordBatch], orders: FieldRound) -> Iterato
         if orders.prior is not None:
             sums = np.empty((features, d))
             mean, strength = orders.prior
-            if not draw_groups(
-                rows.order, rows.begins, rows.positions, static.ids, block.indptr, indices, values, block.label,
-                block.weight, rows.entries, theta, parameters.intercept, mean, strength, orders.noise,
-                orders.seed, orders.sweep, sums, totals,
-            ):  # fmt: skip
+            if orders.refit is not None:
+                done = refit_groups(
+                    rows.order, rows.begins, rows.positions, block.indptr, indices, values, block.label,
+                    block.weight, rows.entries, theta, parameters.intercept, strength, sums,
+                )  # fmt: skip
+            else:
+                done = draw_groups(
+                    rows.order, rows.begins, rows.positions, static.ids, block.indptr, indices, values, block.label,
+                    block.weight, rows.entries, theta, parameters.intercept, mean, strength, orders.noise,
+                    orders.seed, orders.sweep, sums, totals,
+                )  # fmt: skip
+            if not done:
                 raise RefusedError(LEFT_THE_RANGE)
         else:
             precision, moment, reach = (

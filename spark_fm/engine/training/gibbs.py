@@ -19,7 +19,8 @@ from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.packing.statistics import Statistics
 from spark_fm.engine.training.adagrad import in_data_units
 from spark_fm.engine.training.checkpoints import Checkpoints
-from spark_fm.engine.training.gibbs_rounds import SOLVER, sample_in_rounds
+from spark_fm.engine.training.gibbs_checkpoints import SOLVER
+from spark_fm.engine.training.gibbs_rounds import sample_in_rounds
 from spark_fm.engine.training.gibbs_task import Sampled, sample_in_tasks
 from spark_fm.engine.training.parallelism import decide_partitions_of_sampler, fits_in_memory
 from spark_fm.engine.training.solver import FitStoppedError, Parallelism, Report, SamplerReport, Solved
@@ -88,9 +89,8 @@ def _in_tasks(packed: PackedData, init: ParameterInit, report: Report) -> Sample
     shipped = ship(packed.spark, init)
     try:
         sampled = sample_in_tasks(
-            packed.blocks, shipped, packed.statistics.census, settings.chains, settings.factor_size,
-            init.scale.weight_mean,
-        )  # fmt: skip
+            packed, shipped, settings.chains, settings.factor_size, init.scale.weight_mean
+        )
     finally:
         shipped.release()
     for epoch in _history(sampled.samples):

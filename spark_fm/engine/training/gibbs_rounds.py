@@ -5,6 +5,7 @@ rows draws it. Of a field of few features the partitions say what their rows sum
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +23,8 @@ from spark_fm.core.solver.gibbs.grouped import Residuals, draw_summed
 from spark_fm.core.solver.gibbs.in_memory import BURN_IN, columns_between
 from spark_fm.core.solver.gibbs.judge import Judge
 from spark_fm.core.solver.gibbs.predict import predict
-from spark_fm.core.solver.gibbs.samples import Collector
+from spark_fm.core.solver.gibbs.refit import refit_summed, ridge
+from spark_fm.core.solver.gibbs.samples import Collector, Samples
 from spark_fm.core.solver.gibbs.state import LEFT_THE_RANGE, ChainState
 from spark_fm.core.solver.plan import Epoch
 from spark_fm.engine.cluster.broadcast import Shipped, ship
@@ -31,24 +33,24 @@ from spark_fm.engine.cluster.driver_memory import check_room, room
 from spark_fm.engine.packing.census import Census
 from spark_fm.engine.packing.dealing import ByField
 from spark_fm.engine.packing.packed_data import PackedData
-from spark_fm.engine.training.checkpoints import Checkpoint, Checkpoints
+from spark_fm.engine.training.checkpoints import Checkpoints
 from spark_fm.engine.training.draw_plan import DrawClass, DrawPlan, plan_of
 from spark_fm.engine.training.field_task import (
     NO_CLASS,
     FieldParameters,
     FieldRound,
     FieldStatic,
+    Refit,
     draw_field,
     predict_rows,
 )
+from spark_fm.engine.training.gibbs_checkpoints import SOLVER, gone_on, write
 from spark_fm.engine.training.gibbs_task import Sampled
 from spark_fm.engine.training.start_task import start_of, watched_of
 from spark_fm.engine.training.store import ChunkStore, ChunkTask, dealt_by_field
 
+FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
-
-
-SOLVER = "gibbs"
 
 
 def sample_in_rounds(
@@ -68,6 +70,12 @@ def sample_in_rounds(
     init = replace(init, scale=replace(init.scale, mean_squared_norm=scaling.squared_norm))
     weights = features.weights / init.scale.weight_mean
     plan = plan_of(packed, settings, partitions, init.scale.weight_mean)
+    if settings.chains > 1:
+        warnings.warn(
+            f"numChains: found {settings.chains}, draws 1, since rounds of {partitions} partitions have one chain; "
+            "expected numChains 1, or numPartitions 1 where one task has room for all rows",
+            stacklevel=2,
+        )
     found = checkpoints.resumed(SOLVER) if checkpoints else None
     if found is None:
         theta, intercept = start_of(packed, init, settings.seed)
@@ -86,7 +94,7 @@ def sample_in_rounds(
         if found is None:
             residuals = rounds.measured()
         else:
-            first, residuals = _gone_on(found, state, collector, judge, report)
+            first, residuals = gone_on(found, state, collector, judge, report)
         try:
             for sweep in range(first, settings.max_epochs + 1):
                 loss, residuals = rounds.sweep(sweep, residuals)
@@ -98,57 +106,23 @@ def sample_in_rounds(
                     collector.validation.append(judged)
                 report(Epoch(sweep, loss, judged, {}))
                 if checkpoints is not None and checkpoints.due(sweep):
-                    _write(checkpoints, partitions, sweep, residuals, state, collector, judge)
+                    write(checkpoints, partitions, sweep, residuals, state, collector, judge)
         except KeyboardInterrupt:
             if not collector.average.samples:
                 raise
             stopped = True
-    samples = collector.result(begun, settings.factor_size, plan.numbers, plan.complete)
+        drawn = collector.average.samples
+        samples = collector.result(begun, settings.factor_size, plan.numbers, plan.complete)
+        if drawn and settings.sampled_size:
+            try:
+                samples = rounds.refitted(samples, collector.wide)
+            except KeyboardInterrupt:
+                stopped = True
+            except Exception:
+                # Whoever stopped the sweeps may have stopped Spark.
+                if not stopped:
+                    raise
     return Sampled(samples, scaling, features, stopped)
-
-
-def _write(
-    checkpoints: Checkpoints,
-    partitions: int,
-    sweep: int,
-    residuals: Residuals,
-    state: ChainState,
-    collector: Collector,
-    judge: Judge | None,
-) -> None:
-    """Write down all that the sweeps after this one depend on."""
-    collected, arrays = collector.state()
-    numbers = {
-        "partitions": partitions,
-        "sweep": sweep,
-        "intercept": state.intercept,
-        "noise": state.noise,
-        "residuals": list(residuals),
-        "collected": collected,
-    }
-    arrays["theta"] = state.theta
-    if judge is not None:
-        numbers["judged"], arrays["judged"] = judge.state()
-    checkpoints.write(SOLVER, numbers, arrays)
-
-
-def _gone_on(
-    found: Checkpoint,
-    state: ChainState,
-    collector: Collector,
-    judge: Judge | None,
-    report: Callable[[Epoch], None],
-) -> tuple[int, Residuals]:
-    """The number of the next sweep, and what the last one left over; its sweeps are reported again."""
-    numbers, arrays = found.numbers, found.arrays
-    state.noise = numbers["noise"]
-    collector.restore(numbers["collected"], arrays)
-    if judge is not None:
-        judge.restore(numbers["judged"], arrays["judged"])
-    for sweep, loss in enumerate(collector.losses):
-        judged = collector.validation[sweep] if collector.validation else math.nan
-        report(Epoch(sweep + 1, loss, judged, {}))
-    return numbers["sweep"] + 1, Residuals(*numbers["residuals"])
 
 
 class _Told(NamedTuple):
@@ -169,6 +143,7 @@ class _Rounds:
     state: ChainState
     static: Shipped[FieldStatic]
     stores: dict[int, ChunkStore]
+    refit: Refit | None = None
     _census: Census | None = None
 
     @classmethod
@@ -205,7 +180,15 @@ class _Rounds:
         state, places = self.state, store.places
         parameters = ship(self.packed.spark, FieldParameters(state.theta, state.intercept))
         orders = FieldRound(
-            self.static, parameters, self.init.scale, number, sweep, state.seed, state.noise, prior
+            self.static,
+            parameters,
+            self.init.scale,
+            number,
+            sweep,
+            state.seed,
+            state.noise,
+            prior,
+            self.refit,
         )
         chosen = places.validating() if validation else places.training(0)
         try:
@@ -258,6 +241,37 @@ class _Rounds:
         found = self._run(draw_field, self._any, NO_CLASS, 0, None, validation=False)
         return _added(found)
 
+    def refitted(self, samples: Samples, wide: tuple[FloatArray, float]) -> Samples:
+        """The samples with their mean refitted to the scores of the ``wide`` one, see
+        :mod:`spark_fm.core.solver.gibbs.refit`: a job for each class of features, and two with the rows that judge.
+        """
+        mean = replace(self.state, theta=samples.theta, intercept=samples.intercept)
+        strength = ridge(mean.theta.shape[1] - 1, mean.fits_linear)
+        towards = ship(self.packed.spark, wide)
+        try:
+            fitting = replace(self, state=mean, refit=Refit(towards, judges=False))
+            judging = replace(self, state=mean, refit=Refit(towards, judges=True))
+            before = judging.measured().squares
+            for one in (one for group in self.plan.groups for one in group):
+                fitting._refit(one, strength)
+            if not judging.measured().squares < before:
+                return samples
+        finally:
+            towards.release()
+        weights = self.packed.features.weights / self.init.scale.weight_mean
+        return samples.with_mean(mean.theta, weights, self.plan.complete)
+
+    def _refit(self, one: DrawClass, strength: DoubleArray) -> None:
+        theta = self.state.theta
+        if one.is_dealt:
+            prior = np.zeros(strength.size), strength
+            for row in self._run(draw_field, self.stores[one.number], one.number, 0, prior, validation=False):
+                theta[row.positions] = row.sums.reshape(-1, strength.size)
+            return
+        found = self._run(draw_field, self._any, one.number, 0, None, validation=False)
+        if not refit_summed(_summed(one, found, strength.size), one.positions, theta, strength):
+            raise FloatingPointError(LEFT_THE_RANGE)
+
     def judge(self) -> Judge:
         """Of the validation rows."""
         _, label, weight = self.predictions()
@@ -288,9 +302,7 @@ class _Rounds:
             self._draw_unmet(unmet, sweep, prior)
             return _added(found)
         found = self._run(draw_field, self._any, one.number, sweep, None, validation=False)
-        sums = np.zeros((one.positions.size, d * d + 2 * d))
-        for row in found:
-            sums[np.searchsorted(one.positions, row.positions)] += row.sums.reshape(-1, sums.shape[1])
+        sums = _summed(one, found, d)
         drawn, after = np.empty((one.positions.size, d)), np.zeros(2)
         if not draw_summed(
             sums, one.positions, state.ids, *prior, state.noise, state.seed, sweep, drawn, after
@@ -318,6 +330,14 @@ class _Rounds:
             np.zeros(2),
         )
         self.state.theta[positions] = drawn
+
+
+def _summed(one: DrawClass, found: list[_Told], d: int) -> DoubleArray:
+    """What the rows of each feature sum up to, float64 (f, d * d + 2 d), in the order of the chunks."""
+    sums = np.zeros((one.positions.size, d * d + 2 * d))
+    for row in found:
+        sums[np.searchsorted(one.positions, row.positions)] += row.sums.reshape(-1, sums.shape[1])
+    return sums
 
 
 def _added(found: list[_Told]) -> Residuals:

@@ -56,4 +56,4 @@ def bytes_of_updates(
 
 def fits_in_memory(statistics: Statistics) -> bool:
     """Whether one task can hold all rows."""
-    return statistics.nonzeros * 16 + statistics.rows * 32 < LARGEST_IN_MEMORY
+    return statistics.nonzeros * 16 + statistics.rows * 44 < LARGEST_IN_MEMORY

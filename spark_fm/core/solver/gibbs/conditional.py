@@ -51,25 +51,41 @@ def cholesky(matrix: DoubleArray) -> bool:
 
 
 @compiled
-def draw(precision: DoubleArray, moment: DoubleArray, begin: np.uint64, theta: DoubleArray) -> bool:
-    """Fill theta, float64 (d,), with a draw of N(A^-1 b, A^-1); A and b are used up.
-
-    With L^T y = b and L theta = y + noise: the noise then has the covariance L^-1 L^-T = A^-1.
-    """
+def substitute(matrix: DoubleArray, moment: DoubleArray, theta: DoubleArray) -> None:
+    """Replace theta, float64 (d,), by L^-1 (L^-T b + theta), of the lower half L of A = L^T L; b is used up."""
     d = moment.size
-    if not cholesky(precision):
-        return False
-    normals(begin, theta)
     for i in range(d - 1, -1, -1):
-        row = precision[i]
+        row = matrix[i]
         solved = moment[i] / row[i]
         theta[i] += solved
         for b in range(i):
             moment[b] -= solved * row[b]
     for i in range(d):
-        row = precision[i]
+        row = matrix[i]
         total = theta[i]
         for b in range(i):
             total -= row[b] * theta[b]
         theta[i] = total / row[i]
+
+
+@compiled
+def draw(precision: DoubleArray, moment: DoubleArray, begin: np.uint64, theta: DoubleArray) -> bool:
+    """Fill theta, float64 (d,), with a draw of N(A^-1 b, A^-1); A and b are used up.
+
+    With L^T y = b and L theta = y + noise: the noise then has the covariance L^-1 L^-T = A^-1.
+    """
+    if not cholesky(precision):
+        return False
+    normals(begin, theta)
+    substitute(precision, moment, theta)
+    return True
+
+
+@compiled
+def expect(precision: DoubleArray, moment: DoubleArray, theta: DoubleArray) -> bool:
+    """Fill theta, float64 (d,), with A^-1 b, the mean of what :func:`draw` draws; A and b are used up."""
+    if not cholesky(precision):
+        return False
+    theta[:] = 0.0
+    substitute(precision, moment, theta)
     return True

@@ -25,6 +25,74 @@ def row_table(rows: int, factor_size: int) -> FloatArray:
 
 
 @compiled
+def sum_feature(
+    first: int,
+    last: int,
+    rows: IntArray,
+    values: FloatArray,
+    weights: FloatArray,
+    table: FloatArray,
+    old: DoubleArray,
+    panel: DoubleArray,
+    targets: DoubleArray,
+    precision: DoubleArray,
+    moment: DoubleArray,
+) -> None:
+    """Fill in the sums of g h h^T (its lower half) and g t h over a feature's rows, its entries ``first`` to ``last``;
+    ``old``, float64 (d,), are its parameters, ``panel``, float64 (4, d), and ``targets``, float64 (4,), scratch.
+    """
+    K = old.size - 1
+    precision[:] = 0.0
+    moment[:] = 0.0
+    filled = 0
+    for at in range(first, last):
+        r = rows[at]
+        if at + ROWS_AHEAD < last:
+            prefetch(table, np.intp(rows[at + ROWS_AHEAD]), np.intp(0))
+        x = float(values[at]) if values.size else 1.0
+        g = np.sqrt(float(weights[r])) if weights.size else 1.0
+        h = panel[filled]
+        scale = g * x
+        h[0] = scale
+        dot = old[0]
+        for f in range(K):
+            other = table[r, f] - x * old[f + 1]
+            dot += other * old[f + 1]
+            h[f + 1] = scale * other
+        targets[filled] = g * (table[r, K] + x * dot)
+        filled += 1
+        if filled == ROWS_AT_ONCE:
+            add_rows(panel, targets, precision, moment)
+            filled = 0
+    if filled:
+        panel[filled:] = 0.0
+        targets[filled:] = 0.0
+        add_rows(panel, targets, precision, moment)
+
+
+@compiled
+def move_feature(
+    first: int,
+    last: int,
+    rows: IntArray,
+    values: FloatArray,
+    table: FloatArray,
+    old: DoubleArray,
+    moved: DoubleArray,
+) -> None:
+    """Bring the sums and residuals of a feature's rows up to date, whose parameters were ``old`` and have ``moved``."""
+    K = old.size - 1
+    for at in range(first, last):
+        r = rows[at]
+        x = float(values[at]) if values.size else 1.0
+        change = moved[0]
+        for f in range(K):
+            change += (table[r, f] - x * old[f + 1]) * moved[f + 1]
+            table[r, f] += np.float32(x * moved[f + 1])
+        table[r, K] -= np.float32(x * change)
+
+
+@compiled
 def draw_features(
     members: IntArray,
     ids: LongArray,
@@ -58,39 +126,13 @@ def draw_features(
     Whether all conditionals had a Cholesky decomposition.
     """
     d = theta.shape[1]
-    K = d - 1
     precision, moment = np.empty((d, d)), np.empty(d)
     panel, targets = np.zeros((ROWS_AT_ONCE, d)), np.zeros(ROWS_AT_ONCE)
     old, new, moved = np.empty(d), np.empty(d), np.empty(d)
     for i in members:
         old[:] = theta[i]
-        precision[:] = 0.0
-        moment[:] = 0.0
-        filled = 0
         first, last = indptr[i], indptr[i + 1]
-        for at in range(first, last):
-            r = rows[at]
-            if at + ROWS_AHEAD < last:
-                prefetch(table, np.intp(rows[at + ROWS_AHEAD]), np.intp(0))
-            x = float(values[at]) if values.size else 1.0
-            g = np.sqrt(float(weights[r])) if weights.size else 1.0
-            h = panel[filled]
-            scale = g * x
-            h[0] = scale
-            dot = old[0]
-            for f in range(K):
-                other = table[r, f] - x * old[f + 1]
-                dot += other * old[f + 1]
-                h[f + 1] = scale * other
-            targets[filled] = g * (table[r, K] + x * dot)
-            filled += 1
-            if filled == ROWS_AT_ONCE:
-                add_rows(panel, targets, precision, moment)
-                filled = 0
-        if filled:
-            panel[filled:] = 0.0
-            targets[filled:] = 0.0
-            add_rows(panel, targets, precision, moment)
+        sum_feature(first, last, rows, values, weights, table, old, panel, targets, precision, moment)
         for a in range(d):
             moment[a] = noise * moment[a] + strength[a] * mean[a]
             for b in range(a + 1):
@@ -100,13 +142,6 @@ def draw_features(
             return False
         for a in range(d):
             moved[a] = new[a] - old[a]
-        for at in range(first, last):
-            r = rows[at]
-            x = float(values[at]) if values.size else 1.0
-            change = moved[0]
-            for f in range(K):
-                change += (table[r, f] - x * old[f + 1]) * moved[f + 1]
-                table[r, f] += np.float32(x * moved[f + 1])
-            table[r, K] -= np.float32(x * change)
+        move_feature(first, last, rows, values, table, old, moved)
         theta[i] = new
     return True

@@ -25,6 +25,7 @@ from spark_fm.core.solver.gibbs.fields import (
 )
 from spark_fm.core.solver.gibbs.judge import Judge
 from spark_fm.core.solver.gibbs.predict import predict
+from spark_fm.core.solver.gibbs.refit import refitted
 from spark_fm.core.solver.gibbs.samples import Collector, Samples
 from spark_fm.core.solver.gibbs.start import crossed, started, starting_rows, watched_rows
 from spark_fm.core.solver.gibbs.state import ChainState
@@ -56,7 +57,8 @@ def chain_seed(seed: int, chain: int) -> int:
 def sample_in_memory(
     block: Block, init: ParameterInit, counted: FeatureCounts, chain: int, chains: int
 ) -> Samples:
-    """Samples of Factorization Machines of the block's rows, their mean in twice ``factor_size`` factors.
+    """Samples of Factorization Machines of the block's rows, and their mean: of one of several chains in twice
+    ``factor_size`` factors, to be joined with the others' and refitted then.
 
     A few epochs of AdaGrad (none from an earlier model) are where the chain starts from; its first samples are left out
     of the mean. Rows for validation are measured, and nothing else.
@@ -73,13 +75,10 @@ def sample_in_memory(
     """
     settings = init.settings
     held = int(block.validation.sum())
-    even = evenness(block.rows, block.nonzeros, float(np.sqrt(np.diff(block.indptr)).sum()))
-    scaling = FeatureScaling.of(counted, block.training_weight, settings.centres, even)
+    scaling = scaling_of(block, settings, counted)
     weights = counted.weights / init.scale.weight_mean
     init = replace(init, scale=replace(init.scale, mean_squared_norm=scaling.squared_norm))
-    whole = scaled(in_random_order(block, settings.seed), init.scale, scaling)
-    flags = whole.validation if whole.validation.size else np.zeros(whole.rows, np.bool_)
-    training = replace(whole.take(np.flatnonzero(~flags)), validation=NO_FLAGS)
+    training, others = parts_of(block, init, scaling)
     numbers = fields_of(training, counted.ids, settings)
     lacking, repeated = incomplete_fields(training, numbers)
     seed = chain_seed(settings.seed, chain)
@@ -90,23 +89,66 @@ def sample_in_memory(
         settings.fit_intercept, settings.fit_linear, known=weights > NEGLIGIBLE,
     )  # fmt: skip
     sampled = Chain(training, state)
-    others = whole.take(np.flatnonzero(flags))
     judge = Judge(others.label, others.weight, settings)
     some = scaled(crossed(watched_rows(block, counted.ids), numbers), init.scale, scaling)
     keep = len(range(chain, settings.samples_kept, chains))
     collector = Collector(weights, columns_between(settings), settings.max_epochs, BURN_IN, keep)
     begun = theta.copy(), intercept
+    left_over = np.zeros(training.rows)
     for sweep in range(1, settings.max_epochs + 1):
         loss = sampled.sweep(sweep)
         predicted = predict(some, state.theta, state.intercept).astype(np.float32)
         counts = collector.add(sweep, loss, state.theta, state.intercept, state.noise, predicted)
+        if counts:
+            left_over += sampled.residuals
         if others.rows:
             judged = judge.sees(predict(others, state.theta, state.intercept)) if counts else math.nan
             collector.validation.append(judged)
-    return collector.result(
+    drawn = collector.average.samples
+    samples = collector.result(
         begun, 2 * settings.factor_size if chains > 1 else settings.factor_size, numbers,
         lacking < NEGLIGIBLE,
     )  # fmt: skip
+    if not drawn or not settings.sampled_size:
+        # There was nothing to compress.
+        return samples
+    samples = replace(samples, scores=(training.label - left_over / drawn).astype(np.float32))
+    return samples if chains > 1 else refitted_samples(training, samples, init, counted)
+
+
+def refit_in_memory(block: Block, init: ParameterInit, counted: FeatureCounts, samples: Samples) -> Samples:
+    """The samples of all chains with their mean refitted to its scores, see :mod:`spark_fm.core.solver.gibbs.refit`;
+    the other arguments are those of :func:`sample_in_memory`.
+    """
+    training, _ = parts_of(block, init, scaling_of(block, init.settings, counted))
+    return refitted_samples(training, samples, init, counted)
+
+
+def refitted_samples(
+    training: Block, samples: Samples, init: ParameterInit, counted: FeatureCounts
+) -> Samples:
+    """The samples with their mean refitted to its scores of the training rows."""
+    lacking, repeated = incomplete_fields(training, samples.numbers)
+    theta = refitted(
+        training, samples.scores, counted.ids, draw_order(training, samples.numbers, repeated, counted.ids),
+        samples.theta, samples.intercept, init.settings.fit_linear,
+    )  # fmt: skip
+    if theta is None:
+        return samples
+    return samples.with_mean(theta, counted.weights / init.scale.weight_mean, lacking < NEGLIGIBLE)
+
+
+def scaling_of(block: Block, settings: Settings, counted: FeatureCounts) -> FeatureScaling:
+    """The units of training, of a block whose training rows have the features that are ``counted``."""
+    even = evenness(block.rows, block.nonzeros, float(np.sqrt(np.diff(block.indptr)).sum()))
+    return FeatureScaling.of(counted, block.training_weight, settings.centres, even)
+
+
+def parts_of(block: Block, init: ParameterInit, scaling: FeatureScaling) -> tuple[Block, Block]:
+    """The rows for training and those for validation, in the units of training and an order of their own."""
+    whole = scaled(in_random_order(block, init.settings.seed), init.scale, scaling)
+    flags = whole.validation if whole.validation.size else np.zeros(whole.rows, np.bool_)
+    return replace(whole.take(np.flatnonzero(~flags)), validation=NO_FLAGS), whole.take(np.flatnonzero(flags))
 
 
 def draw_order(block: Block, numbers: LongArray, repeated: BoolArray, ids: LongArray) -> DrawOrder:

@@ -11,8 +11,8 @@ DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 
 
-def predict(block: Block, theta: DoubleArray, intercept: float) -> DoubleArray:
-    """Z of each row, float64 (rows,); theta, float64 (m, K + 1), has w and v."""
+def predict(block: Block, theta: DoubleArray | FloatArray, intercept: float) -> DoubleArray:
+    """Z of each row, float64 (rows,); theta, (m, K + 1), has w and v."""
     out = np.empty(block.rows)
     indices, values = np.asarray(block.indices, np.int32), block.values.astype(np.float32, copy=False)
     _predict(block.indptr, indices, values, theta, intercept, out)
@@ -24,7 +24,7 @@ def _predict(
     indptr: IntArray,
     indices: IntArray,
     values: FloatArray,
-    theta: DoubleArray,
+    theta: DoubleArray | FloatArray,
     intercept: float,
     out: DoubleArray,
 ) -> None:

@@ -1,7 +1,7 @@
 """What a chain leaves behind: the mean of its samples, some of them, and how it went."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class Samples:
     noises : float64 (chains, n), alpha of each sweep after the burn-in
     predictions : float32 (chains, n, rows), what these samples predict for some rows
     numbers : int64 (m,), each feature's field
+    scores : float32 (rows,), the mean of the samples' scores of all training rows; empty where nobody summed them up
     """
 
     linear: DoubleArray
@@ -43,6 +44,24 @@ class Samples:
     noises: DoubleArray
     predictions: FloatArray
     numbers: LongArray
+    scores: FloatArray
+
+    @property
+    def theta(self) -> DoubleArray:
+        """The mean's weights and factors side by side: float64 (m, columns + 1)."""
+        return np.concatenate([self.linear[:, None], self.factors.astype(np.float64)], axis=1)
+
+    def without_draws(self) -> "Samples":
+        """The mean alone, which is less to ship."""
+        few = np.empty((0, 0, 0), np.float32)
+        return replace(self, kept=few, predictions=few)
+
+    def with_mean(self, theta: DoubleArray, counts: DoubleArray, complete: BoolArray) -> "Samples":
+        """With other weights and factors of the mean; see :func:`anchored`."""
+        linear, factors, intercept = anchored(
+            theta[:, 0], theta[:, 1:].astype(np.float32), self.intercept, counts, self.numbers, complete
+        )
+        return replace(self, linear=linear, factors=factors, intercept=intercept)
 
     def parameters(self, features: LongArray, factor_size: int) -> Parameters:
         """The mean in so many factors, at least as many as it has."""
@@ -81,6 +100,7 @@ def joined(chains: Sequence[Samples], counts: DoubleArray, factor_size: int) -> 
         noises=np.concatenate([one.noises for one in chains]),
         predictions=np.concatenate([one.predictions for one in chains]),
         numbers=chains[0].numbers,
+        scores=np.asarray(np.mean([one.scores for one in chains], axis=0, dtype=np.float64), np.float32),
     )
 
 
@@ -153,6 +173,12 @@ class Collector:
             (arrays[f"sample-{i}"], intercept, noise) for i, (intercept, noise) in enumerate(numbers["kept"])
         ]
 
+    @property
+    def wide(self) -> tuple[FloatArray, float]:
+        """The mean as it is between the samples, before the last compression: float32 (m, columns + 1), and w0."""
+        linear, factors, intercept = self.average.result(self.columns)
+        return np.concatenate([linear[:, None], factors], axis=1), intercept
+
     def result(
         self, fallback: tuple[DoubleArray, float], factor_size: int, numbers: LongArray, complete: BoolArray
     ) -> Samples:
@@ -176,6 +202,7 @@ class Collector:
             noises=np.array([self._noises]),
             predictions=np.stack(self._predictions)[None] if self._predictions else np.empty((1, 0, 0), np.float32),
             numbers=numbers,
+            scores=np.empty(0, np.float32),
         )  # fmt: skip
 
 
