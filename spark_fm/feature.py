@@ -138,7 +138,7 @@ class FieldEncoder(Estimator["FieldEncoderModel"], FieldEncoderParams, EncoderPe
         self._copyValues(model)
         model._set(fields=specs)
         model.encoded, model.salt = fields, salt
-        model._output(fields)
+        model._output()
         model._cold()
         return model
 
@@ -180,7 +180,7 @@ class FieldEncoderModel(Model, FieldEncoderParams, EncoderPersistable):
                 raise ValueError(f"coldFields: found {name!r}, expected some of: {', '.join(known)}")
         return cold
 
-    def _output(self, fields: Sequence[EncodedField], cold: str = "") -> Output:
+    def _output(self, cold: str = "", unknown: str = "") -> Output:
         wanted = self.getOutputType()
         valued = [one.name for one in self.encoded if one.is_valued]
         if wanted == "ids" and valued:
@@ -195,7 +195,7 @@ class FieldEncoderModel(Model, FieldEncoderParams, EncoderPersistable):
         made: OutputType = "pairs" if valued else "ids"
         if wanted in ("pairs", "vector"):
             made = "vector" if wanted == "vector" else "pairs"
-        return Output(self.getOutputCol(), made, self.numFeatures, cold)
+        return Output(self.getOutputCol(), made, self.numFeatures, cold, unknown)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         return self._encode(dataset, self.encoded, self.getColdCol())
@@ -230,7 +230,13 @@ class FieldEncoderModel(Model, FieldEncoderParams, EncoderPersistable):
             )
         return self._encode(dataset, tuple(fields), "")
 
-    def _encode(self, dataset: DataFrame, fields: tuple[EncodedField, ...], cold: str) -> DataFrame:
+    def _with_unknown(self, dataset: DataFrame, column: str) -> DataFrame:
+        """As transform, with a column of the numbers of the fields that a row has no known value in, array<int>."""
+        return self._encode(dataset, self.encoded, self.getColdCol(), column)
+
+    def _encode(
+        self, dataset: DataFrame, fields: tuple[EncodedField, ...], cold: str, unknown: str = ""
+    ) -> DataFrame:
         for column in (column for one in fields for column in one.columns):
             field_of(dataset, column, "fields")
         spark, names = dataset.sparkSession, tuple(one.name for one in fields)
@@ -239,11 +245,11 @@ class FieldEncoderModel(Model, FieldEncoderParams, EncoderPersistable):
         # What was shipped is gone with the application that it was shipped in.
         application = application_of(spark)
         if names not in self._shipped or self._shipped[names][0] is not application:
-            encoding = Encoding(fields, self._cold() if cold else ())
+            valued = any(one.is_valued for one in self.encoded)
+            encoding = Encoding(fields, self._cold() if cold else (), valued)
             self._shipped[names] = application, ship(spark, encoding)
-        return with_features(
-            dataset, self._shipped[names][1], fields, self.salt, self._output(fields, cold), self.layout
-        )
+        output = self._output(cold, unknown)
+        return with_features(dataset, self._shipped[names][1], fields, self.salt, output, self.layout)
 
     def values(self, field: str) -> list[tuple[str, int, int]]:
         """The values of a field by frequency whose names are known, most frequent first: (value, feature id, rows).

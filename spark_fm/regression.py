@@ -11,6 +11,7 @@ from spark_fm.base.estimator import FMEstimator
 from spark_fm.base.evaluated import FMRegressionSummary
 from spark_fm.base.explain import Row
 from spark_fm.base.model import FMModel
+from spark_fm.base.named import Start
 from spark_fm.base.sampler_params import SamplerParams
 from spark_fm.core.fm.fields import FieldLayout
 from spark_fm.core.fm.losses import SQUARED
@@ -202,7 +203,7 @@ class FMRegressor(FMEstimator[FMRegressionModel], SamplerParams):
     def _output_columns(self) -> list[str]:
         return [*super()._output_columns(), self.getPredictionStdCol()]
 
-    def _check(self, dataset: DataFrame) -> FieldLayout | None:
+    def _check(self, dataset: DataFrame) -> Start:
         unused = [name for name in NOT_OF_SAMPLERS if self.isSet(name)]
         if unused and self.getSolver() == "gibbs":
             warnings.warn(

@@ -182,14 +182,17 @@ def rows_of(block: Block) -> list[tuple[tuple[int, ...], tuple[float, ...], floa
 def counts_of(block: Block, ids: np.ndarray | None = None) -> FeatureCounts:
     """What the training rows of a localised block say of each feature, by numpy."""
     size = block.features.size if ids is None else ids.size
-    values = [[] for _ in range(size)]
-    for row, xs, _, _, held in rows_of(block):
+    values, weights = [[] for _ in range(size)], [[] for _ in range(size)]
+    for row, xs, _, weight, held in rows_of(block):
         for i, x in zip(row, xs, strict=True):
             if not held:
                 values[i].append(x)
+                weights[i].append(weight)
+    means = [np.average(x, weights=w) if x else 0.0 for x, w in zip(values, weights, strict=True)]
     return FeatureCounts(
         block.features if ids is None else ids,
         np.array([len(x) for x in values], np.float64),
-        np.array([np.mean(x) if x else 0.0 for x in values]),
-        np.array([np.var(x) * len(x) if x else 0.0 for x in values]),
+        np.array(means),
+        np.array([np.dot(w, (np.array(x) - m) ** 2) for x, w, m in zip(values, weights, means, strict=True)]),
+        np.array([np.sum(w) for w in weights], np.float64) if block.weight.size else None,
     )

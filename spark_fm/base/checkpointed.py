@@ -5,8 +5,8 @@ import zlib
 
 from pyspark.ml.param import Params
 
-from spark_fm.base.model import FMModel
 from spark_fm.base.params import FMEstimatorParams
+from spark_fm.core.fm.weights import Weights
 from spark_fm.engine.packing.packed_data import PackedData
 from spark_fm.engine.scoring.model_table import checksum
 from spark_fm.engine.training.checkpoints import Checkpoints
@@ -25,7 +25,7 @@ FOLDER = "spark_fm-fit"
 
 
 def checkpoints_of(
-    estimator: FMEstimatorParams, packed: PackedData, initial: FMModel | None, apart: bool
+    estimator: FMEstimatorParams, packed: PackedData, initial: Weights | None, apart: bool
 ) -> Checkpoints | None:
     """The checkpoints of a fit, None where it has none; those of fits that are ``apart`` have folders of their own.
 
@@ -39,7 +39,7 @@ def checkpoints_of(
         return None
     key = _params(estimator) | {
         "rows": packed.checksum(),
-        "initialModel": None if initial is None else checksum(initial.weights),
+        "initialModel": None if initial is None else checksum(initial),
     }
     own = f"-{zlib.crc32(json.dumps(key, sort_keys=True).encode()):08x}" if apart else ""
     return Checkpoints.of(packed.spark, f"{folder}/{FOLDER}{own}", estimator.getCheckpointInterval(), key)

@@ -15,10 +15,10 @@ from pyspark.ml.param import Params
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLWritable
 from pyspark.sql import SparkSession
 
-from spark_fm.base.persistence import FORMAT_VERSION, FMReader, FMWriter
+from spark_fm.base.persistence import FMReader, FMWriter
 from spark_fm.engine.cluster.execute import collect_batches
 from spark_fm.engine.cluster.saved import folders_of, readable
-from spark_fm.engine.encoding.fields import EncodedField, Vocabulary
+from spark_fm.engine.encoding.fields import FORMAT, EncodedField, Vocabulary
 
 VALUES_DDL = "field int, position int, key bigint, count bigint, value string"
 ROWS_A_FRAME = 1_000_000
@@ -29,8 +29,10 @@ class EncoderWriter(FMWriter):
 
     def _written(self, path: str, save: str) -> str:
         instance = self.instance
-        extra: dict[str, Any] = {"formatVersion": FORMAT_VERSION, "save": save}
+        extra: dict[str, Any] = {"formatVersion": FORMAT, "save": save}
         if hasattr(instance, "encoded"):
+            # An encoder of an earlier format keeps its rules, however often it is saved.
+            extra["formatVersion"] = min((one.format for one in instance.encoded), default=FORMAT)
             write_values(self.sparkSession, instance.encoded, f"{path}/{folders_of(save)[0]}")
             extra |= {
                 "salt": instance.salt,
@@ -44,6 +46,8 @@ class EncoderWriter(FMWriter):
 class EncoderReader(FMReader):
     """Reads what :class:`EncoderWriter` wrote."""
 
+    newest = FORMAT
+
     def _read(self, path: str, metadata: dict[str, Any]) -> Any:
         instance: Any = self.cls()
         with readable(path, "its metadata"):
@@ -52,7 +56,7 @@ class EncoderReader(FMReader):
             DefaultParamsReader.getAndSetParams(instance, metadata)
             if not hasattr(instance, "encoded"):
                 return instance
-            fields = [_of_plain(one) for one in metadata["encoded"]]
+            fields = [_of_plain(one, metadata["formatVersion"]) for one in metadata["encoded"]]
             instance.salt = int(metadata["salt"])
         with readable(path, "its values"):
             instance.encoded = read_values(self.sparkSession, fields, metadata["encoded"], f"{path}/{folder}")
@@ -64,15 +68,15 @@ class EncoderReader(FMReader):
 def _plain(one: EncodedField) -> dict[str, Any]:
     return {
         "name": one.name, "kind": one.kind, "columns": list(one.columns), "options": dict(one.options),
-        "first": one.first, "size": one.size, "edges": list(one.edges), "kept": one.vocabulary.kept,
-        "values": one.vocabulary.keys.size,
+        "sorts": list(one.sorts), "first": one.first, "size": one.size, "edges": list(one.edges),
+        "kept": one.vocabulary.kept, "values": one.vocabulary.keys.size,
     }  # fmt: skip
 
 
-def _of_plain(one: dict[str, Any]) -> EncodedField:
+def _of_plain(one: dict[str, Any], version: int) -> EncodedField:
     return EncodedField(
-        one["name"], one["kind"], tuple(one["columns"]), one["options"], int(one["first"]), int(one["size"]),
-        edges=tuple(one["edges"]),
+        one["name"], one["kind"], tuple(one["columns"]), one["options"], tuple(one.get("sorts", ())),
+        int(one["first"]), int(one["size"]), edges=tuple(one["edges"]), format=version,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame
 from spark_fm.base.callback import FitCallback, tell, telling
 from spark_fm.base.checkpointed import checkpoints_of
 from spark_fm.base.model import FMModel, ParamMap
+from spark_fm.base.named import Start
 from spark_fm.base.persistence import FMPersistable
 from spark_fm.base.setters import FMSetters
 from spark_fm.base.summary import FMTrainingSummary, Progress
@@ -32,7 +33,7 @@ from spark_fm.engine.training.solver import FitEpoch, FitStoppedError, Paralleli
 
 M = TypeVar("M", bound=FMModel)
 E = TypeVar("E", bound="FMEstimator[Any]")
-CHAINS_APART = 1.5
+CHAINS_APART = 1.3
 
 
 @dataclass
@@ -89,11 +90,11 @@ class _FitIterator(Generic[M]):
             self._given += 1
             estimator = self._estimators[index]
             begun = time.perf_counter()
-            layout = estimator._known_fields(self._packed.layout(estimator.getFeaturesCol()))
+            start = estimator._start(self._packed.layout(estimator.getFeaturesCol()))
             packed = self._packed.get(estimator._columns(), estimator.getCacheDir())
             seconds = time.perf_counter() - begun
         try:
-            return index, estimator._fit_packed(packed, layout, seconds, apart=True)
+            return index, estimator._fit_packed(packed, start, seconds, apart=True)
         finally:
             with self._lock:
                 self._done += 1
@@ -130,11 +131,16 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             normalize=self.getNormalize(),
         )
 
-    def _known_fields(self, layout: FieldLayout | None) -> FieldLayout | None:
-        """The fields of the data, and of the model to start from."""
+    def _start(self, column: FieldLayout | None) -> Start:
+        """What training on a column of that layout begins with.
+
+        Raises
+        ------
+        ValueError
+            When the column's features are not those of the model to start from, and which are which can't be told.
+        """
         initial: FMModel | None = self.getInitialModel()
-        known = None if initial is None else initial.fields
-        return known if layout is None else layout.over(known)
+        return Start(column) if initial is None else initial._start(column, self.getFeaturesCol())
 
     def _penalty_factors(self, layout: FieldLayout | None) -> tuple[tuple[int, int, float], ...]:
         """What the penalties of ranges of features are multiplied by.
@@ -183,17 +189,17 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             fields=tuple((one.first, one.first + one.size) for one in layout.fields) if layout else (),
         )
 
-    def _check(self, dataset: DataFrame) -> FieldLayout | None:
-        """Refuse before the data are packed what can be refused by then; the fields that are known."""
+    def _check(self, dataset: DataFrame) -> Start:
+        """Refuse before the data are packed what can be refused by then; what training begins with."""
         self._check_scoring(dataset)
-        layout = self._known_fields(layout_of(dataset.schema, self.getFeaturesCol()))
-        self._settings(layout)
-        return layout
+        start = self._start(layout_of(dataset.schema, self.getFeaturesCol()))
+        self._settings(start.layout)
+        return start
 
-    def _initial(self, num_features: int, vectors: bool) -> FMModel | None:
+    def _check_initial(self, start: Start, num_features: int, vectors: bool) -> None:
         model: FMModel | None = self.getInitialModel()
         if model is None:
-            return None
+            return
         size = model.weights.factors.shape[1]
         if size != self.getFactorSize():
             raise ValueError(
@@ -203,9 +209,9 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             raise TypeError(
                 f"initialModel: found a {type(model).__name__}, expected a {self._model_class().__name__}"
             )
-        if vectors and model.numFeatures > num_features:
+        if vectors and start.num_features > num_features:
             raise ValueError(
-                f"initialModel: it knows {model.numFeatures} features, expected at most {num_features}, "
+                f"initialModel: it knows {start.num_features} features, expected at most {num_features}, "
                 "the size of the training vectors"
             )
         least = min(model.weights.linear.min(initial=0.0), model.weights.factors.min(initial=0.0))
@@ -213,7 +219,6 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             raise ValueError(
                 f"initialModel: found the parameter {least:g}, expected none below 0 where nonnegative is set"
             )
-        return model
 
     def setCallback(self: E, callback: FitCallback) -> E:
         """Sets who is told of each fit while it trains; it isn't saved with the estimator.
@@ -229,10 +234,10 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         return self
 
     def _fit(self, dataset: DataFrame) -> M:
-        layout = self._check(dataset)
+        start = self._check(dataset)
         begun = time.perf_counter()
         with PackedData.of(dataset, self._columns(), cache_dir=self.getCacheDir()) as packed:
-            return self._fit_packed(packed, layout, time.perf_counter() - begun)
+            return self._fit_packed(packed, start, time.perf_counter() - begun)
 
     def fitMultiple(self, dataset: DataFrame, paramMaps: Sequence[ParamMap]) -> Iterator[tuple[int, M]]:
         """Fit a model for each param map; the data are packed once and shared.
@@ -246,16 +251,15 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             estimator._check(dataset)
         return _FitIterator(estimators, dataset)
 
-    def _fit_packed(
-        self, packed: PackedData, layout: FieldLayout | None, seconds: float, apart: bool = False
-    ) -> M:
+    def _fit_packed(self, packed: PackedData, start: Start, seconds: float, apart: bool = False) -> M:
         """``apart``: other fits on the same data have the same checkpointDir."""
         statistics = packed.statistics
-        initial = self._initial(statistics.num_features, packed.kind == "vector")
+        layout, weights = start.layout, start.weights
+        self._check_initial(start, statistics.num_features, packed.kind == "vector")
         parallelism = Parallelism(
             self.getNumPartitions(), self.getRoundsPerEpoch(), self.getValidationFraction()
         )
-        size = max(0 if initial is None else initial.numFeatures, statistics.num_features)
+        size = max(start.num_features, statistics.num_features)
         with (
             telling(self._callback, self) as told,
             Progress(self.getMaxIter(), self.getVerbose()) as progress,
@@ -270,10 +274,10 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
                     packed,
                     self._settings(layout),
                     parallelism,
-                    None if initial is None else initial.weights,
+                    weights,
                     report,
                     self.getSolver(),
-                    checkpoints_of(self, packed, initial, apart),
+                    checkpoints_of(self, packed, weights, apart),
                 )
             except FitStoppedError as error:
                 self._stopped = self._model(Fitted(error.solved, statistics), size, layout)
@@ -304,11 +308,12 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
                 "of the label, or need more epochs (maxIter), a smaller stepSize or a stronger regParamPrior"
             )
         elif fitted.solved.sampler is not None:
-            apart = fitted.solved.sampler.r_hat["noise"]
+            apart = fitted.solved.sampler.r_hat["prediction"]
             if apart > CHAINS_APART:
                 story = (
-                    f"maxIter: after {self.getMaxIter()} sweeps the chains have not met, R-hat is {apart:.3g} and "
-                    "should be near 1: expected more sweeps, or data that say more"
+                    f"maxIter: after {self.getMaxIter()} sweeps the chains have not met, the R-hat of predictions is "
+                    f"{apart:.3g}, expected at most {CHAINS_APART:g}: more sweeps, fewer factors (factorSize), or data "
+                    "that say more"
                 )
         elif is_still_falling(fitted.solved, self.getTol()):
             story = (
@@ -325,7 +330,7 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
         model._weights, model._num_features = weights, num_features
         model._fields = None if layout is None else layout.among(weights.features)
         if counted is not None:
-            model._moments = Moments.of(counted, fitted.statistics.training_rows, weights.features)
+            model._moments = Moments.of(counted, fitted.statistics.weight_sum, weights.features)
         sampler = fitted.solved.sampler
         model._posterior = None if sampler is None else sampler.posterior
         model._summary = FMTrainingSummary.of(fitted, self._loss.metric, self.getValidationMetric(), layout)

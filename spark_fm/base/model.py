@@ -178,6 +178,7 @@ class FMModel(FieldReports, Model, Recommending, FMPersistable, metaclass=ABCMet
     def _with_raw_score(self, dataset: DataFrame, output: str) -> DataFrame:
         """The rows with the lazy column ``output`` of raw predictions."""
         name = self.getFeaturesCol()
+        self._check_names(dataset, name)
         kind = features_kind(field_of(dataset, name, "featuresCol").dataType, name)
         parts, deviation = self.getExplainCol(), self._deviation_column()
         # What was shipped is gone with the application that it was shipped in: a notebook may start another.

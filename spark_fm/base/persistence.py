@@ -148,6 +148,8 @@ class FMWriter(MLWriter):
 class FMReader(MLReader[Any]):
     """Reads what :class:`FMWriter` wrote."""
 
+    newest = FORMAT_VERSION
+
     def __init__(self, cls: type[Params]) -> None:
         super().__init__()
         self.cls = cls
@@ -183,9 +185,9 @@ class FMReader(MLReader[Any]):
         if found != expected:
             raise ValueError(f"{path} holds a {found}, expected a {expected}")
         version = metadata.get("formatVersion")
-        if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        if type(version) is not int or not 1 <= version <= self.newest:
             raise ValueError(
-                f"{path} has the format version {version}, expected 1 to {FORMAT_VERSION}; "
+                f"{path} has the format version {version}, expected 1 to {self.newest}; "
                 "a newer spark_fm may read it"
             )
         check_seal(path, metadata)

@@ -7,6 +7,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.types import DateType, DecimalType, IntegralType, StringType
 
+from spark_fm.base.named import NamedFeatures
 from spark_fm.base.params import FMParams
 from spark_fm.core.fm.fields import FieldLayout
 from spark_fm.core.fm.losses import Loss
@@ -26,7 +27,7 @@ TASKS_A_SLOT = 2
 VECTOR = "vector"
 
 
-class Recommending(FMParams):
+class Recommending(FMParams, NamedFeatures):
     """The part of a model that ranks items for contexts.
 
     The features of a row are those of a context (user, hour, device, ...) and of an item (id, genre, price, ...), and
@@ -163,7 +164,9 @@ class Recommending(FMParams):
             )
         _check_key(rows, key, f"{name}Col")
         features = self.getFeaturesCol()
-        kind = features_kind(field_of(rows, features, f"featuresCol of the {name}s").dataType, features)
+        param = f"featuresCol of the {name}s"
+        kind = features_kind(field_of(rows, features, param).dataType, features)
+        self._check_names(rows, features, param)
         return Side(name, key, features, kind)
 
 

@@ -5,6 +5,7 @@ The SQL of categories and numbers becomes part of the saved pipeline, so it also
 
 from pyspark.sql.types import (
     BooleanType,
+    CharType,
     DataType,
     DateType,
     NumericType,
@@ -13,6 +14,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
+from spark_fm.engine.encoding.canonical import sort_of, text_of, text_of_any_number
 from spark_fm.engine.packing.columns import quoted
 
 EMPTY_CATEGORY = "="
@@ -30,13 +32,30 @@ def literal(text: str) -> str:
 def category(name: str, data_type: DataType) -> str:
     """The category of a cell, a string that is never empty, as OneHotEncoder requires.
 
-    An empty cell (null or an empty string) is a category of its own. A timestamp is told by its microseconds, so that
-    the session's time zone does not matter.
+    It is the text of the cell's value that docs/features.md describes. An empty cell (null, NaN or an empty string) is
+    a category of its own. A column that is scored may have another type than that of training, ``data_type``, as long
+    as its values can be the same.
     """
-    cell = quoted(name)
-    if isinstance(data_type, TimestampType):
-        cell = f"unix_micros(CAST({cell} AS TIMESTAMP))"
-    return f"concat('{EMPTY_CATEGORY}', coalesce(CAST({cell} AS STRING), ''))"
+    cell, sort = quoted(name), sort_of(data_type)
+    text = text_of_any_number(cell)
+    if isinstance(data_type, CharType):
+        text = f"trim(TRAILING ' ' FROM {text})"
+    if sort == "timestamp":
+        text = text_of(f"CAST({cell} AS TIMESTAMP)", TimestampType())
+    # A string tells no time zone, so it stands for no timestamp.
+    same = {"string": "<> 'timestamp'", "timestamp": "= 'timestamp'"}.get(sort, f"IN ('{sort}', 'string')")
+    expected = f" in column {name!r}, expected values of the sort that the model was trained on ({sort})"
+    refused = f"raise_error(concat('columns.categorical: found ', typeof({cell}), {literal(expected)}))"
+    return f"concat('{EMPTY_CATEGORY}', coalesce(CASE WHEN {_sort(cell)} {same} THEN {text} ELSE {refused} END, ''))"
+
+
+def _sort(cell: str) -> str:
+    """:func:`spark_fm.engine.encoding.canonical.sort_of` the type that a cell has when the query runs."""
+    found, numbers = f"typeof({cell})", "'tinyint', 'smallint', 'int', 'bigint', 'float', 'double'"
+    return (
+        f"CASE WHEN {found} IN ('boolean', 'date', 'timestamp', 'timestamp_ntz') THEN {found}"
+        f" WHEN {found} IN ({numbers}) OR {found} LIKE 'decimal%' THEN 'number' ELSE 'string' END"
+    )
 
 
 def is_number(name: str) -> str:

@@ -15,7 +15,7 @@ from spark_fm.cli.metrics import measure, predicted
 from spark_fm.cli.model import load_model
 from spark_fm.cli.read import check_new_columns, check_present, read
 from spark_fm.cli.report import show, write_metrics
-from spark_fm.cli.score import check_size, cold_column, output_columns
+from spark_fm.cli.score import check_features, cold_column, output_columns
 from spark_fm.cli.split import marked, not_hashed
 from spark_fm.cli.survey import survey, typed
 
@@ -46,7 +46,7 @@ def evaluate(spark: SparkSession, config: Config) -> None:
         data = read(spark, config.input)
         check_present(data, columns)
         check_new_columns(data, output_columns(fm), cold_column(model))
-        check_size(data, fm)
+        check_features(data, fm)
         rows, held_out = marked(data, config.split, not_hashed(columns)).split()
         measured = rows if held_out is None else held_out
         found = survey(measured, config, None, None)

@@ -40,7 +40,7 @@ def score(spark: SparkSession, config: Config) -> None:
     with steps.step("read"):
         rows = read(spark, config.input)
         check_new_columns(rows, output_columns(fm), cold_column(model))
-        check_size(rows, fm)
+        check_features(rows, fm)
     scored = scored_rows(model, rows)
     with steps.step(f"score and write to {config.output.path or config.output.table}"):
         written = write(scored, config.output)
@@ -59,13 +59,14 @@ def cold_column(model: PipelineModel) -> str:
     return found[0] if found else ""
 
 
-def check_size(rows: DataFrame, fm: Any) -> None:
-    """Check that vectors have the size that the model was trained on, where the schema tells it, as libsvm's does.
+def check_features(rows: DataFrame, fm: Any) -> None:
+    """Check that a ready features column has the size and the features that the model was trained on, where its
+    metadata tell them, as those of a libsvm file or an encoder's do.
 
     Raises
     ------
     ValueError
-        When they have another.
+        When it has others.
     """
     name = fm.getFeaturesCol()
     if name not in rows.columns:
@@ -76,6 +77,7 @@ def check_size(rows: DataFrame, fm: Any) -> None:
             f"input: the vectors in column {name!r} have {found} features, the model has {fm.numFeatures}; a "
             f"libsvm file is read with input.options = {{ numFeatures = {fm.numFeatures} }}"
         )
+    fm._check_names(rows, name, "input")
 
 
 def scored_rows(model: PipelineModel, rows: DataFrame) -> DataFrame:

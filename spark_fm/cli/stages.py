@@ -13,6 +13,7 @@ from pyspark.sql.types import StructType
 from spark_fm.classification import FMClassifier
 from spark_fm.cli.cells import category, number
 from spark_fm.cli.config import Columns, Config, required
+from spark_fm.engine.encoding.canonical import kind_of
 from spark_fm.engine.packing.columns import quoted
 from spark_fm.feature import FieldEncoder
 from spark_fm.regression import FMRegressor
@@ -52,7 +53,7 @@ def _of_columns(columns: Columns, schema: StructType) -> list[Stage]:
         return []
     categories = [f"{INTERNAL}category_{i}" for i in range(len(columns.categorical))]
     numbers = [f"{INTERNAL}number_{i}" for i in range(len(columns.numeric))]
-    cells = [category(name, schema[name].dataType) for name in columns.categorical]
+    cells = [category(name, kind_of(schema[name])) for name in columns.categorical]
     cells += [number(name, columns.fill) for name in columns.numeric]
     stages: list[Stage] = [_selecting(dict(zip(categories + numbers, cells, strict=True)))]
     if columns.encoder == "hash":

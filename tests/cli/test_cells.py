@@ -49,22 +49,58 @@ def test_categories_of_any_type(spark: SparkSession, encoder: str, category: str
     assert list(even.values()) == list(odd.values()) == [1.0]
 
 
-def test_a_time_is_the_same_category_in_every_zone(spark: SparkSession) -> None:
-    data = spark.sql(
-        "SELECT timestamp'2024-01-01 00:00:00 UTC' AS at UNION ALL SELECT timestamp'2024-01-02 00:00:00 UTC'"
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_value_is_the_same_category_in_every_session_and_type(spark: SparkSession, encoder: str) -> None:
+    """Whichever columns the encoder has learned, others of the same values make the same features."""
+    instants = (
+        "SELECT timestamp_seconds(1729989000 + 3600 * id) AS at, id - 1 AS n, CAST(id - 1 AS STRING) AS s"
     )
-    pipeline = fitted(data, categorical=("at",))
-    before, zone = features(pipeline, data), spark.conf.get("spark.sql.session.timeZone")
+    learned = spark.sql(f"{instants} FROM range(3)")
+    pipeline = fitted(learned, categorical=("at", "n", "s"), encoder=encoder)
+    before = features(pipeline, learned)
+    settings = {"spark.sql.session.timeZone": "Europe/Berlin", "spark.sql.ansi.enabled": "false"}
+    saved = {name: str(spark.conf.get(name)) for name in settings}
     try:
-        spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
-        assert features(pipeline, data) == before
+        for name, value in settings.items():
+            spark.conf.set(name, value)
+        for kind in ("INT", "DECIMAL(38, 18)", "DOUBLE", "FLOAT", "STRING"):
+            other = "DOUBLE" if kind != "DOUBLE" else "DECIMAL(9, 2)"
+            cast = learned.selectExpr(
+                "at", f"CAST(n AS {kind}) AS n", f"CAST(CAST(n AS INT) AS {other}) AS s"
+            )
+            assert features(pipeline, cast) == before, kind
     finally:
-        spark.conf.set("spark.sql.session.timeZone", str(zone))
+        for name, value in saved.items():
+            spark.conf.set(name, value)
+
+
+@pytest.mark.parametrize(
+    ("learned", "scored", "found"),
+    [
+        ("timestamp_seconds(id)", "CAST(id AS STRING)", "string"),
+        ("CAST(id AS STRING)", "timestamp_seconds(id)", "timestamp"),
+        ("date_from_unix_date(id)", "timestamp_seconds(id)", "timestamp"),
+        ("id", "date_from_unix_date(id)", "date"),
+        ("id = 1", "id", "bigint"),
+    ],
+)
+def test_a_category_of_another_sort_than_in_training_is_refused(
+    spark: SparkSession, learned: str, scored: str, found: str
+) -> None:
+    pipeline = fitted(spark.range(2).selectExpr(f"{learned} AS `it's`"), categorical=("it's",))
+    with pytest.raises(Exception, match="categorical") as raised:
+        features(pipeline, spark.range(2).selectExpr(f"{scored} AS `it's`"))
+    assert reason(raised.value).startswith(
+        f'columns.categorical: found {found} in column "it\'s", expected values of'
+    )
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_an_empty_cell_is_a_category_of_its_own(spark: SparkSession, encoder: str) -> None:
     data = spark.createDataFrame([("a",), (None,), ("",), ("=",), ("a",)], "c string")
+    numbers = spark.sql("SELECT double('NaN') AS c UNION ALL SELECT NULL UNION ALL SELECT 1.0D")
+    nan, missing, one = features(fitted(numbers, categorical=("c",), encoder=encoder), numbers)
+    assert nan == missing != one
     a, null, empty, other, again = features(fitted(data, categorical=("c",), encoder=encoder), data)
     assert a == again
     assert null == empty

@@ -133,8 +133,8 @@ def test_damaged_fields_are_told(model, tmp_path):
 def test_warm_starts_keep_fields(plain, named, model):
     again = FMRegressor(factorSize=2, maxIter=1, initialModel=model)
     assert again.fit(plain).fields == model.fields
-    renamed = with_fields(plain.where("features[0] > 5"), FieldLayout(LAYOUT.fields, {6: "anna"}))
-    assert again.fit(renamed).fields == FieldLayout(LAYOUT.fields, {**model.fields.names, 6: "anna"})
+    fewer = with_fields(plain.where("features[0] > 5"), FieldLayout(LAYOUT.fields, {6: "u6"}))
+    assert again.fit(fewer).fields == model.fields
 
 
 def test_fit_multiple_knows_fields(named):

@@ -71,8 +71,6 @@ def test_rounds_draw_the_same_chain_as_one_task(mixed, connect, monkeypatch):
     monkeypatch.setattr(store, "is_connect", lambda spark: connect)
     # Fields of more than a few features are dealt, the genres' classes are summed up.
     monkeypatch.setattr(draw_plan, "BYTES_OF_SUMS", 8 * 24 * 2 * 10)
-    # Genres one by one, since one task draws them in another order than their classes.
-    monkeypatch.setattr(draw_plan, "never_together", lambda met: np.arange(len(met)))
     params = {"weightCol": "weight", "validationIndicatorCol": "held"}
     alone = sampler(**params).fit(mixed)
     found = [sampler(**params, numPartitions=2).fit(mixed)]

@@ -23,6 +23,8 @@ class Field:
     kind : what made it, such as "categorical", "set" or "numeric"
     columns : the columns of the table that it was made of
     one_per_row : whether a row has at most one of its features
+    value : what the value of its features is in a row, such as "1", "1/n" or "log1p(x)"; None where nobody knows
+    checksum : of all its values in the order of their features, named or not; None where nobody knows
     """
 
     name: str
@@ -31,6 +33,13 @@ class Field:
     kind: str = "categorical"
     columns: tuple[str, ...] = ()
     one_per_row: bool = True
+    value: str | None = None
+    checksum: str | None = None
+
+    @property
+    def end(self) -> int:
+        """The first id after its own."""
+        return self.first + self.size
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class FieldLayout:
                 raise ValueError(
                     f"field {one.name!r}: {one.size} ids from {one.first} on, expected at least one, from {after} on"
                 )
-            after = one.first + one.size
+            after = one.end
         if len({one.name for one in self.fields}) < len(self.fields):
             raise ValueError(
                 f"fields: found the names {[one.name for one in self.fields]}, expected no name twice"
@@ -77,7 +86,7 @@ class FieldLayout:
 
     @cached_property
     def _ends(self) -> LongArray:
-        return np.array([one.first + one.size for one in self.fields], np.int64)
+        return np.array([one.end for one in self.fields], np.int64)
 
     def field_numbers(self, ids: npt.ArrayLike) -> LongArray:
         """The number of each feature's field, int64 like ``ids``; -1 for a feature of none."""
@@ -109,6 +118,21 @@ class FieldLayout:
             return f"{one.name}=#{feature - one.first}"
         return f"{one.name}={value}" if value else one.name
 
+    def values_by_field(self) -> dict[str | None, dict[str, int]]:
+        """Of each field the features that have a name, by it; those of no field under None. Where several of a field
+        have one name, none of them.
+        """
+        found: dict[str | None, dict[str, int]] = {}
+        twice = []
+        numbers = self.field_numbers(np.fromiter(self.names, np.int64, len(self.names))).tolist()
+        for (feature, value), number in zip(self.names.items(), numbers, strict=True):
+            field = self.fields[number].name if number >= 0 else None
+            if found.setdefault(field, {}).setdefault(value, feature) != feature:
+                twice.append((field, value))
+        for field, value in twice:
+            found[field].pop(value, None)
+        return found
+
     def number_of(self, name: str) -> int:
         """The number of the field of that name.
 
@@ -127,13 +151,20 @@ class FieldLayout:
         kept = (int(i) for i in np.asarray(ids, np.int64).tolist())
         return FieldLayout(self.fields, {i: self.names[i] for i in kept if i in self.names})
 
+    def renumbered(self, before: npt.ArrayLike, after: npt.ArrayLike) -> "FieldLayout":
+        """These fields, with the names of the features ``before`` under the ids ``after``; those below 0 have none."""
+        ids = zip(np.asarray(before, np.int64).tolist(), np.asarray(after, np.int64).tolist(), strict=True)
+        return FieldLayout(
+            self.fields, {i: self.names[old] for old, i in ids if i >= 0 and old in self.names}
+        )
+
     def over(self, other: "FieldLayout | None") -> "FieldLayout":
         """These fields, with the names of both; where both name a feature, this one's."""
         return self if other is None else FieldLayout(self.fields, {**other.names, **self.names})
 
     def to_json(self) -> list[dict[str, Any]]:
         """The fields (not the names) as plain data."""
-        return [asdict(one) for one in self.fields]
+        return [{name: told for name, told in asdict(one).items() if told is not None} for one in self.fields]
 
     @classmethod
     def of_json(cls, fields: Sequence[Mapping[str, Any]], names: Mapping[int, str]) -> "FieldLayout":
@@ -148,7 +179,8 @@ class FieldLayout:
             made = tuple(
                 Field(
                     str(one["name"]), int(one["first"]), int(one["size"]), str(one["kind"]),
-                    tuple(map(str, one["columns"])), bool(one["one_per_row"]),
+                    tuple(map(str, one["columns"])), bool(one["one_per_row"]), one.get("value"),
+                    one.get("checksum"),
                 )
                 for one in fields
             )  # fmt: skip

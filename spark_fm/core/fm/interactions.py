@@ -31,7 +31,7 @@ REST = "(no field)"
 
 @dataclass(frozen=True)
 class Moments:
-    """Of the values of each feature over all training rows, zeros included.
+    """Of the values of each feature over all training rows, weighted, zeros included.
 
     Attributes
     ----------
@@ -42,16 +42,18 @@ class Moments:
     root_mean_square: FloatArray
 
     @classmethod
-    def of(cls, counted: FeatureCounts, rows: int, features: LongArray) -> "Moments":
-        """Those of ``features`` (ascending), of which so many ``rows`` were counted; 0 where one does not occur."""
+    def of(cls, counted: FeatureCounts, rows: float, features: LongArray) -> "Moments":
+        """Those of ``features`` (ascending), counted over rows whose weights sum to ``rows``; 0 where one does not
+        occur.
+        """
         order = np.argsort(counted.ids)
         at = np.minimum(np.searchsorted(counted.ids, features, sorter=order), max(order.size - 1, 0))
         mean, square = np.zeros(features.size), np.zeros(features.size)
         if order.size:
             here = counted.take(order[at])
             met = here.ids == features
-            mean[met] = (here.counts * here.means / rows)[met]
-            square[met] = ((here.spreads + here.counts * here.means**2) / rows)[met]
+            mean[met] = (here.weights * here.means / rows)[met]
+            square[met] = ((here.spreads + here.weights * here.means**2) / rows)[met]
         return cls(mean.astype(np.float32), np.sqrt(square).astype(np.float32))
 
 
@@ -167,10 +169,12 @@ def strongest(
     """The pairs of features with the largest r_i r_j |<v_i, v_j>|, r being the root mean square of a feature's values:
     the root mean square of what the pair contributes, if they occur independently. Without ``moments`` r is 1.
 
-    Two features of a field that has one a row are no pair. ``between`` are the numbers of two fields to choose from.
+    Two features of a field that has one a row are no pair. ``between`` are the numbers of two fields to choose from, in
+    either order.
 
     Exact, and in blocks: features are visited in descending order of r |v|, and what can't be stronger than what was
-    found, by the inequality of Cauchy and Schwarz, is not visited.
+    found, by the inequality of Cauchy and Schwarz, is not visited. BLAS finds the candidates, whose products are then
+    summed one by one: how BLAS rounds depends on the shape of the block and on the processor.
     """
     root = np.ones(weights.features.size)
     if moments is not None:
@@ -185,9 +189,10 @@ def strongest(
         some = np.flatnonzero((norms > 0.0) & ((numbers == number) if number is not None else True))
         return some[np.argsort(-norms[some], kind="stable")]
 
-    left = descending(between[0] if between else None)
-    right = descending(between[1]) if between else left
+    left = descending(min(between) if between else None)
+    right = descending(max(between)) if between else left
     same = between is None or between[0] == between[1]
+    factors = weights.factors.astype(np.float64)
     best = Strongest(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0))
     for a in range(0, left.size, ROWS_A_BLOCK):
         rows = left[a : a + ROWS_A_BLOCK]
@@ -196,34 +201,31 @@ def strongest(
             least = best.strengths[-1] if best.strengths.size == most else 0.0
             if norms[rows[0]] * norms[columns[0]] <= least:
                 break
-            products = (
-                weights.factors[rows].astype(np.float64) @ weights.factors[columns].astype(np.float64).T
-            )
-            found = np.abs(products) * root[rows][:, None] * root[columns]
+            found = np.abs(factors[rows] @ factors[columns].T) * root[rows][:, None] * root[columns]
             found[exclusive[rows][:, None] == exclusive[columns]] = 0.0
             if same and a == b:
                 found[np.tril_indices(rows.size)] = 0.0
-            best = _best(best, rows, columns, products, found, least, most)
+            i, j = np.nonzero(found > least)
+            if i.size > most:
+                kept = np.argpartition(-found[i, j], most - 1)[:most]
+                i, j = i[kept], j[kept]
+            best = _best(best, rows[i], columns[j], factors, root, most)
     return best
 
 
 def _best(
     best: Strongest,
-    rows: npt.NDArray[np.intp],
-    columns: npt.NDArray[np.intp],
-    products: DoubleArray,
-    found: DoubleArray,
-    least: float,
+    one: npt.NDArray[np.intp],
+    other: npt.NDArray[np.intp],
+    factors: DoubleArray,
+    root: DoubleArray,
     most: int,
 ) -> Strongest:
-    """The strongest of what was known and of what was found, at most so many."""
-    i, j = np.nonzero(found > least)
-    if i.size > most:
-        kept = np.argpartition(-found[i, j], most - 1)[:most]
-        i, j = i[kept], j[kept]
-    first, second = np.minimum(rows[i], columns[j]), np.maximum(rows[i], columns[j])
+    """The strongest of the known pairs and of the pairs (one, other), at most ``most``."""
+    first, second = np.minimum(one, other), np.maximum(one, other)
+    products = (factors[first] * factors[second]).sum(axis=1)
     all_first, all_second = np.concatenate([best.first, first]), np.concatenate([best.second, second])
-    all_products = np.concatenate([best.products, products[i, j]])
-    all_strengths = np.concatenate([best.strengths, found[i, j]])
+    all_products = np.concatenate([best.products, products])
+    all_strengths = np.concatenate([best.strengths, np.abs(products) * (root[first] * root[second])])
     order = np.lexsort((all_second, all_first, -all_strengths))[:most]
     return Strongest(all_first[order], all_second[order], all_products[order], all_strengths[order])

@@ -22,7 +22,7 @@ class Posterior:
     ----------
     samples : float32 (m, S, K + 1), w and v of each feature in each sample
     intercepts : float64 (S,), w0
-    variances : float64 (S,), of the label of a row of weight 1 around its score
+    variances : float64 (S,), of the label of a row around its score
     """
 
     samples: FloatArray

@@ -35,17 +35,25 @@ class FeatureCounts:
     ----------
     ids : int64 (m,)
     counts : float64 (m,), how many rows have a non-zero value
-    means, spreads : float64 (m,), mean and sum of squared deviations of the non-zero values
+    means, spreads : float64 (m,), mean and sum of squared deviations of the non-zero values, weighted
+    summed : float64 (m,), the sum of the weights of the rows with a non-zero value; None where all weights are 1
     """
 
     ids: LongArray
     counts: DoubleArray
     means: DoubleArray
     spreads: DoubleArray
+    summed: DoubleArray | None = None
+
+    @property
+    def weights(self) -> DoubleArray:
+        """How much the rows that have a non-zero value weigh together: float64 (m,)."""
+        return self.counts if self.summed is None else self.summed
 
     def take(self, rows: npt.NDArray[np.intp]) -> "FeatureCounts":
         """The given features, in the given order."""
-        return FeatureCounts(self.ids[rows], self.counts[rows], self.means[rows], self.spreads[rows])
+        summed = None if self.summed is None else self.summed[rows]
+        return FeatureCounts(self.ids[rows], self.counts[rows], self.means[rows], self.spreads[rows], summed)
 
     def popular_first(self) -> "FeatureCounts":
         """The features in descending order of their counts, equal ones in ascending order of their ids.
@@ -62,7 +70,8 @@ class FeatureScaling:
 
     A *dense* feature, a numeric column with a value in more than four fifths of the rows, has its mean and the inverse
     of its standard deviation over all rows. Any other keeps the values that the user gave it, but those whose root mean
-    square is above 1 are divided by it: its mean is 0.
+    square is above 1 are divided by it: its mean is 0. All of it is weighted, so rows of next to no weight are as if
+    absent.
 
     Attributes
     ----------
@@ -82,12 +91,16 @@ class FeatureScaling:
         return cls(np.zeros(features), np.ones(features), np.empty(0, np.int32), 0.0)
 
     @classmethod
-    def of(cls, counted: FeatureCounts, rows: int, centred: bool, evenness: float = 1.0) -> "FeatureScaling":
-        """The scaling of features that were counted over so many training rows; only ``centred`` has means.
+    def of(
+        cls, counted: FeatureCounts, rows: float, centred: bool, evenness: float = 1.0
+    ) -> "FeatureScaling":
+        """The scaling of features that were counted over so many training ``rows``, or over rows whose weights sum to
+        that; only ``centred`` has means.
 
         ``evenness`` is how many non-zeros a usual row has beside the mean, see :func:`evenness`.
         """
-        n, some = counted.counts, np.maximum(counted.counts, 1.0)
+        n = counted.weights
+        some = np.where(n > 0.0, n, 1.0)
         squares = counted.spreads + n * counted.means**2
         mean = counted.means * n / rows
         spread = counted.spreads + counted.means**2 * n * np.maximum(rows - n, 0.0) / rows

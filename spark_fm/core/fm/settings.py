@@ -131,7 +131,9 @@ class Prior:
 
 
 def spread(counts: FloatArray, mean_squared_norm: float) -> npt.NDArray[np.float32]:
-    """The penalty per visit, at strength 1, on the weight of features that occur ``counts`` times: float32 (m,)."""
+    """The penalty per visit, at strength 1, on the weight of features that occur ``counts`` times, or in rows of such
+    weights in all: float32 (m,).
+    """
     return (mean_squared_norm / np.maximum(counts, 1.0)).astype(np.float32)
 
 
@@ -140,8 +142,10 @@ class Scale:
     """The units in which training runs, so that one step size suits all data.
 
     Labels are trained as (label - label_mean) / label_deviation for regression and as they are for
-    classification; weights are divided by ``weight_mean``, so only their ratios matter, where rows are ``weighted``.
-    ``active`` is the mean over the rows of the sum of the squared values: the number of non-zeros where all are 1.
+    classification; weights, where rows are ``weighted``, are divided by ``weight_mean``: by their mean for AdaGrad, for
+    which only their ratios matter, and by what counts as one row for a sampler.
+    A row of ``usual_weight`` says as much as one of as many rows of equal weights as all together are worth: rows of
+    next to no weight do not change it.
     """
 
     label_mean: float = 0.0
@@ -150,6 +154,14 @@ class Scale:
     intercept: float = 0.0
     mean_squared_norm: float = 0.0
     weighted: bool = False
+    usual_weight: float = 1.0
+
+    @property
+    def effective(self) -> float:
+        """The part of as many rows of equal weights that says as much as the rows (L. Kish, Survey Sampling, 1965):
+        (sum of c)^2 / (rows * sum of c^2).
+        """
+        return self.weight_mean / self.usual_weight
 
     @classmethod
     def of(
@@ -160,7 +172,16 @@ class Scale:
         label_variance: float,
         mean_squared_norm: float = 0.0,
         weighted: bool = False,
+        usual_weight: float = 1.0,
     ) -> "Scale":
         """The scale of data whose (weighted) labels have the given mean and variance."""
         label = settings.loss.label_scale(label_mean, label_variance, settings.fit_intercept)
-        return cls(label.mean, label.deviation, weight_mean, label.intercept, mean_squared_norm, weighted)
+        return cls(
+            label.mean,
+            label.deviation,
+            weight_mean,
+            label.intercept,
+            mean_squared_norm,
+            weighted,
+            usual_weight,
+        )

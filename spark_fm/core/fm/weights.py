@@ -58,6 +58,14 @@ class Weights:
         rows[rows == self.features.size] = 0
         return np.where(self.features[rows] == ids, rows, -1)
 
+    def renumbered(self, ids: LongArray) -> "Weights":
+        """The same parameters under other ids, int64 (m,); features whose id is below 0 are left out."""
+        rows = np.argsort(ids, kind="stable")[int((ids < 0).sum()) :]
+        optimizer = self.optimizer
+        if optimizer is not None:
+            optimizer = replace(optimizer, roots=optimizer.roots[rows])
+        return Weights(ids[rows], self.linear[rows], self.factors[rows], self.intercept, optimizer)
+
 
 @dataclass(frozen=True)
 class _Known:
@@ -91,18 +99,21 @@ class ParameterInit:
         features: LongArray,
         scaling: FeatureScaling | None = None,
         counts: npt.NDArray[np.float64] | None = None,
+        weights: npt.NDArray[np.float64] | None = None,
     ) -> Parameters:
         """Parameters, in the units of training, whose rows follow ``features`` (in any order) as ``scaling`` does.
 
-        Without a ``scaling`` the values are as the user gave them. ``counts`` says how often each feature occurs;
-        without it there is no prior.
+        Without a ``scaling`` the values are as the user gave them. ``counts`` says how often each feature occurs
+        and ``weights``, where rows have some, how much these rows weigh; without counts there is no prior.
         """
         settings = self.settings
         made = initial_parameters(
             features, settings.factor_size, self.scale.intercept, settings.init_std, settings.seed
         )
         if counts is not None:
-            made.feature_penalties[:] = spread(counts, self.scale.mean_squared_norm)
+            made.feature_penalties[:] = spread(
+                counts if weights is None else weights / self.scale.usual_weight, self.scale.mean_squared_norm
+            )
             constraints = self.constraints(features, counts)
             if constraints is not None:
                 constraints.begin(made)

@@ -27,23 +27,25 @@ LITTLE_GAIN = 0.02
 STRONGER = (1.0, 3.0)
 
 
-def held_out_rows(rows: int, fraction: float) -> int:
+def held_out_rows(rows: int, fraction: float, effective: float = 1.0) -> int:
     """How many of so many rows to hold out when ``fraction`` was asked for: less on large data.
 
-    Only where they are more than 2 % is the model trained again on all rows. None of fewer than 20 rows.
+    Only where they are more than 2 % is the model trained again on all rows. None of fewer than 20 rows. Rows of uneven
+    weights say as much as the ``effective`` part of them.
     """
-    if rows < FEWEST_ROWS_TO_HOLD_OUT_FROM or fraction <= 0.0:
+    worth = rows * effective
+    if worth < FEWEST_ROWS_TO_HOLD_OUT_FROM or fraction <= 0.0:
         return 0
-    return max(1, round(rows * min(fraction, max(ENOUGH_HELD_OUT / rows, LEAST_HELD_OUT))))
+    return max(1, round(rows * min(fraction, max(ENOUGH_HELD_OUT / worth, LEAST_HELD_OUT))))
 
 
-def folds_of(rows: int, held_out: int, most: int = MOST_FOLDS) -> int:
+def folds_of(rows: int, held_out: int, most: int = MOST_FOLDS, effective: float = 1.0) -> int:
     """How many times to hold out so many of the rows: once when that is enough to judge by, up to ``most``
     times on small data; 0 when none are held out.
     """
     if not held_out:
         return 0
-    return max(1, min(-(-ENOUGH_VALIDATION_ROWS // held_out), most, rows // held_out))
+    return max(1, min(math.ceil(ENOUGH_VALIDATION_ROWS / (held_out * effective)), most, rows // held_out))
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,12 @@ class HeldOut:
     refits: bool = False
 
     @classmethod
-    def of(cls, rows: int, fraction: float, most_folds: int = MOST_FOLDS) -> "HeldOut":
-        """What to hold out of so many rows when ``fraction`` was asked for."""
-        size = held_out_rows(rows, fraction)
-        folds = folds_of(rows, size, most_folds)
+    def of(
+        cls, rows: int, fraction: float, most_folds: int = MOST_FOLDS, effective: float = 1.0
+    ) -> "HeldOut":
+        """What to hold out of so many rows, worth the ``effective`` part, when ``fraction`` was asked for."""
+        size = held_out_rows(rows, fraction, effective)
+        folds = folds_of(rows, size, most_folds, effective)
         return cls(size, folds, folds > 1 or size > REFIT_ABOVE * rows)
 
 

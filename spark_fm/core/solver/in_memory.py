@@ -135,12 +135,16 @@ def fit_in_memory(
     settings = init.settings
     validation = int(block.validation.sum())
     even = evenness(block.rows, block.nonzeros, float(np.sqrt(np.diff(block.indptr)).sum()))
-    scaling = FeatureScaling.of(counted, block.rows - validation, settings.centres, even)
+    scaling = FeatureScaling.of(counted, block.training_weight, settings.centres, even)
     init = replace(init, scale=replace(init.scale, mean_squared_norm=scaling.squared_norm))
     block = scaled(in_random_order(block, settings.seed), init.scale, scaling)
-    state = init.at(counted.ids, scaling, counted.counts)
+    state = init.at(counted.ids, scaling, counted.counts, counted.weights)
     constraints = init.constraints(counted.ids, counted.counts)
-    held = HeldOut() if validation else HeldOut.of(block.rows, validation_fraction)
+    held = (
+        HeldOut()
+        if validation
+        else HeldOut.of(block.rows, validation_fraction, effective=init.scale.effective)
+    )
     return fit(
         lambda held: nullcontext(MemoryTrainer(block, state, init, held, constraints)),
         held, settings, validation > 0,

@@ -48,7 +48,8 @@ def place_many(
 @compiled_exactly
 def _sort_row(ids: LongArray, values: DoubleArray, start: int, end: int) -> None:
     if end - start > FEW:
-        order = np.argsort(ids[start:end])
+        # Stable, as what follows: what adds up does so in one order, whatever else is in the row.
+        order = np.argsort(ids[start:end], kind="mergesort")
         ids[start:end] = ids[start:end][order]
         if values.size > 0:
             values[start:end] = values[start:end][order]

@@ -57,6 +57,13 @@ class Block:
         return self.indices.size
 
     @property
+    def training_weight(self) -> float:
+        """The sum of the weights of the rows that are not for validation only."""
+        weight = self.weight if self.weight.size else np.ones(self.rows, np.float32)
+        some = weight[~self.validation] if self.validation.size else weight
+        return float(some.sum(dtype=np.float64))
+
+    @property
     def fingerprint(self) -> int:
         """20 bits of each label, added up, whatever the order of the rows: other labels have another sum."""
         return _sum_of_bits(self.label.view(np.uint64))

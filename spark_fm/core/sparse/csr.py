@@ -52,27 +52,36 @@ def count_occurrences(
     indptr: IntArray,
     indices: IntArray,
     values: FloatArray | DoubleArray,
+    weight: FloatArray,
     skip: npt.NDArray[np.bool_],
     counts: DoubleArray,
     means: DoubleArray,
     spreads: DoubleArray,
+    summed: DoubleArray,
 ) -> None:
-    """Add each feature's non-zeros to their ``counts``, ``means`` and sums of squared deviations ``spreads``.
+    """Add each feature's non-zeros to their ``counts``, the sums of the rows' weights ``summed``, and, weighted, their
+    ``means`` and sums of squared deviations ``spreads``.
 
-    One by one (B. Welford, Technometrics 4, 1962), so that a mean that is large beside its spread does no harm. Rows
-    marked in ``skip`` (empty: none) do not count. An empty ``values`` counts as ones.
+    One by one (B. Welford, Technometrics 4, 1962; D. West, Communications of the ACM 22, 1979), so that a mean that is
+    large beside its spread does no harm. Rows marked in ``skip`` (empty: none) do not count. An empty ``values`` or
+    ``weight`` counts as ones; an empty ``summed`` is as ``counts``.
     """
     for row in range(indptr.size - 1):
         if skip.size > 0 and skip[row]:
             continue
+        g = float(weight[row]) if weight.size > 0 else 1.0
         for j in range(indptr[row], indptr[row + 1]):
             i = indices[j]
             counts[i] += 1.0
+            total = counts[i]
+            if summed.size > 0:
+                summed[i] += g
+                total = summed[i]
             x = float(values[j]) if values.size > 0 else 1.0
             off = x - means[i]
             if off != 0.0:
-                means[i] += off / counts[i]
-                spreads[i] += off * (x - means[i])
+                means[i] += g * off / total
+                spreads[i] += g * off * (x - means[i])
 
 
 @compiled

@@ -27,12 +27,15 @@ MOST_FEATURES_OF_A_VECTOR = 2**31 - 1
 
 @dataclass(frozen=True)
 class Output:
-    """What is added: a features column of a type, and a column of cold rows ("": none)."""
+    """What is added: a features column of a type, a column of cold rows ("": none), and a column of the numbers of the
+    fields that a row has no known value in, array<int> ("": none).
+    """
 
     column: str
     type: OutputType
     features: int
     cold: str = ""
+    unknown: str = ""
 
 
 def metadata_of(layout: FieldLayout, features: int) -> dict[str, Any]:
@@ -73,25 +76,38 @@ def with_features(
     values = "values:array<double>," if valued else ""
 
     def encode(array: pa.StructArray) -> pa.StructArray:
-        indptr, ids, x, cold = encoding.get().encode(array.flatten(), len(array))
+        indptr, ids, x, cold, unknown = encoding.get().encode(array.flatten(), len(array))
         parts = {"ids": _list(indptr, pa.array(ids))}
         if valued:
             parts["values"] = _list(indptr, pa.array(x if x.size else np.ones(ids.size)))
         parts["cold"] = pa.array(cold)
+        if output.unknown:
+            parts["unknown"] = _numbers(unknown)
         return pa.StructArray.from_arrays(list(parts.values()), list(parts))
 
     named = F.struct(*(column.alias(f"c{i}") for i, column in enumerate(inputs)))
     types = [field.dataType for field in dataset.select(*inputs).schema.fields]
-    made = struct_column(encode, named, types, f"struct<ids:array<bigint>,{values}cold:boolean>")
+    told = ",unknown:array<int>" if output.unknown else ""
+    made = struct_column(encode, named, types, f"struct<ids:array<bigint>,{values}cold:boolean{told}>")
     found = F.col(ENCODED)
     features = (
         F.struct(found["ids"].alias("ids"), found["values"].alias("values")) if valued else found["ids"]
     )
     encoded = as_rows(dataset).withColumn(ENCODED, made)
     added = [features.alias(output.column, metadata=metadata)]
-    if output.cold:
-        added.append(found["cold"].alias(output.cold))
+    added += [found[part].alias(name) for part, name in _asked(output).items()]
     return encoded.select(*(F.col(quoted(name)) for name in dataset.columns), *added)
+
+
+def _asked(output: Output) -> dict[str, str]:
+    """The names of the columns that are added besides the features."""
+    return {part: name for part, name in (("cold", output.cold), ("unknown", output.unknown)) if name}
+
+
+def _numbers(unknown: Any) -> pa.ListArray:
+    """Of each row the numbers of the fields that are unknown."""
+    _, fields = np.nonzero(unknown.T)
+    return _list(np.concatenate([[0], np.cumsum(unknown.sum(axis=0))]), pa.array(fields.astype(np.int32)))
 
 
 def _list(indptr: Any, flat: pa.Array) -> pa.ListArray:
@@ -107,12 +123,12 @@ def _with_vectors(
 ) -> DataFrame:
     """As vectors, which only mapInArrow can make of Arrow arrays: all columns pass through it."""
     kept = dataset.columns
-    size, cold = output.features, output.cold
+    size, asked = output.features, _asked(output)
 
     def encode(batches: Any) -> Any:
         for batch in batches:
             columns = batch.columns
-            indptr, ids, x, is_cold = encoding.get().encode(columns[len(kept) :], batch.num_rows)
+            indptr, ids, x, cold, unknown = encoding.get().encode(columns[len(kept) :], batch.num_rows)
             rows = batch.num_rows
             arrays = [
                 pa.array(np.zeros(rows, np.int8)),
@@ -121,8 +137,9 @@ def _with_vectors(
                 _list(indptr, pa.array(x if x.size else np.ones(ids.size))),
             ]
             vectors = pa.StructArray.from_arrays(arrays, fields=VECTOR_FIELDS)
-            added = [vectors, pa.array(is_cold)] if cold else [vectors]
-            names = [*batch.schema.names[: len(kept)], output.column, *([cold] if cold else [])]
+            made = {"cold": pa.array(cold), "unknown": _numbers(unknown)}
+            added = [vectors, *(made[part] for part in asked)]
+            names = [*batch.schema.names[: len(kept)], output.column, *asked.values()]
             yield pa.RecordBatch.from_arrays([*columns[: len(kept)], *added], names)
 
     read = dataset.select(
@@ -131,11 +148,11 @@ def _with_vectors(
     )
     schema = StructType([dataset.schema[name] for name in kept])
     schema = StructType([*schema.fields, StructField(output.column, VectorUDT(), True, metadata)])
-    if cold:
-        schema = StructType([*schema.fields, *StructType().add(cold, "boolean").fields])
+    for part, name in asked.items():
+        schema = schema.add(name, "boolean" if part == "cold" else "array<int>")
     made = as_rows(read).mapInArrow(encode, schema)
     return made.select(
         *(F.col(quoted(name)) for name in kept),
         F.col(quoted(output.column)).alias(output.column, metadata=metadata),
-        *([F.col(quoted(cold))] if cold else []),
+        *(F.col(quoted(name)) for name in asked.values()),
     )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,41 +25,50 @@ ONES: DoubleArray = np.empty(0)
 class Features:
     """What one field gives: each row's ids from ``indptr`` on, or one a row where that is None; -1 stands for none.
 
-    ``values`` (empty: all 1) go with the ids; ``cold`` says of each row whether its value is unknown.
+    ``values`` (empty: all 1) go with the ids. ``cold`` says of each row whether it misses a value or has one without a
+    feature of its own, ``unknown`` whether it has none with a feature of its own.
     """
 
     ids: LongArray
     values: DoubleArray
     cold: BoolArray
+    unknown: BoolArray
     indptr: LongArray | None = None
+
+
+class Rows(NamedTuple):
+    """A batch's rows: offsets (int64), ids (ascending in each row, each once), their values (empty: all 1), cold rows,
+    and of each field which rows have no known value in it, bool (fields, rows).
+    """
+
+    indptr: LongArray
+    ids: LongArray
+    values: DoubleArray
+    cold: BoolArray
+    unknown: BoolArray
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """All fields on a worker.
+    """Fields on a worker: all of an encoder's, or those of one side.
 
     Attributes
     ----------
     fields : those that are encoded
     cold : which of them make a row cold
+    valued : whether a field of the encoder, not only of these, has values other than 1
     """
 
     fields: tuple[EncodedField, ...]
     cold: tuple[str, ...] = ()
-
-    @property
-    def is_valued(self) -> bool:
-        """Whether values may be other than 1."""
-        return any(one.is_valued for one in self.fields)
+    valued: bool = False
 
     @cached_property
     def _dictionaries(self) -> dict[str, Dictionary]:
         return {one.name: Dictionary(one.vocabulary.keys) for one in self.fields if one.by_frequency}
 
-    def encode(
-        self, columns: list[pa.Array], rows: int
-    ) -> tuple[LongArray, LongArray, DoubleArray, BoolArray]:
-        """A batch's offsets (int64), ids (ascending in each row, each once), values (empty: all 1), and cold rows."""
+    def encode(self, columns: list[pa.Array], rows: int) -> Rows:
+        """The features of a batch."""
         found, cold, at = list[Features](), np.zeros(rows, np.bool_), 0
         for one in self.fields:
             taken = 2 if one.kind == "weighted" else 1
@@ -73,7 +82,8 @@ class Encoding:
             lengths += 1 if made.indptr is None else np.diff(made.indptr)
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         ids = np.full(int(indptr[-1]), -1, np.int64)
-        values = np.ones(ids.size) if self.is_valued else ONES
+        valued = self.valued or any(one.is_valued for one in self.fields)
+        values = np.ones(ids.size) if valued else ONES
         place = indptr[:-1].copy()
         for made in found:
             if made.indptr is None:
@@ -83,7 +93,8 @@ class Encoding:
         # Places that stayed empty have the id -1, and are left out.
         kept_ptr = np.empty(rows + 1, np.int64)
         kept = merge_in_rows(indptr, ids, values, kept_ptr)
-        return kept_ptr, ids[:kept], values[: kept if values.size else 0], cold
+        unknown = np.stack([made.unknown for made in found])
+        return Rows(kept_ptr, ids[:kept], values[: kept if values.size else 0], cold, unknown)
 
     def _features(self, one: EncodedField, columns: list[pa.Array]) -> Features:
         if one.kind in ("numeric", "buckets"):
@@ -95,42 +106,49 @@ class Encoding:
         if one.kind == "cyclic":
             return _cycle(one, keys, missing)
         if one.by_frequency:
-            ids, unseen = self._located(one, keys)
+            ids, known = self._located(one, keys)
+            missing |= ~known
+            ids[keys == NULL] = one.place("null")
         else:
             least = PARTS[one.options["part"]].least if one.kind == "date_part" else 0
-            ids, unseen = one.first + keys - least, np.zeros(keys.size, np.bool_)
-        ids[missing] = one.place("null")
-        return Features(ids, ONES, unseen | missing)
+            ids = one.first + keys - least
+            ids[missing] = one.place("null")
+        return Features(ids, ONES, missing, missing)
 
     def _located(self, one: EncodedField, keys: LongArray) -> tuple[LongArray, BoolArray]:
-        """Ids of hashes, and which of these are unseen."""
+        """Ids of hashes, and which of these have a feature of their own."""
         places = self._dictionaries[one.name].locate(keys).astype(np.int64)
-        unseen = places < 0
         ids = one.first + places
+        known = (places >= 0) & (places < one.vocabulary.kept)
         ids[places >= one.vocabulary.kept] = one.place("rare")
-        ids[unseen] = one.place("unseen")
-        return ids, unseen
+        ids[places < 0] = one.place("unseen")
+        return ids, known
 
     def _several(self, one: EncodedField, columns: list[pa.Array]) -> Features:
         indptr, flat = list_parts(columns[0])
         keys = to_numpy(flat).astype(np.int64, copy=False)
-        rows = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
+        size = indptr.size - 1
+        rows = np.repeat(np.arange(size), np.diff(indptr))
         values = np.ones(keys.size)
         used = keys != NULL
         if one.kind == "weighted":
             values = _doubles(list_parts(columns[1])[1])
             used &= np.isfinite(values) & (values != 0.0)
-        else:
+        elif one.format == 3:
             used &= _first_of_each(rows, keys)
         rows, keys, values = rows[used], keys[used], values[used]
         if one.by_frequency:
-            ids, unseen = self._located(one, keys)
+            ids, known = self._located(one, keys)
         else:
-            ids, unseen = one.first + keys, np.zeros(keys.size, np.bool_)
-        size = indptr.size - 1
-        cold = np.zeros(size, np.bool_)
-        cold[rows[unseen]] = True
-        rows, ids, values = rows[ids >= 0], ids[ids >= 0], values[ids >= 0]
+            ids, known = one.first + keys, np.ones(keys.size, np.bool_)
+        cold, unknown = np.zeros(size, np.bool_), np.ones(size, np.bool_)
+        cold[rows[~known]], unknown[rows[known]] = True, False
+        used = ids >= 0
+        if one.kind == "set" and one.format > 3:
+            # A feature counts once. In format 3 each element without one added 1 to the field's other, where values
+            # were made at all.
+            used &= _first_of_each(rows, ids)
+        rows, ids, values = rows[used], ids[used], values[used]
         if one.options.get("value", "1") != "1":
             n = np.maximum(np.bincount(rows, minlength=size), 1).astype(np.float64)
             values = (1.0 / n if one.options["value"] == "1/n" else 1.0 / np.sqrt(n))[rows]
@@ -144,7 +162,7 @@ class Encoding:
             order = np.argsort(rows, kind="stable")
             rows, ids, values = rows[order], ids[order], values[order]
         made_ptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=size))])
-        return Features(ids, values if one.is_valued else ONES, cold | missing, made_ptr)
+        return Features(ids, values if one.is_valued else ONES, cold | missing, unknown, made_ptr)
 
 
 def _doubles(array: pa.Array) -> DoubleArray:
@@ -167,7 +185,7 @@ def _numbers(one: EncodedField, x: DoubleArray) -> Features:
     if one.kind == "buckets":
         ids = one.first + np.searchsorted(np.array(one.edges), x, side="right").astype(np.int64)
         ids[missing] = one.place("null")
-        return Features(ids, ONES, missing)
+        return Features(ids, ONES, missing, missing)
     if one.options["fill"] is not None:
         x = np.where(missing, float(one.options["fill"]), x)
         filled = np.zeros(x.size, np.bool_)
@@ -178,7 +196,7 @@ def _numbers(one: EncodedField, x: DoubleArray) -> Features:
     ids = np.where(filled, one.place("null"), one.first).astype(np.int64)
     # A zero of a number has no entry, as in any sparse vector.
     ids[~filled & (x == 0.0)] = -1
-    return Features(ids, np.where(filled, 1.0, x), missing)
+    return Features(ids, np.where(filled, 1.0, x), missing, missing)
 
 
 def _cycle(one: EncodedField, part: LongArray, missing: BoolArray) -> Features:
@@ -192,4 +210,4 @@ def _cycle(one: EncodedField, part: LongArray, missing: BoolArray) -> Features:
     values[missing] = 1.0
     ids[values == 0.0] = -1
     indptr = np.arange(0, 2 * part.size + 1, 2, dtype=np.int64)
-    return Features(ids.ravel(), values.ravel(), missing, indptr)
+    return Features(ids.ravel(), values.ravel(), missing, missing, indptr)

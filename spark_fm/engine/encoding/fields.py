@@ -1,7 +1,10 @@
 """Fields as a fit has learned them: plain data, which workers read and saved models hold."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +21,9 @@ MANY = ("set", "weighted")
 NUMBERS = ("numeric", "cyclic")
 NO_LONGS: LongArray = np.empty(0, np.int64)
 OTHER, EMPTY = "(other)", "(empty)"
+# Of saved encoders. What changes the features of what is saved takes another number.
+FORMAT = 4
+LARGEST_IN_FULL = 1e16
 
 
 @dataclass(frozen=True)
@@ -46,19 +52,23 @@ class EncodedField:
     ----------
     name, kind : kind is one of: categorical, hashed, numeric, buckets, set, weighted, date_part, cyclic, cross
     columns : the columns that it reads
-    options : what its kind needs of the options
+    options : what its kind needs of the options; of parts of dates the time zone too (none in format 3: the session's)
+    sorts : what sort of value each column had, such as "number" or "timestamp"; format 3 has none
     vocabulary : of a field by frequency
     edges : of buckets: the numbers between them
+    format : the saved format whose rules make its features and names
     """
 
     name: str
     kind: str
     columns: tuple[str, ...]
     options: Mapping[str, Any]
+    sorts: tuple[str, ...] = ()
     first: int = 0
     size: int = 0
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     edges: tuple[float, ...] = ()
+    format: int = FORMAT
 
     @property
     def by_frequency(self) -> bool:
@@ -96,6 +106,26 @@ class EncodedField:
         """Whether its values may be other than 1."""
         return self.kind in ("weighted", *NUMBERS) or self.options.get("value", "1") != "1"
 
+    @property
+    def value(self) -> str:
+        """What the value of its features is in a row that has them."""
+        if self.kind == "numeric":
+            return {"none": "x", "log1p": "log1p(x)"}[self.options["transform"]]
+        return {"weighted": "x", "cyclic": "sin, cos"}.get(self.kind) or self.options.get("value", "1")
+
+    @cached_property
+    def checksum(self) -> str:
+        """Of what its features stand for, in their order: the hashes of its values, the edges of its buckets, or what
+        else they follow from.
+
+        The same for two encoders that learned the same of columns of any name.
+        """
+        parts = [part for _, part in self.options.get("parts", ())]
+        told = [self.kind, self.own_features, self.has_other, self.options.get("part"), parts, self.edges]
+        made = hashlib.blake2b(json.dumps(told).encode(), digest_size=8)
+        made.update(self.vocabulary.keys[: self.vocabulary.kept].tobytes())
+        return made.hexdigest()
+
     def place(self, what: str) -> int:
         """The feature for a value that is "unseen", "rare" or "null"; -1 for none."""
         return self.other if self.options[what] == "other" else -1
@@ -105,7 +135,7 @@ class EncodedField:
         if self.by_frequency:
             return [value or EMPTY for value in self.vocabulary.values]
         if self.kind == "buckets":
-            return bucket_names(self.edges)
+            return bucket_names(self.edges, 6 if self.format == 3 else None)
         if self.kind == "date_part":
             part = PARTS[self.options["part"]]
             return [part.name(i) for i in range(part.size)]
@@ -119,16 +149,36 @@ class EncodedField:
     def of_layout(self) -> Field:
         """Its entry in a :class:`FieldLayout`."""
         one = self.kind not in MANY and self.kind != "cyclic"
-        return Field(self.name, self.first, self.size, self.kind, self.columns, one)
+        return Field(
+            self.name, self.first, self.size, self.kind, self.columns, one, self.value, self.checksum
+        )
 
 
-def bucket_names(edges: Sequence[float]) -> list[str]:
-    """What people call the ranges between edges."""
+def bucket_names(edges: Sequence[float], digits: int | None = None) -> list[str]:
+    """What people call the ranges between edges: whole numbers in full, others in six ``digits`` or, unless told, as
+    many more as tell them apart.
+
+    Examples
+    --------
+    >>> bucket_names([0.5, 20240101.0])
+    ['(-inf, 0.5)', '[0.5, 20240101)', '[20240101, inf)']
+    >>> bucket_names([0.12345678, 0.123456789])[1]
+    '[0.12345678, 0.12345679)'
+    """
     if not edges:
         return ["any"]
-    shown = [f"{edge:.6g}" for edge in edges]
+    if digits is not None:
+        shown = [f"{edge:.{digits}g}" for edge in edges]
+    else:
+        tried = ([_shown(edge, enough) for edge in edges] for enough in range(6, 18))
+        shown = next(names for names in tried if len({*names}) == len(edges))
     between = [f"[{low}, {high})" for low, high in pairwise(shown)]
     return [f"(-inf, {shown[0]})", *between, f"[{shown[-1]}, inf)"]
+
+
+def _shown(number: float, digits: int) -> str:
+    in_full = number.is_integer() and abs(number) < LARGEST_IN_FULL
+    return str(int(number)) if in_full else f"{number:.{digits}g}"
 
 
 def laid_out(fields: Sequence[EncodedField]) -> tuple[EncodedField, ...]:

@@ -74,7 +74,7 @@ def _of_field(numbers: Sequence[int]) -> Column:
 
 def _vocabularies(counted: DataFrame, counting: Sequence[EncodedField], salt: int) -> list[Vocabulary] | None:
     """Each field's values, most frequent first and those as frequent by their hashes; None if two have one hash."""
-    keys = counted.select("field", key_of(F.col("text"), salt).alias("key"), "count")
+    keys = counted.select("field", F.expr(key_of("text", salt)).alias("key"), "count")
     batches = collect_batches(keys)
     numbers, hashes, counts = (
         np.concatenate([_whole(batch, name) for batch in batches]) if batches else np.empty(0, np.int64)
@@ -108,7 +108,7 @@ def _named(counted: DataFrame, found: Sequence[Vocabulary], salt: int, max_names
     ]
     count, last_count = F.col("count"), _of_field([count for count, _ in lasts])
     as_frequent = (count == last_count) & (F.col("key") <= _of_field([key for _, key in lasts]))
-    keys = counted.select("field", key_of(F.col("text"), salt).alias("key"), "text", "count")
+    keys = counted.select("field", F.expr(key_of("text", salt)).alias("key"), "text", "count")
     texts: list[dict[int, str]] = [{} for _ in found]
     for batch in collect_batches(keys.where((count > last_count) | as_frequent).drop("count")):
         for number, key, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):

@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.types import DateType
 
 from spark_fm.engine.encoding.fields import EncodedField
-from spark_fm.engine.encoding.inputs import type_of
+from spark_fm.engine.encoding.inputs import sorts_of, type_of
 from spark_fm.engine.encoding.options import KINDS
 from spark_fm.engine.encoding.parts import USUAL
 from spark_fm.engine.encoding.specs import FieldSpec
@@ -30,7 +30,8 @@ def resolved(dataset: DataFrame, specs: Sequence[FieldSpec]) -> list[EncodedFiel
             found += _parts(dataset, spec)
         else:
             type_of(dataset, spec.columns[0], spec.kind)
-            found.append(EncodedField(spec.name, spec.kind, spec.columns, _options(spec)))
+            sorts = sorts_of(dataset, spec.columns)
+            found.append(EncodedField(spec.name, spec.kind, spec.columns, _options(spec), sorts))
     names = [one.name for one in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -52,11 +53,16 @@ def _parts(dataset: DataFrame, spec: FieldSpec) -> list[EncodedField]:
     cyclic = bool(spec.option("cyclic"))
     null = spec.option("null") or ("nothing" if cyclic else "other")
     prefix = f"{spec.options['name']}_" if spec.options.get("name") else ""
+    # What is learned here stays so in a session of another time zone.
+    zone = dataset.sparkSession.conf.get("spark.sql.session.timeZone")
     made = []
     for part in spec.option("parts") or usual:
         type_of(dataset, spec.columns[0], spec.kind, part)
         kind = "cyclic" if cyclic else "date_part"
-        made.append(EncodedField(f"{prefix}{part}", kind, spec.columns, {"part": part, "null": null}))
+        options = {"part": part, "null": null, "zone": zone}
+        made.append(
+            EncodedField(f"{prefix}{part}", kind, spec.columns, options, sorts_of(dataset, spec.columns))
+        )
     return made
 
 
@@ -70,5 +76,7 @@ def _crossed(spec: FieldSpec, before: Sequence[EncodedField]) -> EncodedField:
                 f"row before it, expected one of: {can}"
             )
     parts = [[known[name].columns[0], known[name].options.get("part")] for name in spec.columns]
-    columns = tuple(dict.fromkeys(known[name].columns[0] for name in spec.columns))
-    return EncodedField(spec.name, "cross", columns, {**_options(spec), "parts": parts})
+    sorts = {known[name].columns[0]: known[name].sorts[0] for name in spec.columns}
+    zones = [known[name].options.get("zone") for name in spec.columns]
+    options = {**_options(spec), "parts": parts, "zone": zones[0] or zones[1]}
+    return EncodedField(spec.name, "cross", tuple(sorts), options, tuple(sorts.values()))

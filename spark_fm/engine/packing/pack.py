@@ -21,7 +21,7 @@ from spark_fm.engine.packing.vocabulary import Counter, counts_row
 
 # The number of a source partition's last row, which has its features instead of a block.
 COUNTS_ROW = -1
-NOT_STATISTICS = ("data", "ids", "counts", "means", "spreads")
+NOT_STATISTICS = ("data", "ids", "counts", "means", "spreads", "weights")
 ROWS_A_BLOCK = 8192
 NONZEROS_A_BLOCK = 2**22
 _LONG, _FLOAT = ("bigint", pa.int64()), ("double", pa.float64())
@@ -53,6 +53,7 @@ _COLUMNS: dict[str, tuple[str, pa.DataType]] = {
     "counts": _BYTES,
     "means": _BYTES,
     "spreads": _BYTES,
+    "weights": _BYTES,
 }
 PACKED = pa.schema([(name, kind) for name, (_, kind) in _COLUMNS.items()])
 PACKED_DDL = ", ".join(f"{name} {kind}" for name, (kind, _) in _COLUMNS.items())

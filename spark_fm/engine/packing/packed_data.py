@@ -145,9 +145,7 @@ class PackedData:
     def scaling(self, settings: Settings) -> FeatureScaling:
         """The features' units of training."""
         statistics = self.statistics
-        return FeatureScaling.of(
-            self.features, statistics.training_rows, settings.centres, statistics.evenness
-        )
+        return FeatureScaling.of(self.features, statistics.weight_sum, settings.centres, statistics.evenness)
 
     @contextmanager
     def lease(self, key: Hashable, make: Callable[[], Leased]) -> Iterator[Leased]:

@@ -25,6 +25,7 @@ class Statistics:
     training_rows: int
     weight_sum: float
     weight_squares: float
+    weight_max: float
     weighted: bool
     label_mean: float
     label_variance: float
@@ -50,14 +51,24 @@ class Statistics:
         """The part of as many rows of equal weights that says as much as the training rows (L. Kish, Survey Sampling,
         1965): (sum of c)^2 / (rows * sum of c^2).
         """
-        return self.weight_sum**2 / (self.training_rows * self.weight_squares)
+        return self.weight_mean / self.usual_weight
+
+    @property
+    def usual_weight(self) -> float:
+        """(Sum of c^2) / (sum of c): divided by it, the weights sum to as many rows as they are worth."""
+        return self.weight_squares / self.weight_sum if self.weighted else self.weight_mean
+
+    @property
+    def weight_mean(self) -> float:
+        """The mean weight of the training rows."""
+        return self.weight_sum / self.training_rows
 
     def scale(self, settings: Settings, squared_norm: float = 0.0) -> Scale:
         """The units of training; ``squared_norm`` is that of the features' scaling."""
-        weight_mean = self.weight_sum / self.training_rows
         return Scale.of(
-            settings, weight_mean, self.label_mean, self.label_variance, squared_norm, self.weighted
-        )
+            settings, self.weight_mean, self.label_mean, self.label_variance, squared_norm, self.weighted,
+            self.usual_weight,
+        )  # fmt: skip
 
 
 def statistics_of(rows: list[dict[str, Any]], columns: InputColumns) -> Statistics:
@@ -127,6 +138,7 @@ def statistics_of(rows: list[dict[str, Any]], columns: InputColumns) -> Statisti
         training_rows=training_rows,
         weight_sum=weight_sum,
         weight_squares=math.fsum(row["weight_squares"] for row in rows),
+        weight_max=weights[1],
         weighted=weights[0] < weights[1],
         label_mean=mean,
         label_variance=spread / weight_sum,

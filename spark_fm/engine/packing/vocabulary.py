@@ -17,29 +17,32 @@ from spark_fm.core.sparse.growable import GrowableArray
 from spark_fm.engine.cluster.execute import collect
 from spark_fm.engine.cluster.worker_process import task
 
-COUNTS_DDL = "shard int, source int, ids binary, counts binary, means binary, spreads binary"
+COLUMNS = ("ids", "counts", "means", "spreads", "weights")
+COUNTS_DDL = ", ".join(["shard int, source int", *(f"{name} binary" for name in COLUMNS)])
 COUNTS = pa.schema(
-    [("shard", pa.int32()), ("source", pa.int32())]
-    + [(name, pa.binary()) for name in ("ids", "counts", "means", "spreads")]
+    [("shard", pa.int32()), ("source", pa.int32())] + [(name, pa.binary()) for name in COLUMNS]
 )
 DRIVER_COUNTS = 4_000_000
+NO_DOUBLES = np.empty(0)
 
 
 def counts_row(counted: FeatureCounts) -> dict[str, bytes]:
-    """The columns ids, counts, means and spreads of a row."""
-    return {name: getattr(counted, name).tobytes() for name in ("ids", "counts", "means", "spreads")}
+    """The columns ids, counts, means, spreads and weights of a row; the last is empty where all weights are 1."""
+    made = {name: getattr(counted, name).tobytes() for name in COLUMNS[:-1]}
+    return made | {"weights": b"" if counted.summed is None else counted.summed.tobytes()}
 
 
 def counts_of_row(row: dict[str, Any]) -> FeatureCounts:
     """What :func:`counts_row` has made a row of."""
-    return FeatureCounts(
-        np.frombuffer(row["ids"], np.int64),
-        *(np.frombuffer(row[name]) for name in ("counts", "means", "spreads")),
-    )
+    counts, means, spreads, weights = (np.frombuffer(row[name]) for name in COLUMNS[1:])
+    summed = weights if row["weights"] else None
+    return FeatureCounts(np.frombuffer(row["ids"], np.int64), counts, means, spreads, summed)
 
 
 class Counter:
-    """Counts, means and spreads by feature, in the order in which features are met."""
+    """Counts, means, spreads and, once a row's weight is not 1, weights by feature, in the order in which features are
+    met.
+    """
 
     def __init__(self) -> None:
         self.dictionary = Dictionary()
@@ -54,19 +57,37 @@ class Counter:
             self._room += lacking
         return [array.view for array in self._sums]
 
+    def _weigh(self) -> None:
+        """From now on keep the weights apart from the counts."""
+        if len(self._sums) == 3:
+            self._sums.append(GrowableArray(np.zeros(1024)))
+            self._sums[-1].append(self._sums[0].view)
+
     def count(self, block: Block) -> None:
         """Count the training rows of a block whose indices are positions in the dictionary."""
-        count_occurrences(block.indptr, block.indices, block.values, block.validation, *self._arrays())
+        if block.weight.size:
+            self._weigh()
+        counts, means, spreads, *weights = self._arrays()
+        count_occurrences(
+            block.indptr, block.indices, block.values, block.weight, block.validation, counts, means, spreads,
+            weights[0] if weights else NO_DOUBLES,
+        )  # fmt: skip
 
     def add(self, counted: FeatureCounts) -> None:
         """Add the counts of other rows (T. Chan et al., COMPSTAT 1982)."""
         at = self.dictionary.encode(counted.ids)
-        counts, means, spreads = self._arrays()
-        both = np.maximum(counts[at] + counted.counts, 1.0)
+        if counted.summed is not None:
+            self._weigh()
+        counts, means, spreads, *weights = self._arrays()
+        before, more = (weights[0] if weights else counts)[at], counted.weights
+        both = before + more
+        both[both == 0.0] = 1.0
         off = counted.means - means[at]
-        spreads[at] += counted.spreads + off * off * counts[at] * counted.counts / both
-        means[at] += off * counted.counts / both
+        spreads[at] += counted.spreads + off * off * before * more / both
+        means[at] += off * more / both
         counts[at] += counted.counts
+        if weights:
+            weights[0][at] += more
 
     def result(self) -> FeatureCounts:
         """The counts so far, in the order of the dictionary."""
@@ -105,7 +126,7 @@ def occurring_features(packed: DataFrame, sources: int, most: int) -> FeatureCou
     ``most`` is the sum over the source partitions of how many features occur: when they are many,
     the executors add them up, so the driver gets each id once.
     """
-    counted = packed.where(F.col("counts").isNotNull()).select("source", "ids", "counts", "means", "spreads")
+    counted = packed.where(F.col("counts").isNotNull()).select("source", *COLUMNS)
     if sources > 1 and most > DRIVER_COUNTS:
         shards = min(sources, -(-most // DRIVER_COUNTS) * 2)
         split = counted.mapInArrow(partial(split_counts, shards=shards), COUNTS_DDL)

@@ -70,7 +70,9 @@ class AdaGrad:
             parallelism = replace(parallelism, partitions=partitions, rounds_per_epoch=rounds)
             journal = Journal.of(checkpoints, (partitions, rounds)) if checkpoints else None
             outcome, weights, counted = _fit_in_rounds(packed, init, parallelism, report, journal)
-        judged = statistics.validation_rows or held_out_rows(statistics.rows, parallelism.validation_fraction)
+        judged = statistics.validation_rows or held_out_rows(
+            statistics.rows, parallelism.validation_fraction, statistics.effective
+        )
         if judged and isnan(outcome.first_loss) and settings.validation_metric.needs_both_labels:
             raise ValueError(
                 "validationMetric: found one label only among the validation rows, expected both for areaUnderROC"
@@ -129,7 +131,7 @@ def _fit_in_rounds(
     )
     scaling = packed.scaling(settings)
     init = replace(init, scale=statistics.scale(settings, scaling.squared_norm))
-    state = init.at(features.ids, scaling, features.counts)
+    state = init.at(features.ids, scaling, features.counts, features.weights)
     static = StaticBroadcast(state.feature_penalties.copy(), init.constraints(features.ids, features.counts))
 
     @contextmanager
@@ -150,7 +152,9 @@ def _fit_in_rounds(
 
     held = HeldOut()
     if not statistics.validation_rows:
-        held = HeldOut.of(statistics.rows, parallelism.validation_fraction, most_folds=1)
+        held = HeldOut.of(
+            statistics.rows, parallelism.validation_fraction, most_folds=1, effective=statistics.effective
+        )
     outcome = fit(
         trainer, held, settings, statistics.validation_rows > 0,
         lambda epoch: report(in_data_units(epoch, settings, init.scale)),

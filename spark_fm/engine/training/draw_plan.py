@@ -7,14 +7,17 @@ import numpy.typing as npt
 
 from spark_fm.core.fm.settings import Settings
 from spark_fm.core.solver.gibbs.fields import (
+    LARGEST_REPEATED_FIELD,
+    NEGLIGIBLE,
     DrawOrder,
+    classes_of,
     known_fields,
-    never_together,
+    places_of,
     ranks_without_field,
     with_found,
 )
 from spark_fm.engine.packing.packed_data import PackedData
-from spark_fm.engine.training.field_survey import complete_and_repeated, neighbours, together
+from spark_fm.engine.training.field_survey import incomplete_and_repeated, neighbours, together
 
 BoolArray = npt.NDArray[np.bool_]
 DoubleArray = npt.NDArray[np.float64]
@@ -22,7 +25,6 @@ IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
 
 MOST_CLASSES = 64
-LARGEST_REPEATED_FIELD = 1024
 BYTES_OF_SUMS = 2**22
 
 
@@ -79,8 +81,8 @@ class DrawPlan:
         return made or {-1: np.full(self.numbers.size, -1, np.int16)}
 
 
-def plan_of(packed: PackedData, settings: Settings, partitions: int) -> DrawPlan:
-    """The plan for packed data.
+def plan_of(packed: PackedData, settings: Settings, partitions: int, weight_of_row: float) -> DrawPlan:
+    """The plan for packed data, whose rows of the given weight count as one row.
 
     Raises
     ------
@@ -92,7 +94,8 @@ def plan_of(packed: PackedData, settings: Settings, partitions: int) -> DrawPlan
     if (numbers < 0).any():
         ranks = ranks_without_field(numbers, ids)
         numbers = with_found(numbers, ranks, neighbours(packed, vocabulary, ranks))
-    complete, repeated = complete_and_repeated(packed, vocabulary, numbers)
+    lacking, repeated = incomplete_and_repeated(packed, vocabulary, numbers)
+    complete = lacking < NEGLIGIBLE * weight_of_row
     order = DrawOrder.of(numbers, ids)
     d = settings.sampled_size + 1
     most_summed = max(1, BYTES_OF_SUMS // (8 * (d * d + 2 * d) * partitions))
@@ -100,9 +103,9 @@ def plan_of(packed: PackedData, settings: Settings, partitions: int) -> DrawPlan
     for group in order.groups:
         made = []
         for field in group:
-            members = np.sort(order.members[field])
-            for positions in _classes(packed, settings, members, bool(repeated[numbers[members[0]]])):
-                made.append(DrawClass(number, positions, positions.size > most_summed))
+            members = order.members[field]
+            for some in _classes(packed, settings, members, bool(repeated[numbers[members[0]]])):
+                made.append(DrawClass(number, np.sort(some), some.size > most_summed))
                 number += 1
         groups.append(made)
     if number > MOST_CLASSES:
@@ -118,7 +121,7 @@ def plan_of(packed: PackedData, settings: Settings, partitions: int) -> DrawPlan
 
 
 def _classes(packed: PackedData, settings: Settings, members: IntArray, repeated: bool) -> list[IntArray]:
-    """The features of a field by what never meets."""
+    """The features of a field, in ascending order of their ids, by what never meets."""
     if not repeated:
         return [members]
     if members.size > LARGEST_REPEATED_FIELD:
@@ -128,7 +131,5 @@ def _classes(packed: PackedData, settings: Settings, members: IntArray, repeated
             f"the {members.size:,} features {ids.min()} to {ids.max()}, expected at most {LARGEST_REPEATED_FIELD:,} "
             "such features: numPartitions 1, where one task has room for all rows, or solver 'adagrad'"
         )
-    places = np.full(packed.features.ids.size, -1, np.int32)
-    places[members] = np.arange(members.size, dtype=np.int32)
-    classes = never_together(together(packed, packed.vocabulary(settings), places))
-    return [members[classes == one] for one in range(int(classes.max(initial=-1)) + 1)]
+    places = places_of(members, packed.features.ids.size)
+    return classes_of(members, together(packed, packed.vocabulary(settings), places))

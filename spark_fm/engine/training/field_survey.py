@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from spark_fm.core.solver.gibbs.fields import complete_fields, met_before, met_together
+from spark_fm.core.solver.gibbs.fields import incomplete_fields, met_before, met_together
 from spark_fm.engine.cluster.broadcast import Shipped, ship
 from spark_fm.engine.cluster.driver_limits import driver_limits, most_to_collect
 from spark_fm.engine.cluster.execute import collect
@@ -45,17 +45,17 @@ def survey(batches: Iterator[pa.RecordBatch], orders: _Orders) -> Iterator[pa.Re
             elif orders.what == "together":
                 found.append(met_together(block, numbers.astype(np.int32)).astype(np.int32))
             else:
-                complete, repeated = complete_fields(block, numbers)
-                found.append(np.concatenate([~complete, repeated]).astype(np.int32))
-        most = np.maximum.reduce(found)
-        yield pa.RecordBatch.from_pylist([{"source": source, "found": most.tobytes()}], schema=SURVEYED)
+                found.append(np.concatenate(incomplete_fields(block, numbers)))
+        all_of_it = np.add.reduce(found) if orders.what == "fields" else np.maximum.reduce(found)
+        yield pa.RecordBatch.from_pylist([{"source": source, "found": all_of_it.tobytes()}], schema=SURVEYED)
 
 
-def _largest(
+def _surveyed(
     packed: PackedData, vocabulary: Shipped[Vocabulary], numbers: npt.NDArray[np.int64], what: str, size: int
-) -> npt.NDArray[np.int32]:
+) -> list[bytes]:
+    """What each source says, in their order."""
     limit = most_to_collect(driver_limits(packed.spark))
-    needed = 4 * size * len(packed.statistics.sources)
+    needed = 8 * size * len(packed.statistics.sources)
     if needed > limit:
         raise ValueError(
             f"solver: 'gibbs' must find which of {size:,} features never meet in a row, and the {needed:,} bytes that "
@@ -68,7 +68,13 @@ def _largest(
         rows = collect(packed.blocks_in_order.mapInArrow(partial(survey, orders=orders), SURVEYED_DDL))
     finally:
         shipped.release()
-    found = [np.frombuffer(row["found"], np.int32) for row in rows]
+    return [row["found"] for row in sorted(rows, key=itemgetter("source"))]
+
+
+def _largest(
+    packed: PackedData, vocabulary: Shipped[Vocabulary], numbers: npt.NDArray[np.int64], what: str, size: int
+) -> npt.NDArray[np.int32]:
+    found = [np.frombuffer(one, np.int32) for one in _surveyed(packed, vocabulary, numbers, what, size)]
     largest: npt.NDArray[np.int32] = np.maximum.reduce([np.full(size, -1, np.int32), *found])
     return largest
 
@@ -81,13 +87,15 @@ def neighbours(
     return _largest(packed, vocabulary, ranks.astype(np.int64), "neighbours", size)
 
 
-def complete_and_repeated(
+def incomplete_and_repeated(
     packed: PackedData, vocabulary: Shipped[Vocabulary], numbers: npt.NDArray[np.int64]
-) -> tuple[BoolArray, BoolArray]:
-    """:func:`complete_fields` of all training rows."""
+) -> tuple[npt.NDArray[np.float64], BoolArray]:
+    """:func:`incomplete_fields` of all training rows."""
     fields = int(numbers.max(initial=-1)) + 1
-    found = _largest(packed, vocabulary, numbers, "fields", 2 * fields) > 0
-    return ~found[:fields], found[fields:]
+    found = np.zeros(2 * fields)
+    for one in _surveyed(packed, vocabulary, numbers, "fields", 2 * fields):
+        found += np.frombuffer(one)
+    return found[:fields], found[fields:] > 0.0
 
 
 def together(packed: PackedData, vocabulary: Shipped[Vocabulary], places: npt.NDArray[np.int32]) -> BoolArray:

@@ -1,6 +1,9 @@
 """Block Gibbs sampling of packed data: whole chains in tasks, or one chain whose fields are drawn in rounds."""
 
+import math
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,12 +17,16 @@ from spark_fm.core.solver.plan import Epoch
 from spark_fm.engine.cluster.broadcast import ship
 from spark_fm.engine.cluster.execute import task_slots
 from spark_fm.engine.packing.packed_data import PackedData
+from spark_fm.engine.packing.statistics import Statistics
 from spark_fm.engine.training.adagrad import in_data_units
 from spark_fm.engine.training.checkpoints import Checkpoints
 from spark_fm.engine.training.gibbs_rounds import SOLVER, sample_in_rounds
 from spark_fm.engine.training.gibbs_task import Sampled, sample_in_tasks
 from spark_fm.engine.training.parallelism import decide_partitions_of_sampler, fits_in_memory
 from spark_fm.engine.training.solver import FitStoppedError, Parallelism, Report, SamplerReport, Solved
+
+# Weights of more than so many rows a row, or of less than one for so many, are not what rows were counted by.
+MOST_A_ROW = 3.0
 
 
 class Gibbs:
@@ -36,6 +43,7 @@ class Gibbs:
         """Small work in one task for each chain; larger in rounds. The arguments are those of a :class:`Solver`."""
         statistics, settings = packed.statistics, init.settings
         _check(settings)
+        init = replace(init, scale=replace(init.scale, weight_mean=_weight_of_row(statistics)))
         most = task_slots(packed.spark, len(statistics.sources))
         resumed = checkpoints.resumed(SOLVER) if checkpoints else None
         partitions = parallelism.partitions or (
@@ -60,13 +68,30 @@ class Gibbs:
         return solved
 
 
+def _weight_of_row(statistics: Statistics) -> float:
+    """The weight that counts as one row: 1, since weights are counts. Where they can't be, only their ratios count, and
+    they sum to as many rows as they are worth.
+    """
+    rows, total, largest = statistics.training_rows, statistics.weight_sum, statistics.weight_max
+    if total <= MOST_A_ROW * rows and largest * MOST_A_ROW >= 1.0:
+        return 1.0
+    warnings.warn(
+        f"weightCol: solver 'gibbs' takes weights for counts of rows, and those of {rows:,} rows sum to {total:.4g}, "
+        f"the largest being {largest:.4g}; expected a sum of at most {MOST_A_ROW:g} a row and some weight of 1 / "
+        f"{MOST_A_ROW:g}: only their ratios count, as if they summed to {total / statistics.usual_weight:.4g}",
+        stacklevel=2,
+    )
+    return statistics.usual_weight
+
+
 def _in_tasks(packed: PackedData, init: ParameterInit, report: Report) -> Sampled:
     settings = init.settings
     shipped = ship(packed.spark, init)
     try:
         sampled = sample_in_tasks(
-            packed.blocks, shipped, packed.statistics.census, settings.chains, settings.factor_size
-        )
+            packed.blocks, shipped, packed.statistics.census, settings.chains, settings.factor_size,
+            init.scale.weight_mean,
+        )  # fmt: skip
     finally:
         shipped.release()
     for epoch in _history(sampled.samples):
@@ -132,9 +157,10 @@ def _report(
 ) -> SamplerReport:
     settings = init.settings
     found = {"noise": float(r_hat(samples.noises))}
-    if samples.predictions.size:
-        # Of predictions the one that a twentieth of them is worse than.
-        found["prediction"] = float(np.quantile(r_hat(samples.predictions), 0.95))
+    apart = r_hat(samples.predictions)
+    varying = apart[~np.isnan(apart)]
+    # Of predictions the one that a twentieth of them is worse than.
+    found["prediction"] = float(np.quantile(varying, 0.95)) if varying.size else math.nan
     posterior = None
     if samples.kept_intercepts.size:
         size = settings.sampled_size
@@ -142,8 +168,7 @@ def _report(
             init.finish(parameters_of(counted.ids, theta[:, 0], theta[:, 1:], intercept, size), scaling)
             for theta, intercept in zip(samples.kept, samples.kept_intercepts.tolist(), strict=True)
         ]
-        variance = init.scale.label_deviation**2 * init.scale.weight_mean
-        posterior = Posterior.of(weights, variance / samples.kept_noises)
+        posterior = Posterior.of(weights, init.scale.label_deviation**2 / samples.kept_noises)
     return SamplerReport(
         chains=len(samples.losses), r_hat=found, fields=_fields(samples, counted), posterior=posterior
     )

@@ -17,9 +17,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from spark_fm.core.fm.weights import ParameterInit
+from spark_fm.core.solver.gibbs.fields import NEGLIGIBLE
 from spark_fm.core.solver.gibbs.grouped import Residuals, draw_summed
 from spark_fm.core.solver.gibbs.in_memory import BURN_IN, columns_between
 from spark_fm.core.solver.gibbs.judge import Judge
+from spark_fm.core.solver.gibbs.predict import predict
 from spark_fm.core.solver.gibbs.samples import Collector
 from spark_fm.core.solver.gibbs.state import LEFT_THE_RANGE, ChainState
 from spark_fm.core.solver.plan import Epoch
@@ -40,7 +42,7 @@ from spark_fm.engine.training.field_task import (
     predict_rows,
 )
 from spark_fm.engine.training.gibbs_task import Sampled
-from spark_fm.engine.training.start_task import start_of
+from spark_fm.engine.training.start_task import start_of, watched_of
 from spark_fm.engine.training.store import ChunkStore, ChunkTask, dealt_by_field
 
 DoubleArray = npt.NDArray[np.float64]
@@ -63,19 +65,22 @@ def sample_in_rounds(
     check_model_size(limits, features.ids.size, settings.sampled_size)
     check_room(room(packed.spark), features.ids.size, settings.sampled_size, columns)
     scaling = packed.scaling(settings)
-    init = replace(init, scale=statistics.scale(settings, scaling.squared_norm))
-    plan = plan_of(packed, settings, partitions)
+    init = replace(init, scale=replace(init.scale, mean_squared_norm=scaling.squared_norm))
+    weights = features.weights / init.scale.weight_mean
+    plan = plan_of(packed, settings, partitions, init.scale.weight_mean)
     found = checkpoints.resumed(SOLVER) if checkpoints else None
     if found is None:
         theta, intercept = start_of(packed, init, settings.seed)
     else:
         theta, intercept = found.arrays["theta"].copy(), found.numbers["intercept"]
     state = ChainState(
-        features.ids, plan.order, settings.seed, theta, intercept, settings.fit_intercept, settings.fit_linear
-    )
+        features.ids, plan.order, settings.seed, theta, intercept,
+        settings.fit_intercept, settings.fit_linear, known=weights > NEGLIGIBLE,
+    )  # fmt: skip
     begun = theta.copy(), intercept
-    collector = Collector(features.counts, columns, settings.max_epochs, BURN_IN, settings.samples_kept)
+    collector = Collector(weights, columns, settings.max_epochs, BURN_IN, settings.samples_kept)
     with _Rounds.over(packed, init, plan, state, partitions) as rounds:
+        some = watched_of(packed, init, plan.numbers)
         judge = rounds.judge() if statistics.validation_rows else None
         first, stopped = 1, False
         if found is None:
@@ -85,9 +90,8 @@ def sample_in_rounds(
         try:
             for sweep in range(first, settings.max_epochs + 1):
                 loss, residuals = rounds.sweep(sweep, residuals)
-                counts = collector.add(
-                    sweep, loss, state.theta, state.intercept, state.noise, np.empty(0, np.float32)
-                )
+                predicted = predict(some, state.theta, state.intercept).astype(np.float32)
+                counts = collector.add(sweep, loss, state.theta, state.intercept, state.noise, predicted)
                 judged = math.nan
                 if judge is not None:
                     judged = judge.sees(rounds.predictions()[0]) if counts else math.nan

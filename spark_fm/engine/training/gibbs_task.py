@@ -35,7 +35,7 @@ SAMPLED = pa.schema(
     ]
 )
 SCALING = ("mean", "inverse")
-COUNTED = ("ids", "counts", "means", "spreads")
+COUNTED = ("ids", "counts", "means", "spreads", "weights")
 
 
 class Sampled(NamedTuple):
@@ -75,9 +75,7 @@ def sample_all(
     if found is None:
         return
     block, features = found
-    scaling = FeatureScaling.of(
-        features, block.rows - int(block.validation.sum()), init.get().settings.centres
-    )
+    scaling = FeatureScaling.of(features, block.training_weight, init.get().settings.centres)
     try:
         samples = sample_in_memory(block, init.get(), features, chain, chains)
     except (ValueError, FloatingPointError) as error:
@@ -101,9 +99,16 @@ def sample_all(
 
 
 def sample_in_tasks(
-    blocks: DataFrame, init: Shipped[ParameterInit], counted: Census, chains: int, factor_size: int
+    blocks: DataFrame,
+    init: Shipped[ParameterInit],
+    counted: Census,
+    chains: int,
+    factor_size: int,
+    weight_of_row: float,
 ) -> Sampled:
-    """Each chain in a task of a single job; their mean has at most so many factors."""
+    """Each chain in a task of a single job; their mean has at most so many factors. Rows of the given weight count as
+    one row.
+    """
     if chains == 1:
         spread = blocks.withColumn("chain", F.lit(0)).coalesce(1)
     else:
@@ -129,7 +134,7 @@ def sample_in_tasks(
         _samples({one.name: arrays[one.name] for one in fields(Samples)})
         for _, arrays in sorted(by_chain.items())
     ]
-    return Sampled(joined(made, features.counts, factor_size), scaling, features)
+    return Sampled(joined(made, features.weights / weight_of_row, factor_size), scaling, features)
 
 
 def _samples(arrays: dict[str, Any]) -> Samples:

@@ -25,7 +25,7 @@ from spark_fm.engine.training.gathered import gathered
 
 ROWS_A_CHUNK = 2**18
 
-ARRAYS = ("features", "table", "mean", "inverse", "counts", "means", "spreads")
+ARRAYS = ("features", "table", "mean", "inverse", "counts", "means", "spreads", "weights")
 TRAINED_DDL = "number int, outcome string, " + ", ".join(f"{name} binary" for name in ARRAYS)
 TRAINED = pa.schema(
     [("number", pa.int32()), ("outcome", pa.string())] + [(name, pa.binary()) for name in ARRAYS]
@@ -51,8 +51,7 @@ def train_all(
         return
     whole, features = found
     outcome = fit_in_memory(whole, init.get(), features, validation_fraction)
-    training_rows = whole.rows - int(whole.validation.sum())
-    scaling = FeatureScaling.of(features, training_rows, init.get().settings.centres)
+    scaling = FeatureScaling.of(features, whole.training_weight, init.get().settings.centres)
     trained = outcome.state
     summary = {
         "history": [asdict(epoch) for epoch in outcome.history],
@@ -66,7 +65,7 @@ def train_all(
     }
     arrays: tuple[npt.NDArray[Any], ...] = (
         trained.features, trained.table, scaling.mean, scaling.inverse,
-        features.counts, features.means, features.spreads,
+        features.counts, features.means, features.spreads, features.weights,
     )  # fmt: skip
     for number, first in enumerate(range(0, max(1, trained.features.size), ROWS_A_CHUNK)):
         chunk = slice(first, first + ROWS_A_CHUNK)
@@ -117,8 +116,8 @@ def train_in_one_task(
         summary["loss"],
         summary["first_loss"],
     )
-    mean, inverse, counts, means, spreads = (
+    mean, inverse, *counted_arrays = (
         np.concatenate([np.frombuffer(row[name]) for row in rows]) for name in ARRAYS[2:]
     )
     scaling = FeatureScaling(mean, inverse, np.flatnonzero(mean).astype(np.int32), 0.0)
-    return outcome, scaling, FeatureCounts(features, counts, means, spreads)
+    return outcome, scaling, FeatureCounts(features, *counted_arrays)

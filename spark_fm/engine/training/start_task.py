@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from spark_fm.core.fm.scaling import scaled
 from spark_fm.core.fm.weights import ParameterInit
-from spark_fm.core.solver.gibbs.start import started, starting_rows
+from spark_fm.core.solver.gibbs.start import crossed, started, starting_rows, watched_rows
 from spark_fm.core.sparse.block import NO_FEATURES, Block, concatenate
 from spark_fm.engine.cluster.broadcast import Shipped, ship
 from spark_fm.engine.cluster.execute import collect
@@ -47,6 +48,29 @@ def choose_rows(batches: Iterator[pa.RecordBatch], orders: StartOrders) -> Itera
             if rows.rows:
                 row = {"source": source, "number": number, "data": rows.to_bytes()}
                 yield pa.RecordBatch.from_pylist([row], schema=CHOSEN)
+
+
+@task
+def watch_rows(
+    batches: Iterator[pa.RecordBatch], vocabulary: Shipped[Vocabulary]
+) -> Iterator[pa.RecordBatch]:
+    """The mapInArrow function: of each source the rows whose predictions may be watched, as :func:`choose_rows`."""
+    ids = vocabulary.get().features
+    for source, blocks in groupby(blocks_of(batches), key=itemgetter(0)):
+        locator = Locator(vocabulary.get())
+        rows = watched_rows(concatenate([watched_rows(locator.located(b), ids) for _, b in blocks]), ids)
+        if rows.rows:
+            row = {"source": source, "number": 0, "data": rows.to_bytes()}
+            yield pa.RecordBatch.from_pylist([row], schema=CHOSEN)
+
+
+def watched_of(packed: PackedData, init: ParameterInit, numbers: npt.NDArray[np.int64]) -> Block:
+    """The rows whose predictions are watched, in the units of training; ``numbers`` are the features' fields."""
+    watch = partial(watch_rows, vocabulary=packed.vocabulary(init.settings))
+    rows = sorted(collect(packed.blocks_in_order.mapInArrow(watch, CHOSEN_DDL)), key=itemgetter("source"))
+    blocks = concatenate([Block.from_buffer(row["data"]) for row in rows])
+    some = crossed(watched_rows(blocks, packed.features.ids), numbers)
+    return scaled(some, init.scale, packed.scaling(init.settings))
 
 
 @task

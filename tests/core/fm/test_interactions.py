@@ -151,3 +151,16 @@ def test_few_blocks_are_visited_where_some_features_stand_out(monkeypatch):
         zip(found.first, found.second, strict=True)
     )
     assert len(visited) < 20  # of 5050
+
+
+def test_how_pairs_are_found_does_not_change_their_bits(monkeypatch):
+    """BLAS rounds by the shape of a block and by the processor: what is returned must not."""
+    layout = FieldLayout((Field("a", 0, 30), Field("b", 30, 100)))
+    weights = weights_of(range(130), factors=16)
+    found = []
+    for rows, between in ((1024, None), (1024, (0, 1)), (1024, (1, 0)), (7, (1, 0))):
+        monkeypatch.setattr(interactions, "ROWS_A_BLOCK", rows)
+        found.append(strongest(weights, layout, None, 500, between))
+    for one in found[1:]:
+        for name in ("first", "second", "products", "strengths"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(found[0], name))

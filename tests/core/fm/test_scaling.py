@@ -17,7 +17,10 @@ def rows_with(columns):
 
 def counted(block):
     counts, means, spreads = (np.zeros(block.features.size) for _ in range(3))
-    count_occurrences(block.indptr, block.indices, block.values, block.validation, counts, means, spreads)
+    count_occurrences(
+        block.indptr, block.indices, block.values, block.weight, block.validation, counts, means, spreads,
+        NO_FLOATS,
+    )  # fmt: skip
     return FeatureCounts(block.features, counts, means, spreads)
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_fm.core.sparse.block import concatenate
+from spark_fm.core.sparse.block import NO_FLOATS, concatenate
 from spark_fm.core.sparse.csr import count_occurrences, first_unsorted
 from tests.core.strategies import FEATURES, rows
 from tests.oracle import block_of, counts_of
@@ -33,7 +33,10 @@ def test_occurrences_are_those_of_the_rows_that_count(dtype, data, more, draw):
     for part in (data, more):
         flags = draw.draw(st.none() | st.lists(st.booleans(), min_size=len(part), max_size=len(part)))
         block = block_of(part, validation=flags, dtype=dtype)
-        count_occurrences(block.indptr, block.indices, block.values, block.validation, counts, means, spreads)
+        count_occurrences(
+            block.indptr, block.indices, block.values, block.weight, block.validation, counts, means, spreads,
+            NO_FLOATS,
+        )  # fmt: skip
         met.append(block)
     expected = counts_of(concatenate(met), np.arange(FEATURES))
     np.testing.assert_array_equal(counts, expected.counts)
@@ -45,5 +48,8 @@ def test_spread_beside_a_large_mean_is_not_lost():
     x = 1e9 + np.array([0.0, 1.0, 2.0, 5.0])
     block = block_of([([0], [v]) for v in x], dtype=np.float64)
     counts, means, spreads = np.zeros(1), np.zeros(1), np.zeros(1)
-    count_occurrences(block.indptr, block.indices, block.values, block.validation, counts, means, spreads)
+    count_occurrences(
+        block.indptr, block.indices, block.values, block.weight, block.validation, counts, means, spreads,
+        NO_FLOATS,
+    )  # fmt: skip
     assert (counts[0], means[0], spreads[0]) == (4.0, 1e9 + 2.0, pytest.approx(14.0))

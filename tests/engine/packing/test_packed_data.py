@@ -56,8 +56,9 @@ def test_scale_is_that_of_the_statistics(frame):
     with PackedData.of(frame, InputColumns("x", "y", "c")) as packed:
         statistics = packed.statistics
     assert statistics.scale(SETTINGS, 2.0) == Scale.of(
-        SETTINGS, 1.5, statistics.label_mean, statistics.label_variance, 2.0, weighted=True
-    )
+        SETTINGS, 1.5, statistics.label_mean, statistics.label_variance, 2.0, weighted=True,
+        usual_weight=5.0 / 3.0,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("weights", "weighted"), [((2.0, 2.0), False), ((2.0, 3.0), True)])

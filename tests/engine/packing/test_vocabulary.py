@@ -7,6 +7,7 @@ import pytest
 from spark_fm.core.fm.scaling import FeatureCounts
 from spark_fm.engine.packing import vocabulary as features
 from spark_fm.engine.packing.vocabulary import (
+    COLUMNS,
     COUNTS,
     Counter,
     counts_of_row,
@@ -21,7 +22,7 @@ from tests.oracle import block_of
 FIRST = FeatureCounts(np.array([7, 3]), np.array([2.0, 1.0]), np.array([3.0, 1.0]), np.array([2.0, 0.0]))
 SECOND = FeatureCounts(np.array([3, 100]), np.array([1.0, 1.0]), np.array([5.0, 1.0]), np.zeros(2))
 EXPECTED = {3: (2.0, 3.0, 8.0), 7: (2.0, 3.0, 2.0), 100: (1.0, 1.0, 0.0)}
-PACKED_DDL = "source int, ids binary, counts binary, means binary, spreads binary"
+PACKED_DDL = ", ".join(["source int", *(f"{name} binary" for name in COLUMNS)])
 NAMES = ("ids", "counts", "means", "spreads")
 
 
@@ -77,6 +78,30 @@ def test_counter_counts_blocks_of_a_growing_dictionary():
     assert {i: tuple(numbers) for i, numbers in by_id(found).items()} == EXPECTED
 
 
+def test_a_row_of_weight_3_counts_as_three_but_for_the_counts():
+    data = [([3, 7], [1.0, 2.0]), ([7], [4.0]), ([3], [5.0]), ([7], [9.0])]
+    weights = [1.0, 1.0, 3.0, 2.0]
+    repeated = [row for row, weight in zip(data, weights, strict=True) for _ in range(int(weight))]
+
+    def counted(*parts):
+        counter = Counter()
+        for rows, weight in parts:
+            block = block_of(rows, weight=weight)
+            block.indices[:] = counter.dictionary.encode(block.indices)
+            counter.count(block)
+        return counter.result()
+
+    found, expected = counted((data[:2], None), (data[2:], weights[2:])), counted((repeated, None))
+    both = Counter()
+    for part in (counted((data[:2], None)), counted((data[2:], weights[2:]))):
+        both.add(counts_of_row(counts_row(part)))
+    for one in (found, both.result()):
+        assert one.counts.tolist() == [2.0, 3.0]
+        assert one.weights.tolist() == expected.counts.tolist() == [4.0, 4.0]
+        np.testing.assert_allclose(one.means, expected.means)
+        np.testing.assert_allclose(one.spreads, expected.spreads)
+
+
 def test_counter_has_room_for_many_features():
     counter = Counter()
     ids = np.arange(5000)
@@ -112,7 +137,7 @@ def test_features_that_no_training_row_has_stay_without_counts():
 def packed_frame(spark, counted):
     """A frame as packing leaves it, its rows in the order of ``counted``: (source, counts)."""
     rows = [(n, *(bytearray(part) for part in counts_row(one).values())) for n, one in counted]
-    return spark.createDataFrame([*rows, (0, None, None, None, None)], PACKED_DDL)
+    return spark.createDataFrame([*rows, (0, *[None] * len(COLUMNS))], PACKED_DDL)
 
 
 @pytest.mark.parametrize("most", [2, 10**9])

@@ -14,7 +14,7 @@ from spark_fm.engine.training.solver import Parallelism
 
 DATA = Statistics(
     rows=100_000, nonzeros=1_000_000, training_rows=100_000, weight_sum=100_000.0, weight_squares=100_000.0,
-    label_mean=0.0, label_variance=1.0, label_min=-1.0, label_max=1.0, weighted=False,
+    label_mean=0.0, label_variance=1.0, label_min=-1.0, label_max=1.0, weight_max=1.0, weighted=False,
     num_features=1000, features=1000, evenness=1.0,
     sources={source: Census(12_500, 125_000, 0) for source in range(8)},
 )  # fmt: skip

@@ -51,7 +51,7 @@ def draw_features(
     table : the rows' sums and residuals, see :func:`row_table`
     theta : float64 (m, K + 1), w and v
     mean, strength : float64 (K + 1,), of the prior of the members
-    noise : alpha, the precision of a row of weight 1
+    noise : alpha, the precision of a label
 
     Returns
     -------

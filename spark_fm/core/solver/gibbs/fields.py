@@ -10,11 +10,16 @@ from spark_fm.core.compiled.compile import compiled
 from spark_fm.core.sparse.block import Block
 
 BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float32]
+DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
 Ranges = tuple[tuple[int, int], ...]
 
 MOST_FIELDS = 256
+LARGEST_REPEATED_FIELD = 1024
+# Rows that weigh less than so much of one row, all together, are as if absent where something is there or not.
+NEGLIGIBLE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class DrawOrder:
 
     Attributes
     ----------
-    members : int32 arrays, the positions of each field's features, in ascending order of their ids
+    members : int32 arrays, the positions of each field's features, one for each field, in ascending order of their
+        ids unless they are drawn in classes
     groups : which fields have one prior, by their numbers: fields of one feature share theirs
     """
 
@@ -97,12 +103,14 @@ def with_found(numbers: LongArray, ranks: IntArray, before: IntArray) -> LongArr
     return made
 
 
-def complete_fields(block: Block, numbers: LongArray) -> tuple[BoolArray, BoolArray]:
-    """Of which fields every row has exactly one feature, and its value is 1; and of which a row has several."""
+def incomplete_fields(block: Block, numbers: LongArray) -> tuple[DoubleArray, BoolArray]:
+    """How much the rows weigh that have not exactly one feature of a field, of value 1, float64 (fields,); and of which
+    fields a row has several.
+    """
     fields = int(numbers.max(initial=-1)) + 1
-    complete, repeated = np.ones(fields, np.bool_), np.zeros(fields, np.bool_)
-    _count(block.indptr, block.indices, block.values, numbers, complete, repeated)
-    return complete, repeated
+    lacking, repeated = np.zeros(fields), np.zeros(fields, np.bool_)
+    _count(block.indptr, block.indices, block.values, block.weight, numbers, lacking, repeated)
+    return lacking, repeated
 
 
 def met_together(block: Block, places: IntArray) -> BoolArray:
@@ -122,14 +130,32 @@ def never_together(met: BoolArray) -> LongArray:
     return classes
 
 
+def places_of(members: IntArray, features: int) -> IntArray:
+    """The place of each of so many features among the ``members``, -1 for all others: int32."""
+    places = np.full(features, -1, np.int32)
+    places[members] = np.arange(members.size, dtype=np.int32)
+    return places
+
+
+def classes_of(members: IntArray, met: BoolArray) -> list[IntArray]:
+    """The features of a field, in the order of their ids, by classes of which no row has two."""
+    classes = never_together(met)
+    return [members[classes == one] for one in range(int(classes.max(initial=-1)) + 1)]
+
+
 @compiled
 def _meet(indptr: IntArray, places: IntArray, found: npt.NDArray[np.bool_]) -> None:
+    here = np.empty(found.shape[0], np.int32)
     for row in range(indptr.size - 1):
-        for a in range(indptr[row], indptr[row + 1]):
-            for b in range(indptr[row], a):
-                if places[a] >= 0 and places[b] >= 0:
-                    found[places[a], places[b]] = True
-                    found[places[b], places[a]] = True
+        size = 0
+        for at in range(indptr[row], indptr[row + 1]):
+            if places[at] >= 0:
+                here[size] = places[at]
+                size += 1
+        for a in range(size):
+            for b in range(a):
+                found[here[a], here[b]] = True
+                found[here[b], here[a]] = True
 
 
 @compiled
@@ -137,23 +163,26 @@ def _count(
     indptr: IntArray,
     indices: IntArray,
     values: npt.NDArray[np.float32] | npt.NDArray[np.float64],
+    weight: FloatArray,
     numbers: LongArray,
-    complete: BoolArray,
+    lacking: DoubleArray,
     repeated: BoolArray,
 ) -> None:
-    found = np.zeros(complete.size, np.int64)
+    found = np.zeros(lacking.size, np.int64)
+    other = np.zeros(lacking.size, np.bool_)
     for row in range(indptr.size - 1):
         found[:] = 0
+        other[:] = False
         for at in range(indptr[row], indptr[row + 1]):
             number = numbers[indices[at]]
             found[number] += 1
             if found[number] > 1:
                 repeated[number] = True
             if values.size and values[at] != 1.0:
-                complete[number] = False
+                other[number] = True
         for number in range(found.size):
-            if found[number] != 1:
-                complete[number] = False
+            if found[number] != 1 or other[number]:
+                lacking[number] += float(weight[row]) if weight.size else 1.0
 
 
 @compiled

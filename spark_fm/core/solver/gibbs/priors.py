@@ -34,7 +34,7 @@ def draw_prior(sums: FieldSums, random: np.random.Generator) -> tuple[DoubleArra
     From the normal-gamma posterior, of which the strength's margin is drawn first.
     """
     n = sums.features
-    middle = sums.total / n
+    middle = sums.total / max(n, 1)
     spread = np.maximum(sums.squares - n * middle**2, 0.0)
     rate = RATE + spread + n * COUNT / (n + COUNT) * middle**2
     strength = random.gamma((SHAPE + n) / 2.0, 2.0 / rate)
@@ -43,7 +43,7 @@ def draw_prior(sums: FieldSums, random: np.random.Generator) -> tuple[DoubleArra
 
 
 def draw_noise(weight: float, squares: float, random: np.random.Generator) -> float:
-    """Alpha, the precision of a row of weight 1, from so many rows and their weighted sum of squared residuals."""
+    """Alpha, the precision of a label, from rows of that weight in all and their weighted sum of squared residuals."""
     return float(random.gamma((SHAPE + weight) / 2.0, 2.0 / (RATE + squares)))
 
 

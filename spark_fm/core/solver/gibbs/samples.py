@@ -87,7 +87,7 @@ def joined(chains: Sequence[Samples], counts: DoubleArray, factor_size: int) -> 
 @dataclass
 class Collector:
     """Collects the samples of one chain, of which so many of ``sweeps`` come after the burn-in; ``kept`` of them are
-    kept, evenly.
+    kept, evenly. ``counts`` has how much the rows of each feature weigh.
     """
 
     counts: DoubleArray

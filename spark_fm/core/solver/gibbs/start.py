@@ -22,6 +22,7 @@ LongArray = npt.NDArray[np.int64]
 EPOCHS = 3
 MOST_ROWS = 1_000_000
 HASHES = 2**32
+ROWS_WATCHED = 100
 
 
 def row_keys(block: Block, ids: LongArray) -> LongArray:
@@ -60,6 +61,39 @@ def starting_rows(block: Block, ids: LongArray, training_rows: int) -> Block:
     return replace(block.take(rows[np.argsort(keys[rows], kind="stable")]), validation=NO_FLAGS)
 
 
+def watched_rows(block: Block, ids: LongArray) -> Block:
+    """A hundred of the training rows, drawn by their weights, whatever their order: of several blocks, those of the
+    blocks' hundreds.
+    """
+    keys = row_keys(block, ids)
+    some = np.flatnonzero(~block.validation) if block.validation.size else np.arange(block.rows)
+    # The first of exponential times, whose rates are the weights.
+    times = -np.log((keys[some] % HASHES + 0.5) / HASHES)
+    if block.weight.size:
+        times /= block.weight[some]
+    first = some[np.lexsort((keys[some], times))[:ROWS_WATCHED]]
+    return replace(block.take(first), validation=NO_FLAGS)
+
+
+def crossed(rows: Block, numbers: LongArray) -> Block:
+    """As many rows that hardly any training row is: each field's features are those of another one of the rows.
+
+    A chain that is too sure fits every training row, wherever it is: that it is elsewhere than another one shows in
+    rows that it has not seen. ``numbers`` has each feature's field, int64 (m,).
+    """
+    at = (np.repeat(np.arange(rows.rows), np.diff(rows.indptr)) - numbers[rows.indices]) % max(rows.rows, 1)
+    order = np.argsort(at, kind="stable")
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(at, minlength=rows.rows))]).astype(np.int32)
+    values = rows.values[order] if rows.values.size else rows.values
+    return replace(rows, indptr=indptr, indices=rows.indices[order], values=values)
+
+
+def weights_of(rows: Block, features: int) -> DoubleArray:
+    """How much the rows of each feature weigh together, in a block whose indices are positions of so many features."""
+    each = np.repeat(rows.weight, np.diff(rows.indptr)) if rows.weight.size else None
+    return np.bincount(rows.indices, each, minlength=features).astype(np.float64)
+
+
 def started(
     rows: Block, ids: LongArray, init: ParameterInit, scaling: FeatureScaling, seed: int
 ) -> tuple[DoubleArray, float]:
@@ -72,9 +106,14 @@ def started(
     init : may have an earlier model, from which the chain starts then
     """
     settings = replace(init.settings, factor_size=init.settings.sampled_size, seed=seed)
-    init = replace(init, settings=settings)
+    scale = init.scale
+    if rows.weight.size:
+        weight = rows.weight.astype(np.float64)
+        usual = float(weight @ weight / weight.sum())
+        scale = replace(scale, weight_mean=usual, usual_weight=usual, weighted=True)
+    init = replace(init, settings=settings, scale=scale)
     counts = np.bincount(rows.indices, minlength=ids.size).astype(np.float64)
-    state = init.at(ids, scaling, counts)
+    state = init.at(ids, scaling, counts, weights_of(rows, ids.size))
     if init.model is None and settings.max_epochs > 0 and rows.rows:
         order = np.random.default_rng([seed, 0x0D0E]).permutation(rows.rows)
         block = scaled(rows.take(order), init.scale, scaling)

@@ -9,6 +9,7 @@ from spark_fm.core.solver.gibbs.fields import DrawOrder
 from spark_fm.core.solver.gibbs.grouped import Residuals
 from spark_fm.core.solver.gibbs.priors import FieldSums, draw_intercept, draw_noise, draw_prior
 
+BoolArray = npt.NDArray[np.bool_]
 DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
@@ -30,7 +31,9 @@ class ChainState:
     ids : int64 (m,), the features' ids
     theta : float64 (m, K + 1), each feature's weight and factors
     intercept : w0
-    noise : alpha, the precision of a row of weight 1
+    known : bool (m,), of which features the rows say something, None for all: only these say what is usual of their
+        field
+    noise : alpha, the precision of a label
     """
 
     ids: LongArray
@@ -41,6 +44,7 @@ class ChainState:
     fits_intercept: bool = True
     fits_linear: bool = True
     noise: float = 1.0
+    known: BoolArray | None = None
     _random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
     def begin(self, sweep: int, residuals: Residuals) -> float:
@@ -69,6 +73,8 @@ class ChainState:
     def prior(self, group: int) -> tuple[DoubleArray, DoubleArray]:
         """Draw mean and strength of a group's features; the groups must come in their order."""
         members = self.order.of_group(group)
+        if self.known is not None:
+            members = members[self.known[members]]
         mean, strength = draw_prior(FieldSums.of(self.theta[members]), self._random)
         if not self.fits_linear:
             mean[0], strength[0] = 0.0, PINNED

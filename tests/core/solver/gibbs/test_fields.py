@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from spark_fm.core.solver.gibbs import fields
 from spark_fm.core.solver.gibbs.fields import (
     DrawOrder,
-    complete_fields,
+    incomplete_fields,
     known_fields,
     met_before,
     met_together,
@@ -73,9 +75,14 @@ def test_known_fields_keep_their_features_and_the_others_are_cut():
 def test_what_every_row_has_once_is_complete():
     numbers = np.array([0, 0, 1, 1, 2, 2])
     rows = block([[0, 2, 4], [1, 3], [0, 3, 4, 5]])
-    complete, repeated = complete_fields(rows, numbers)
-    assert complete.tolist() == [True, True, False]
+    lacking, repeated = incomplete_fields(rows, numbers)
+    assert lacking.tolist() == [0.0, 0.0, 2.0]
     assert repeated.tolist() == [False, False, True]
+    light = replace(rows, weight=np.array([1.0, 1e-6, 2.0], np.float32))
+    np.testing.assert_allclose(incomplete_fields(light, numbers)[0], [0.0, 0.0, 2.000001])
+    # A value other than 1 is no sign that the field is there.
+    other = replace(rows, values=np.array([1.0, 1, 1, 1, 3, 1, 1, 1, 1], np.float32))
+    assert incomplete_fields(other, numbers)[0].tolist() == [0.0, 1.0, 2.0]
 
 
 def test_features_of_a_class_have_never_met():
