@@ -33,7 +33,7 @@ from spark_fm.engine.training.solver import FitEpoch, FitStoppedError, Paralleli
 
 M = TypeVar("M", bound=FMModel)
 E = TypeVar("E", bound="FMEstimator[Any]")
-CHAINS_APART = 1.3
+CHAINS_APART = 1.1
 
 
 @dataclass
@@ -309,7 +309,12 @@ class FMEstimator(Estimator[M], FMSetters, FMPersistable, metaclass=ABCMeta):
             )
         elif fitted.solved.sampler is not None:
             apart = fitted.solved.sampler.r_hat["prediction"]
-            if apart > CHAINS_APART:
+            if fitted.solved.sampler.still_falling:
+                story = (
+                    f"maxIter: the loss was still falling after {self.getMaxIter()} sweeps, expected more of them, or "
+                    "fewer factors (factorSize)"
+                )
+            elif apart > CHAINS_APART:
                 story = (
                     f"maxIter: after {self.getMaxIter()} sweeps the chains have not met, the R-hat of predictions is "
                     f"{apart:.3g}, expected at most {CHAINS_APART:g}: more sweeps, fewer factors (factorSize), or data "

@@ -14,6 +14,7 @@ from spark_fm.cli.metrics import positive_probability
 from spark_fm.cli.model import load_model
 from spark_fm.cli.output import is_wanted, write
 from spark_fm.cli.read import check_new_columns, read
+from spark_fm.cli.unknown import Unknown
 from spark_fm.engine.packing.columns import quoted
 from spark_fm.feature import FieldEncoderModel
 
@@ -21,7 +22,7 @@ logger = logging.getLogger("spark_fm.cli")
 
 
 def score(spark: SparkSession, config: Config) -> None:
-    """Load a model, read rows, and write them with their predictions.
+    """Load a model, read rows, and write them with their predictions; the log says where the model knows no value.
 
     Raises
     ------
@@ -41,10 +42,12 @@ def score(spark: SparkSession, config: Config) -> None:
         rows = read(spark, config.input)
         check_new_columns(rows, output_columns(fm), cold_column(model))
         check_features(rows, fm)
-    scored = scored_rows(model, rows)
+    unknown = Unknown()
+    scored = scored_rows(model, rows, unknown)
     with steps.step(f"score and write to {config.output.path or config.output.table}"):
         written = write(scored, config.output)
     logger.info("rows: %d", written)
+    unknown.log(written)
 
 
 def output_columns(fm: Any) -> list[str]:
@@ -80,12 +83,16 @@ def check_features(rows: DataFrame, fm: Any) -> None:
     fm._check_names(rows, name, "input")
 
 
-def scored_rows(model: PipelineModel, rows: DataFrame) -> DataFrame:
+def scored_rows(model: PipelineModel, rows: DataFrame, unknown: Unknown | None = None) -> DataFrame:
     """The columns of ``rows`` and the predictions as numbers, which any format can hold.
 
     The column of the prediction, and of a classifier that of the probability, which is P(label = 1) here. Then what the
     model was trained with: the reasons, an array (explainCol), the deviations (predictionStdCol), and which rows are
     cold (columns.cold).
+
+    Parameters
+    ----------
+    unknown : counts the rows without a known value in a field
     """
     fm: Any = model.stages[-1]
     outputs = [F.col(quoted(fm.getPredictionCol()))]
@@ -94,4 +101,5 @@ def scored_rows(model: PipelineModel, rows: DataFrame) -> DataFrame:
     more = [fm.getExplainCol(), fm.getPredictionStdCol() if hasattr(fm, "getPredictionStdCol") else ""]
     more.append(cold_column(model))
     outputs += [F.col(quoted(name)) for name in more if name]
-    return model.transform(rows).select(*(F.col(quoted(name)) for name in rows.columns), *outputs)
+    made = unknown.transformed(model.stages, rows) if unknown else model.transform(rows)
+    return made.select(*(F.col(quoted(name)) for name in rows.columns), *outputs)

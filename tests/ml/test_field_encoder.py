@@ -257,10 +257,18 @@ def test_inferred_fields(spark, events):
     assert kinds == {"userId": "categorical", "size": "buckets", "day": "date_parts"}
 
 
-def test_columns_of_odd_names(spark):
-    frame = spark.createDataFrame([("x", 1.0), ("y", 2.0)], "`a.b` string, `c``d` double")
-    made = FieldEncoder(fields=[categorical("a.b"), numeric("c`d")], outputCol="f.g").fit(frame)
-    assert {tuple(row["f.g"].ids) for row in made.transform(frame).collect()} == {(0, 3), (1, 3)}
+@pytest.mark.parametrize(("form", "part"), [("pairs", "ids"), ("vector", "indices")])
+def test_columns_of_odd_names(spark, form, part):
+    frame = spark.createDataFrame(
+        [("x", 1.0, "a"), ("y", 2.0, "b")], "`a.b` string, `c``d` double, `e'f` string"
+    )
+    fields = [categorical("a.b"), numeric("c`d"), set_of("g.h"), categorical("e'f")]
+    frame = frame.withColumn("g.h", F.array("`a.b`"))
+    made = FieldEncoder(fields=fields, outputCol="f.g", coldCol="i.j", outputType=form).fit(frame)
+    encoded = made.transform(frame)
+    assert encoded.columns == [*frame.columns, "f.g", "i.j"]
+    found = {tuple(getattr(row["f.g"], part)) for row in encoded.collect()}
+    assert found == {(0, 3, 4, 7), (1, 3, 5, 8)}
 
 
 @pytest.mark.parametrize(

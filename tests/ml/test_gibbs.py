@@ -80,19 +80,12 @@ def test_rounds_draw_the_same_chain_as_one_task(mixed, connect, monkeypatch):
         np.testing.assert_allclose(scores(model, mixed), scores(alone, mixed), atol=1e-3)
         np.testing.assert_allclose(model.summary.trainingLoss, alone.summary.trainingLoss, rtol=1e-4)
         np.testing.assert_allclose(model.summary.validationLoss, alone.summary.validationLoss, rtol=1e-4)
+        assert model.summary.rHat == pytest.approx(alone.summary.rHat, abs=0.02, nan_ok=True)
         assert (model.summary.stopReason, model.summary.bestEpoch) == ("sampled", 6)
     assert found[0].summary.partitions == 2
     again = sampler(**params, numPartitions=2).fit(mixed)
     assert again.weights.intercept == found[0].weights.intercept
     np.testing.assert_array_equal(again.weights.factors, found[0].weights.factors)
-
-
-def test_features_that_never_met_are_drawn_together(mixed):
-    model = sampler(maxIter=25, numPartitions=2).fit(mixed)
-    alone = sampler(maxIter=25).fit(mixed)
-    # Another order of drawing, so another chain of the same distribution.
-    assert np.abs(scores(model, mixed) - scores(alone, mixed)).mean() < 0.15
-    assert abs(rmse(model, mixed) - rmse(alone, mixed)) < 0.05
 
 
 def test_blocks_that_are_lost_are_computed_again(mixed, monkeypatch):
@@ -113,8 +106,7 @@ def test_blocks_that_are_lost_are_computed_again(mixed, monkeypatch):
 def test_several_chains_have_r_hat_and_their_mean(mixed):
     model = sampler(numChains=3, maxIter=30).fit(mixed)
     assert model.summary.chains == 3
-    assert 0.9 < model.summary.rHat["noise"] < 1.5
-    assert 0.9 < model.summary.rHat["prediction"] < 3.0
+    assert 0.9 < model.summary.rHat["prediction"] < 1.5
     assert model.weights.factors.shape[1] == 3
     again = sampler(numChains=3, maxIter=30).fit(mixed)
     np.testing.assert_array_equal(model.weights.factors, again.weights.factors)
@@ -155,7 +147,7 @@ def test_samples_are_saved_with_the_model(mixed, tmp_path):
 @pytest.mark.parametrize(("partitions", "size"), [(1, 0), (1, 3), (2, 3)])
 def test_a_chain_goes_on_from_a_model(mixed, partitions, size, monkeypatch):
     first = sampler(maxIter=30, factorSize=size).fit(mixed)
-    monkeypatch.setattr(start_task, "collect", None)  # there is no start to train
+    monkeypatch.setattr(start_task, "start_all", None)  # there is no start to train
     on = sampler(maxIter=5, factorSize=size, initialModel=first, numPartitions=partitions).fit(mixed)
     assert on.summary.trainingLoss[0] < 1.05 * first.summary.trainingLoss[-1]
 
@@ -216,8 +208,48 @@ def test_rows_without_features_have_the_mean(spark, partitions):
 
 def test_chains_that_have_not_met_are_told_of(spark):
     row = spark.createDataFrame([([0, 1], 2.0)], "features array<int>, label double")
-    with pytest.warns(UserWarning, match="maxIter: after 8 sweeps the chains have not met, R-hat is"):
+    sentence = "maxIter: after 8 sweeps the chains have not met, the R-hat of predictions is"
+    with pytest.warns(UserWarning, match=sentence):
         sampler(maxIter=8, numChains=2, seed=3).fit(row)
+
+
+@pytest.mark.parametrize("partitions", [1, 2])
+def test_rows_of_next_to_no_weight_change_nothing(mixed, partitions):
+    params = {
+        "weightCol": "weight", "numPartitions": partitions, "maxIter": 12, "predictionStdCol": "deviation"
+    }  # fmt: skip
+    alone = sampler(**params).fit(mixed)
+    # Labels that no other row has; that a field is missing in some rows counts as little as they do.
+    nothing = Vectors.sparse(SIZE, {})
+    odd = mixed.withColumns({"label": F.lit(50.0) + F.rand(1), "weight": F.lit(1e-9)})
+    odd = odd.unionByName(mixed.sparkSession.createDataFrame([(nothing, 9.0, 1e-9, False)], mixed.schema))
+    model = sampler(**params).fit(mixed.unionByName(odd))
+    assert np.abs(scores(model, mixed) - scores(alone, mixed)).mean() < 0.15
+    apart = (
+        model.transform(mixed).agg(F.avg("deviation")).first()[0]
+        / alone.transform(mixed).agg(F.avg("deviation")).first()[0]
+    )
+    assert abs(apart - 1.0) < 0.08
+
+
+def test_weights_are_counts_unless_they_cannot_be(mixed, recwarn):
+    def fitted(weight, **params):
+        return sampler(weightCol="w", predictionStdCol="deviation", **params).fit(
+            mixed.withColumn("w", F.lit(weight))
+        )
+
+    def loss(model):
+        return model.summary.trainingLoss[-1]
+
+    once, thrice = fitted(1.0, maxIter=30), fitted(3.0, maxIter=30)
+    assert not any("weightCol" in str(one.message) for one in recwarn)
+    assert loss(thrice) < 0.97 * loss(once)
+    for weight in (1e-6, 1e30):
+        with pytest.warns(
+            UserWarning, match="weightCol: solver 'gibbs' takes weights for counts of rows, and those of"
+        ):
+            scaled = fitted(weight, maxIter=30)
+        assert loss(scaled) == pytest.approx(loss(once), rel=0.02)
 
 
 def test_params_that_it_does_not_use_are_told_of(mixed):

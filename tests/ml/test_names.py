@@ -1,5 +1,6 @@
 """A feature is its name, not its number: models and columns of different encoders."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from pyspark.sql import functions as F
 
 from spark_fm import FMClassifier, FMRegressionModel, FMRegressor
 from spark_fm.cli.score import check_features
+from spark_fm.core.fm.agreement import difference, followed
+from spark_fm.engine.packing.attributes import layout_of
 from spark_fm.feature import FieldEncoder, FieldEncoderModel, categorical, hashed, numeric
 from spark_fm.recommendation import Recommender
 from tests.ml.test_fields import metadata_of
@@ -251,6 +254,21 @@ def test_pysparks_own_encoders(first, second):
     assert model.transform(one.transform(second).select("features")).count() == 300
     kept = start.fit(one.transform(second).select("features", "rating"))
     np.testing.assert_array_equal(kept.weights.features, model.weights.features)
+
+
+def test_places_of_categories_as_numbers(first, second):
+    """Without OneHotEncoder what StringIndexer learned is in the values."""
+    layouts = []
+    for rows in (first, second):
+        indexer = StringIndexer(inputCol="user", outputCol="u")
+        stages = [indexer, VectorAssembler(inputCols=["u", "rating"], outputCol="features")]
+        made = Pipeline(stages=stages).fit(rows).transform(rows)
+        layouts.append(layout_of(made.select("features").schema, "features"))
+    told = r"^the values of field 'u' are places among \d+ categories \(\w+\) in the model and places among"
+    assert difference(layouts[0], layouts[0]) == ""
+    assert re.match(told, difference(*layouts))
+    with pytest.raises(ValueError, match=told):
+        followed(layouts[0], np.arange(2), layouts[1])
 
 
 def test_each_fold_has_its_own_encoder(second, model):

@@ -33,10 +33,10 @@ def difference(model: FieldLayout, column: FieldLayout) -> str:
     for one, other in pairs:
         first, end = np.searchsorted(shared, [max(one.first, other.first), min(one.end, other.end)])
         # What pyspark.ml's encoders leave are names; which of them are a field is a guess, and may be another one.
-        if one.checksum or other.checksum or first == end:
-            found = _apart(one, other)
-            if found:
-                return found
+        guessed = first < end and not one.checksum and not other.checksum
+        found = _other_value(one, other) if guessed else _apart(one, other)
+        if found:
+            return found
     return ""
 
 
@@ -124,7 +124,7 @@ def _both_checked(one: Field, other: Field) -> bool:
 
 def _other_value(one: Field, other: Field) -> str:
     """What tells that the values of a field are other ones; "" where nothing does."""
-    if one.value is None or other.value is None or one.value == other.value:
+    if one.name != other.name or one.value is None or other.value is None or one.value == other.value:
         return ""
     return f"the values of field {one.name!r} are {one.value} in the model and {other.value} in the column"
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField, StructType
+from pyspark.sql.types import ArrayType, BooleanType, IntegerType, StructField, StructType
 
 from spark_fm.core.fm.fields import FieldLayout
 from spark_fm.engine.cluster.broadcast import Shipped
@@ -122,7 +122,8 @@ def _with_vectors(
     metadata: dict[str, Any],
 ) -> DataFrame:
     """As vectors, which only mapInArrow can make of Arrow arrays: all columns pass through it."""
-    kept = dataset.columns
+    # mapInArrow takes names for syntax: a dot is a field of a struct to it.
+    kept = {f"{INPUT}_kept_{i}": field for i, field in enumerate(dataset.schema.fields)}
     size, asked = output.features, _asked(output)
 
     def encode(batches: Any) -> Any:
@@ -139,20 +140,20 @@ def _with_vectors(
             vectors = pa.StructArray.from_arrays(arrays, fields=VECTOR_FIELDS)
             made = {"cold": pa.array(cold), "unknown": _numbers(unknown)}
             added = [vectors, *(made[part] for part in asked)]
-            names = [*batch.schema.names[: len(kept)], output.column, *asked.values()]
+            names = [*kept, INPUT, *(f"{INPUT}_{part}" for part in asked)]
             yield pa.RecordBatch.from_arrays([*columns[: len(kept)], *added], names)
 
     read = dataset.select(
-        *(F.col(quoted(name)) for name in kept),
+        *(F.col(quoted(field.name)).alias(name) for name, field in kept.items()),
         *(column.alias(f"{INPUT}_{i}") for i, column in enumerate(inputs)),
     )
-    schema = StructType([dataset.schema[name] for name in kept])
-    schema = StructType([*schema.fields, StructField(output.column, VectorUDT(), True, metadata)])
-    for part, name in asked.items():
-        schema = schema.add(name, "boolean" if part == "cold" else "array<int>")
+    schema = StructType([StructField(name, f.dataType, f.nullable, f.metadata) for name, f in kept.items()])
+    schema = schema.add(StructField(INPUT, VectorUDT(), True, metadata))
+    for part in asked:
+        schema = schema.add(f"{INPUT}_{part}", BooleanType() if part == "cold" else ArrayType(IntegerType()))
     made = as_rows(read).mapInArrow(encode, schema)
     return made.select(
-        *(F.col(quoted(name)) for name in kept),
-        F.col(quoted(output.column)).alias(output.column, metadata=metadata),
-        *(F.col(quoted(name)) for name in asked.values()),
+        *(F.col(name).alias(field.name) for name, field in kept.items()),
+        F.col(INPUT).alias(output.column, metadata=metadata),
+        *(F.col(f"{INPUT}_{part}").alias(name) for part, name in asked.items()),
     )

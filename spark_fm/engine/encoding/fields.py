@@ -122,6 +122,8 @@ class EncodedField:
         """
         parts = [part for _, part in self.options.get("parts", ())]
         told = [self.kind, self.own_features, self.has_other, self.options.get("part"), parts, self.edges]
+        if "timestamp" in self.sorts and self.options.get("zone"):
+            told.append(self.options["zone"])
         made = hashlib.blake2b(json.dumps(told).encode(), digest_size=8)
         made.update(self.vocabulary.keys[: self.vocabulary.kept].tobytes())
         return made.hexdigest()

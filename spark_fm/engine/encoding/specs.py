@@ -88,7 +88,7 @@ def spec_of(told: FieldSpec | Mapping[str, Any]) -> FieldSpec:
 
 
 def categorical(column: str, **options: Any) -> FieldSpec:
-    """A feature for each value of a column of strings, integers, booleans or dates, most frequent values first.
+    """A feature for each value of a column of strings, numbers, booleans, dates or times, most frequent values first.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def categorical(column: str, **options: Any) -> FieldSpec:
 
 
 def hashed(column: str, **options: Any) -> FieldSpec:
-    """A feature for each value of a column of strings, integers, booleans or dates: its hash modulo ``width``.
+    """A feature for each value of a column of strings, numbers, booleans, dates or times: its hash modulo ``width``.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def buckets(column: str, **options: Any) -> FieldSpec:
 
 
 def set_of(column: str, **options: Any) -> FieldSpec:
-    """A feature for each element of an array of strings or integers; an element that is there twice counts once.
+    """A feature for each element of an array of values; elements that share a feature count once.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def set_of(column: str, **options: Any) -> FieldSpec:
 
 
 def weighted(column: str, **options: Any) -> FieldSpec:
-    """A feature for each key of a map from strings or integers to numbers, whose value is that number.
+    """A feature for each key of a map from values to numbers, whose value is that number; those of one feature add up.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def weighted(column: str, **options: Any) -> FieldSpec:
 
 
 def date_parts(column: str, parts: Sequence[str] | None = None, **options: Any) -> FieldSpec:
-    """A field for each part of a date or timestamp, in the time zone of the Spark session.
+    """A field for each part of a date or timestamp, in the time zone of the session that fits.
 
     Parameters
     ----------

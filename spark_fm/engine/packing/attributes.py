@@ -7,6 +7,8 @@ says where the column's name ends. The other columns of the DataFrame do, where 
 all names of a block have in common.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,11 +24,15 @@ NUMBERED = re.compile(r"(.+)_(\d+)\Z")
 
 
 class Attribute(NamedTuple):
-    """A named entry of a vector, as ml_attr has it; its ``kind`` is binary, numeric or nominal."""
+    """A named entry of a vector, as ml_attr has it; its ``kind`` is binary, numeric or nominal.
+
+    A nominal one is what StringIndexer made: its ``value`` in a row is the place of a category, and says of which.
+    """
 
     idx: int
     name: str
     kind: str
+    value: str | None = None
 
 
 class Block(NamedTuple):
@@ -85,12 +91,19 @@ def attributes_of(metadata: Mapping[str, Any]) -> list[Attribute]:
     found = metadata.get("ml_attr")
     groups = found.get("attrs") if isinstance(found, dict) else None
     made = [
-        Attribute(one["idx"], one["name"], kind)
+        Attribute(one["idx"], one["name"], kind, _places(one.get("vals")))
         for kind, attributes in (groups.items() if isinstance(groups, dict) else ())
         for one in attributes
         if type(one.get("idx")) is int and isinstance(one.get("name"), str)
     ]
     return sorted(made)
+
+
+def _places(categories: object) -> str | None:
+    if not isinstance(categories, list):
+        return None
+    made = hashlib.blake2b(json.dumps(categories).encode(), digest_size=4)
+    return f"places among {len(categories)} categories ({made.hexdigest()})"
 
 
 def derived(attributes: list[Attribute], columns: Columns) -> FieldLayout:
@@ -194,7 +207,8 @@ def _common(names: list[str]) -> str:
 
 
 def _number(attribute: Attribute) -> Block:
-    return Block(Field(attribute.name, attribute.idx, 1, "numeric", (attribute.name,)), [""])
+    made = Field(attribute.name, attribute.idx, 1, "numeric", (attribute.name,), value=attribute.value)
+    return Block(made, [""])
 
 
 def _block(

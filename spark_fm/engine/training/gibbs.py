@@ -1,6 +1,5 @@
 """Block Gibbs sampling of packed data: whole chains in tasks, or one chain whose fields are drawn in rounds."""
 
-import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ from spark_fm.core.fm.posterior import Posterior
 from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling
 from spark_fm.core.fm.settings import Settings
 from spark_fm.core.fm.weights import ParameterInit
-from spark_fm.core.solver.gibbs.convergence import r_hat
+from spark_fm.core.solver.gibbs.convergence import is_still_falling, r_hat
 from spark_fm.core.solver.gibbs.samples import Samples, parameters_of
 from spark_fm.core.solver.plan import Epoch
 from spark_fm.engine.cluster.broadcast import ship
@@ -156,11 +155,7 @@ def _report(
     samples: Samples, init: ParameterInit, scaling: FeatureScaling, counted: FeatureCounts
 ) -> SamplerReport:
     settings = init.settings
-    found = {"noise": float(r_hat(samples.noises))}
-    apart = r_hat(samples.predictions)
-    varying = apart[~np.isnan(apart)]
-    # Of predictions the one that a twentieth of them is worse than.
-    found["prediction"] = float(np.quantile(varying, 0.95)) if varying.size else math.nan
+    found = {"noise": r_hat(samples.noises), "prediction": r_hat(samples.predictions)}
     posterior = None
     if samples.kept_intercepts.size:
         size = settings.sampled_size
@@ -170,7 +165,11 @@ def _report(
         ]
         posterior = Posterior.of(weights, init.scale.label_deviation**2 / samples.kept_noises)
     return SamplerReport(
-        chains=len(samples.losses), r_hat=found, fields=_fields(samples, counted), posterior=posterior
+        chains=len(samples.losses),
+        r_hat=found,
+        fields=_fields(samples, counted),
+        posterior=posterior,
+        still_falling=is_still_falling(samples.losses),
     )
 
 

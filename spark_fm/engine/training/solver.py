@@ -45,12 +45,14 @@ class SamplerReport:
     r_hat : split R-hat of what was watched, by its name
     fields : how many features each field has that had a prior, by its first and last
     posterior : samples, where they were asked for
+    still_falling : whether the loss was much lower in the last quarter of the sweeps than in the one before
     """
 
     chains: int
     r_hat: dict[str, float]
     fields: dict[tuple[int, int], int]
     posterior: Posterior | None = None
+    still_falling: bool = False
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,11 @@ def test_the_same_features(model, column):
             "the values of field 'price' are x in the model and log1p(x) in the column",
         ),
         (
+            FieldLayout((Field("age", 0, 1, value="x"),), {0: ""}),
+            FieldLayout((Field("age", 0, 1, value="y"),), {0: ""}),
+            "the values of field 'age' are x in the model and y in the column",
+        ),
+        (
             CHECKED,
             checked("2f"),
             "field 'user' has, behind the same names, other features in the model than in the column",

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 from spark_fm.core.fm.scaling import FeatureCounts, FeatureScaling, evenness
 from spark_fm.core.sparse.block import NO_FLOATS
 from spark_fm.core.sparse.csr import count_occurrences
-from tests.oracle import block_of, rows_of
+from tests.oracle import block_of, counts_of, rows_of
 
 
 def rows_with(columns):
@@ -207,3 +209,13 @@ def test_popular_features_come_first():
     assert found.counts.tolist() == [5.0, 5.0, 2.0, 1.0]
     assert found.means.tolist() == [1.0, 2.0, 0.0, 3.0]
     assert found.spreads.tolist() == [10.0, 20.0, 0.0, 30.0]
+
+
+def test_rows_of_next_to_no_weight_move_no_centre():
+    rows = np.array([[1.0], [2.0], [4.0], [900.0], [0.0]])
+    light = replace(rows_with(rows), weight=np.array([1.0, 1.0, 2.0, 1e-9, 1e-9], np.float32))
+    found = FeatureScaling.of(counts_of(light), light.training_weight, True)
+    expected = scaling_of(rows_with(np.array([[1.0], [2.0], [4.0], [4.0]])))
+    np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-5)
+    np.testing.assert_allclose(found.inverse, expected.inverse, rtol=1e-3)
+    assert found.squared_norm == pytest.approx(expected.squared_norm, rel=1e-5)

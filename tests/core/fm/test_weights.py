@@ -282,3 +282,17 @@ def test_intercept_that_is_not_fitted_starts_at_zero_despite_the_model():
 def test_weights_without_features_score_the_intercept():
     empty = Weights(np.empty(0, np.int64), NO_FLOATS, np.empty((0, K), np.float32), 1.25)
     assert z_of(empty, [([3, 4], [1.0, 2.0])]).tolist() == [1.25]
+
+
+def test_the_prior_is_spread_over_the_weights_of_the_rows():
+    settings = Settings(SQUARED, factor_size=2)
+    alone = ParameterInit(settings, Scale(mean_squared_norm=2.0)).at(
+        np.arange(2), counts=np.array([4.0, 8.0])
+    )
+    # As many rows again, of next to no weight: the mean of the weights is half of that of a usual row.
+    scale = Scale(mean_squared_norm=2.0, weight_mean=1.5, usual_weight=3.0, weighted=True)
+    light = ParameterInit(settings, scale).at(
+        np.arange(2), None, np.array([8.0, 16.0]), np.array([12.0, 24.0])
+    )
+    np.testing.assert_array_equal(light.feature_penalties, alone.feature_penalties)
+    assert scale.effective == 0.5

@@ -88,6 +88,15 @@ def test_less_is_held_out_of_large_data(rows, fraction, expected):
     assert (found, type(found)) == (expected, int)
 
 
+def test_rows_of_uneven_weights_are_held_out_as_what_they_are_worth():
+    # A million rows worth 50,000: a fifth of them is worth 10,000, which is enough; a tenth was asked for.
+    assert held_out_rows(10**6, 0.5, effective=0.05) == 200_000
+    assert held_out_rows(10**6, 0.1, effective=0.05) == 100_000
+    assert held_out_rows(1000, 0.1, effective=0.01) == 0
+    assert folds_of(100_000, 10_000, effective=0.5) == 2
+    assert HeldOut.of(100_000, 0.1, effective=0.5).folds == folds_of(100_000, 10_000, effective=0.5)
+
+
 @pytest.mark.parametrize("validation", [0, 300])
 def test_planted_regression_is_learned(validation):
     _, model = fit(planted_block(3000, validation=validation))

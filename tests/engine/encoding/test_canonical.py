@@ -43,7 +43,8 @@ ONE_VALUE = {
     "ab": ["'ab'", "CAST('ab' AS CHAR(5))", "CAST('ab' AS VARCHAR(5))"],
     # Characters are what counts: these are one string each, and none of them a number.
     "ab ": ["'ab '"], "AB": ["'AB'"], "007": ["'007'"], "42.0": ["'42.0'"], "+42": ["'+42'"], " 42": ["' 42'"],
-    "é": ["'é'"], "e\N{COMBINING ACUTE ACCENT}": ["'e\N{COMBINING ACUTE ACCENT}'"], "null": ["'null'"], "NaN": ["'NaN'"],
+    "é": ["'é'"], "e\N{COMBINING ACUTE ACCENT}": ["'e\N{COMBINING ACUTE ACCENT}'"],
+    "null": ["'null'"], "NaN": ["'NaN'"],
     None: ["CAST(NULL AS INT)", "double('NaN')", "float('NaN')", "CAST(NULL AS STRING)", "CAST(NULL AS TIMESTAMP)"],
 }  # fmt: skip
 CELLS = [(text, cell) for text, cells in ONE_VALUE.items() for cell in cells]

@@ -76,11 +76,14 @@ def watched_rows(block: Block, ids: LongArray) -> Block:
 
 
 def crossed(rows: Block, numbers: LongArray) -> Block:
-    """As many rows that hardly any training row is: each field's features are those of another one of the rows.
+    """Where there are two fields, rows that hardly any training row is: each has the features of two of the rows.
 
     A chain that is too sure fits every training row, wherever it is: that it is elsewhere than another one shows in
-    rows that it has not seen. ``numbers`` has each feature's field, int64 (m,).
+    rows that it has not seen. With more fields, of which one may be what another one has (a film's genres), such rows
+    would be of another kind, so they stay as they are. ``numbers`` has each feature's field, int64 (m,).
     """
+    if numbers.max(initial=-1) != 1:
+        return rows
     at = (np.repeat(np.arange(rows.rows), np.diff(rows.indptr)) - numbers[rows.indices]) % max(rows.rows, 1)
     order = np.argsort(at, kind="stable")
     indptr = np.concatenate([[0], np.cumsum(np.bincount(at, minlength=rows.rows))]).astype(np.int32)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spark_fm.core.solver.gibbs.convergence import r_hat
+from spark_fm.core.solver.gibbs.convergence import is_still_falling, r_hat
 from spark_fm.core.solver.gibbs.predict import predict
 from spark_fm.core.solver.gibbs.samples import Collector, anchored, joined
 from spark_fm.core.sparse.block import NO_FEATURES, NO_FLAGS, NO_FLOATS, Block
@@ -82,10 +82,17 @@ def test_few_sweeps(sweeps, kept):
 def test_r_hat_tells_chains_that_have_met():
     random = np.random.default_rng(0)
     draws = random.normal(size=(4, 200, 3))
-    assert (np.abs(r_hat(draws) - 1.0) < 0.03).all()
+    assert abs(r_hat(draws) - 1.0) < 0.03
     draws[0, :, 1] += 2.0
     draws[:, :, 2] += np.linspace(0.0, 3.0, 200)
-    apart = r_hat(draws)
-    assert apart[0] < 1.03
-    assert (apart[1:] > 1.2).all()
-    assert np.isnan(r_hat(np.zeros((1, 3)))).all()
+    assert r_hat(draws[..., 0]) < 1.03
+    assert min(r_hat(draws[..., 1]), r_hat(draws[..., 2]), r_hat(draws)) > 1.2
+    assert np.isnan([r_hat(np.zeros((1, 3))), r_hat(np.ones((2, 40))), r_hat(np.empty((1, 40, 0)))]).all()
+    assert r_hat(np.repeat([[1.0], [2.0]], 40, axis=1)) == np.inf
+
+
+def test_a_loss_that_still_falls():
+    falling = 0.9 ** np.arange(16.0)
+    assert is_still_falling(np.stack([falling, falling]))
+    assert not is_still_falling(np.stack([np.maximum(falling, 0.9**8)] * 2))
+    assert not is_still_falling(np.ones((1, 3)))

@@ -8,11 +8,12 @@ import pytest
 from spark_fm.core.fm.losses import SQUARED
 from spark_fm.core.fm.settings import Scale, Settings
 from spark_fm.core.fm.weights import ParameterInit
-from spark_fm.core.solver.gibbs.convergence import r_hat
+from spark_fm.core.solver.gibbs.convergence import is_still_falling, r_hat
 from spark_fm.core.solver.gibbs.in_memory import sample_in_memory
 from spark_fm.core.solver.gibbs.predict import predict
-from spark_fm.core.solver.gibbs.start import watched_rows
-from tests.oracle import block_of, counts_of
+from spark_fm.core.solver.gibbs.samples import joined
+from spark_fm.core.solver.gibbs.start import crossed, watched_rows
+from tests.oracle import block_of, counts_of, rows_of
 
 USERS, ITEMS, ROWS, SEEDS = 30, 20, 400, range(6)
 
@@ -43,6 +44,18 @@ def sampled(features, labels, weight, seed, unit=1.0, extra=0):
     pairs = block_of([([u, USERS + i], [1.0] * 2) for u in range(USERS) for i in range(ITEMS)])
     theta = np.concatenate([made.linear[:, None], made.factors], axis=1)
     return made.noises.mean() / variance, mean + np.sqrt(variance) * predict(pairs, theta, made.intercept)
+
+
+def converged(features, labels, rows, weight=1.0, **more):
+    """R-hat of predictions of two chains, and whether the loss still falls."""
+    some = None if weight == 1.0 else [weight] * rows
+    block = block_of([(row.tolist(), [1.0] * 2) for row in features[:rows]], labels[:rows], some)
+    settings = Settings(SQUARED, **{"factor_size": 4, "max_epochs": 80, "chains": 2} | more)
+    init = ParameterInit(settings, Scale.of(settings, 1.0, float(labels.mean()), float(labels.var()), 2.0))
+    counted = counts_of(block, np.arange(USERS + ITEMS))
+    chains = [sample_in_memory(block, init, counted, chain, 2) for chain in range(2)]
+    made = joined(chains, counted.weights, 4)
+    return r_hat(made.predictions), is_still_falling(made.losses)
 
 
 def over_seeds(*arguments, **more):
@@ -96,6 +109,21 @@ def test_what_is_watched_is_drawn_by_weight_whatever_the_order():
     np.testing.assert_array_equal(watched_rows(block.take(order), ids).label, rows.label)
 
 
-def test_r_hat_is_of_what_varies():
-    draws = np.stack([np.random.default_rng(0).normal(size=(2, 40)), np.ones((2, 40))], axis=2)
-    assert np.isnan(r_hat(draws)).tolist() == [False, True]
+def test_rows_of_two_fields_are_crossed():
+    rows = block_of([([0, 5], [1.0, 2.0]), ([1, 6], [3.0, 4.0]), ([2, 7, 8], [5.0, 6.0, 7.0])])
+    made = rows_of(crossed(rows, np.array([0, 0, 0, 0, 0, 1, 1, 1, 1])))
+    found = [dict(zip(ids, values, strict=True)) for ids, values, *_ in made]
+    assert found == [{0: 1.0, 6: 4.0}, {1: 3.0, 7: 6.0, 8: 7.0}, {2: 5.0, 5: 2.0}]
+    assert rows_of(crossed(rows, np.array([0, 0, 0, 0, 0, 1, 1, 1, 2]))) == rows_of(rows)
+
+
+def test_too_many_factors_for_the_rows_and_too_few_sweeps_are_told_apart_from_a_good_fit():
+    features, labels = data()
+    good = converged(features, labels, ROWS)
+    assert good[0] < 1.1
+    assert not good[1]
+    few = converged(features, labels, ROWS, max_epochs=8)
+    assert few[0] > 1.1 or few[1]
+    # So sure of the noise that it fits each row: as if each had been met fifty times.
+    ruined = converged(features, labels, ROWS, weight=50.0)
+    assert ruined[0] > 1.1 or ruined[1]
