@@ -131,6 +131,7 @@ class FieldEncoder(Estimator["FieldEncoderModel"], FieldEncoderParams, EncoderPe
         return self._set(outputType=value)
 
     def _fit(self, dataset: DataFrame) -> "FieldEncoderModel":
+        check_names(dataset.sparkSession, {"outputCol": self.getOutputCol(), "coldCol": self.getColdCol()})
         specs = self.getFields() or infer_fields(dataset, exclude=self.getExcludeCols())
         fields, salt = learned(dataset, resolved(dataset, specs), self.getMaxNames())
         model = FieldEncoderModel()

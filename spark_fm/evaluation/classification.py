@@ -128,7 +128,8 @@ class FMClassificationEvaluator(FMEvaluator, HasProbabilityCol, HasWeightCol):
         try:
             self._sums(rows, probabilities=True)
             curve = calibration_curve(rows.where("w > 0"), self.getNumBins())
-            return curve.assign(weight=curve["weight"] * unit)
+            curve["weight"] *= unit
+            return curve
         finally:
             unpersist(rows)
 

@@ -353,6 +353,11 @@ def test_columns_are_never_replaced(events, params, name):
         made.transform(events)
 
 
+def test_two_columns_of_one_name_are_refused_before_anything_is_learned(events):
+    with pytest.raises(ValueError, match="outputCol, coldCol: found 'Features' for both, expected two names"):
+        FieldEncoder(fields=[categorical("user")], coldCol="Features").fit(events)
+
+
 def test_constant_and_all_null_columns(spark):
     frame = spark.range(5).select(
         F.lit(None).cast("string").alias("none"), F.lit(1).alias("one"), F.lit(None).cast("double").alias("x")

@@ -15,10 +15,9 @@ SETTINGS = {
         f"{ARROW}.useLargeVarTypes": "true",
         f"{ARROW}.pyspark.enabled": "true",
         f"{ARROW}.pyspark.selfDestruct.enabled": "true",
+        f"{ARROW}.maxBytesPerBatch": "100",
     },
-    "a row a batch": {f"{ARROW}.maxRecordsPerBatch": "1"},
-    "all rows a batch": {f"{ARROW}.maxRecordsPerBatch": "1000000"},
-    "few bytes a batch": {f"{ARROW}.maxBytesPerBatch": "100", "spark.sql.shuffle.partitions": "1000"},
+    "a row a batch": {f"{ARROW}.maxRecordsPerBatch": "1", "spark.sql.shuffle.partitions": "1000"},
     "other SQL": {
         "spark.sql.ansi.enabled": "false",
         "spark.sql.caseSensitive": "true",
@@ -29,6 +28,7 @@ SETTINGS = {
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.ansi.enabled": "true",
         f"{ARROW}.pyspark.enabled": "false",
+        f"{ARROW}.maxRecordsPerBatch": "1000000",
     },
 }
 EXACT = ("split", "last", "names", "features", "vectors", *whole.FITS)
@@ -80,7 +80,7 @@ def test_all_is_as_under_the_defaults(setting, expected, tmp_path):
 
 
 @pytest.mark.slow
-def test_all_is_as_with_spark_s_own_serializer_and_zone(expected):
+def test_all_is_as_with_kryo_in_another_time_zone(expected):
     options = [
         "--master local[2]",
         "--conf spark.ui.enabled=false",
