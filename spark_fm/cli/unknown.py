@@ -35,7 +35,10 @@ class Unknown:
     def log(self, rows: int) -> None:
         """Say what was counted; when the rows, so many, are written."""
         for names, observation in self._counted:
-            for name, count in zip(names, observation.get.values(), strict=True):
+            # By their names: Spark 3.5 gives the metrics in no order.
+            counts = observation.get
+            for number, name in enumerate(names):
+                count = counts[str(number)]
                 if rows and count == rows:
                     logger.warning(
                         "field %r: none of %d rows has a value that the model knows, expected the column that it was "
