@@ -116,7 +116,8 @@ class EncodedField:
         value = {"weighted": "x", "cyclic": "sin, cos"}.get(self.kind) or str(self.options.get("value", "1"))
         if self.kind in ("date_part", "cyclic", "cross") and self.format == 3:
             return None
-        zone = self.options.get("zone") if "timestamp" in self.sorts else None
+        counts_time = any((self.options.get("unit"), *self.options.get("units", ())))
+        zone = self.options.get("zone") if counts_time or "timestamp" in self.sorts else None
         return f"{value} by the clocks of {zone}" if zone else value
 
     @cached_property

@@ -61,5 +61,9 @@ def test_what_values_are():
     ]  # fmt: skip
     assert HOUR.value == "1 by the clocks of UTC"
     assert replace(HOUR, sorts=("date",)).value == "1"
+    of_seconds = replace(HOUR, sorts=("number",), options=HOUR.options | {"unit": "seconds"})
+    assert of_seconds.value == HOUR.value
+    crossed = {"width": 8, "value": "1", "zone": "UTC", "units": ["seconds", None]}
+    assert EncodedField("c", "cross", ("at",), crossed, ("number",)).value == HOUR.value
     assert replace(HOUR, kind="cyclic").value == "sin, cos by the clocks of UTC"
     assert replace(HOUR, format=3, sorts=(), options={"part": "hour", "null": "other"}).value is None
