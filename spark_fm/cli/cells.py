@@ -124,7 +124,9 @@ def _value(name: str, data_type: DataType, positive: str) -> str:
                 and -38 < found.adjusted() < 38
                 and not (isinstance(data_type, IntegralType) and found % 1)
             ):
-                digits = f"{found.normalize():f}"
+                # normalize() would round to 28 digits.
+                digits = f"{found:f}"
+                digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
                 if sum(letter.isdigit() for letter in digits) <= 38:
                     return f"{digits}BD"
     raise ValueError(
