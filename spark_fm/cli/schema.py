@@ -23,7 +23,7 @@ from spark_fm.engine.packing.columns import quoted
 
 GUESSES = ("inferSchema", "inferTimestamp")
 # Spark takes 007 for 7, 1D for 1.0 and 12:30 for half past twelve of today.
-NO_NUMBER = r"^\s*[+-]?0[0-9]|[dDfF]\s*$"
+NO_NUMBER = r"^\s*[+-]?0[0-9]|[0-9.][dDfF]\s*$"
 A_TIME = r"^\s*[+-]?\d{4}-"
 
 

@@ -84,10 +84,10 @@ def _head(spark: SparkSession, path: str) -> list[bytes]:
 
 def _decoded(lines: Sequence[bytes]) -> tuple[list[str], dict[str, Any]]:
     """Lines as text, and the option that says how it is encoded where that is not UTF-8."""
-    for encoding, options in (("utf-8", {}), (LATIN, {"encoding": LATIN})):
-        with suppress(UnicodeDecodeError):
-            return [line.decode(encoding) for line in lines], options
-    raise AssertionError
+    with suppress(UnicodeDecodeError):
+        # A line that was cut may end within a letter.
+        return [codecs.utf_8_decode(line, "strict", len(line) < LONGEST)[0] for line in lines], {}
+    return [line.decode(LATIN) for line in lines], {"encoding": LATIN}
 
 
 def _format_of(lines: Sequence[str]) -> str:

@@ -78,11 +78,14 @@ def test_suffixes(path: str, suffix: str) -> None:
     assert suffix_of(path) == suffix
 
 
+LONG = "é" * 60_000
 FILES: list[tuple[str, str, str]] = [
     ("r.csv.gz", "a,b\n1,007\n2,018\n", "csv"),
     ("u.data", "1\t2\t3\n4\t5\t6\n", "csv"),
     ("bom.tsv", "\ufeffa\tseat\tat\td\r\n1\t1D\t12:30\t2024-01-05\r\n2\t2F\t13:30\t2024-01-06\r\n", "csv"),
     ("latin.dat", "1::Amélie\n2::Brüno\n", "csv"),
+    ("long.csv", f"a,b\nx{LONG},1\n", "csv"),
+    ("inf.csv", "a,b\nInf,1.D\n0.5,2\n", "csv"),
     ("e.json", '{"u": "a", "at": "2024-01-05T10:00:00Z", "t": "12:30"}\n', "json"),
     ("all.json", '[{"u": "a"},\n{"u": "b"}]', "json"),
     ("part", '{"u": "a"}\n{"u": "b"}\n', "json"),
@@ -94,6 +97,8 @@ READ: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
     "u.data": ("`_c0` int, `_c1` int, `_c2` int", [(1, 2, 3), (4, 5, 6)]),
     "bom.tsv": ("`a` int, `seat` string, `at` string, `d` date", []),
     "latin.dat": ("`_c0` int, `_c1` string", [(1, "Amélie"), (2, "Brüno")]),
+    "long.csv": ("`a` string, `b` int", [(f"x{LONG}", 1)]),
+    "inf.csv": ("`a` double, `b` string", [(float("inf"), "1.D"), (0.5, "2")]),
     "e.json": ("`at` timestamp, `t` string, `u` string", []),
     "all.json": ("`u` string", [("a",), ("b",)]),
     "part": ("`u` string", [("a",), ("b",)]),
