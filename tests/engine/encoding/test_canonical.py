@@ -53,12 +53,16 @@ SETTINGS = ("spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.p
 
 @pytest.fixture(params=[("Europe/Berlin", "true", "true"), ("+05:45", "false", "true")], ids=" ".join)
 def session(spark, request):
-    before = {name: spark.conf.get(name) for name in SETTINGS}
+    # Spark 3.5 has no preserveCharVarcharTypeInfo.
+    before = {name: spark.conf.get(name, None) for name in SETTINGS}
     for name, value in zip(SETTINGS, request.param, strict=True):
         spark.conf.set(name, value)
     yield spark
     for name, value in before.items():
-        spark.conf.set(name, value)
+        if value is None:
+            spark.conf.unset(name)
+        else:
+            spark.conf.set(name, value)
 
 
 def test_cells_of_one_value_have_one_text(session):
