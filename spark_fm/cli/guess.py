@@ -214,7 +214,8 @@ def _glances(rows: DataFrame) -> tuple[dict[str, Glance], int]:
             F.approx_count_distinct(F.to_json(F.struct(x))).alias(f"values{i}"),
         ]
     row = collect(rows.agg(*totals))[0]
-    shown = collect(rows.limit(ROWS_SHOWN))
+    # Arrow has no type for vectors of Spark 3.5.
+    shown = rows.limit(ROWS_SHOWN).collect()
     found = {}
     for i, field in enumerate(rows.schema):
         texts = dict.fromkeys(str(one[field.name])[:LONGEST] for one in shown if one[field.name] is not None)
