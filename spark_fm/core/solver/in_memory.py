@@ -22,9 +22,9 @@ from spark_fm.core.sparse.block import Block
 
 IntArray = npt.NDArray[np.int32]
 
-# Non-zeros times factors, in all folds, up to which the prior's strength is searched for: one core takes some 0.15 s
-# for an epoch of them, and a search has 30 to 100 epochs.
-MOST_WORK_TO_SEARCH = 50_000_000
+# Non-zeros times factors, in all folds, up to which the prior's strength is searched for: one core takes some 0.1 s
+# for an epoch of them, and a search has 40 to 170 epochs.
+MOST_WORK_TO_SEARCH = 30_000_000
 FOLDS_WITHOUT_SEARCH = 5
 
 
