@@ -24,7 +24,7 @@ IntArray = npt.NDArray[np.int32]
 
 # Non-zeros times factors, in all folds, up to which the prior's strength is searched for: one core takes some 0.1 s
 # for an epoch of them, and a search has 40 to 170 epochs.
-MOST_WORK_TO_SEARCH = 30_000_000
+MOST_WORK_TO_SEARCH = 40_000_000
 FOLDS_WITHOUT_SEARCH = 5
 
 
@@ -156,12 +156,14 @@ def fit_in_memory(
     state = init.at(counted.ids, scaling, counted.counts, counted.weights)
     constraints = init.constraints(counted.ids, counted.counts)
     work = block.nonzeros * padded(settings.factor_size)
+    searches = work <= MOST_WORK_TO_SEARCH
     held = HeldOut()
     if not validation:
-        # Folds beyond five are for the search only.
-        most_folds = min(max(FOLDS_WITHOUT_SEARCH, MOST_WORK_TO_SEARCH // max(work, 1)), MOST_FOLDS)
+        # A search by one fold is better than none by more.
+        fewest = 1 if searches and settings.adapt_prior else FOLDS_WITHOUT_SEARCH
+        most_folds = min(max(MOST_WORK_TO_SEARCH // max(work, 1), fewest), MOST_FOLDS)
         held = HeldOut.of(block.rows, validation_fraction, most_folds, init.scale.effective)
     return fit(
         lambda held: nullcontext(MemoryTrainer(block, state, init, held, constraints)),
-        held, settings, validation > 0, searches=max(held.folds, 1) * work <= MOST_WORK_TO_SEARCH,
+        held, settings, validation > 0, searches=searches,
     )  # fmt: skip

@@ -448,7 +448,7 @@ def test_users_validation_rows_judge_the_strengths():
 
 
 @pytest.mark.parametrize(
-    ("epochs_of_rows", "folds", "searches"), [(10, 10, True), (9.9, 9, True), (5, 5, True), (4.9, 5, False)]
+    ("epochs_of_rows", "folds", "searches"), [(11, 10, True), (9.9, 9, True), (1, 1, True), (0.9, 5, False)]
 )
 def test_strength_is_not_searched_for_where_an_epoch_of_all_folds_is_long(
     epochs_of_rows, folds, searches, monkeypatch
@@ -458,18 +458,18 @@ def test_strength_is_not_searched_for_where_an_epoch_of_all_folds_is_long(
         in_memory, "fit", lambda _, held, *args, searches: asked.append((held.folds, searches))
     )
 
-    def ask(validation):
+    def ask(validation=0, adapts=True):
         block = planted_block(400, validation=validation)
-        fit_in_memory(block, start_of(block), counts_of(block), 0.1)
+        start = start_of(block, replace(SETTINGS, adapt_prior=adapts))
+        fit_in_memory(block, start, counts_of(block), 0.1)
         return asked[-1]
 
     an_epoch = 400 * 2 * 8
     monkeypatch.setattr(in_memory, "MOST_WORK_TO_SEARCH", int(epochs_of_rows * an_epoch))
-    assert ask(validation=0) == (folds, searches)
+    assert ask() == (folds, searches)
+    assert ask(adapts=False)[0] == max(folds, 5)
     # Rows of the user's own are no folds.
-    assert ask(validation=40) == (0, True)
-    monkeypatch.setattr(in_memory, "MOST_WORK_TO_SEARCH", an_epoch - 1)
-    assert ask(validation=40) == (0, False)
+    assert ask(validation=40) == (0, searches)
 
 
 def test_without_a_search_a_weak_prior_is_changed_at_most_once(monkeypatch):
