@@ -150,5 +150,7 @@ def scaled(block: Block, scale: Scale, scaling: FeatureScaling | None = None) ->
     if weight.size or scale.weighted:
         weight = weight if weight.size else np.ones(block.rows, np.float32)
         weight = (weight / np.float32(scale.weight_mean)).astype(np.float32)
+        # Of smaller ones than float32 has at its full precision roots and quotients may be infinite.
+        weight[weight < np.finfo(np.float32).tiny] = 0.0
     block = replace(block, label=label, weight=weight)
     return block if scaling is None else scaling.apply(block)

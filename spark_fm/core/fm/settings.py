@@ -25,7 +25,8 @@ class Settings:
     reg_prior : strength p of a Gaussian prior: an L2 penalty of p m on each weight and p m sqrt(2 K) on each
         factor, m being the mean number of non-zeros of a row, once per epoch and so spread over the
         feature's occurrences. It keeps the sum over a row of m weights, or m^2 / 2 pairs, of order one.
-    adapt_prior : whether to begin with a weaker prior, see :meth:`prior`
+    adapt_prior : whether validation rows choose the strength, see
+        :func:`spark_fm.core.solver.early_stopping.judged`
     init_std : standard deviation of the initial factors
     max_epochs : passes over the data at most
     tol : relative improvement of the loss below which an epoch counts as none
@@ -95,7 +96,7 @@ class Settings:
         return 1.0 / (step_size * max(self.prior_of_factors, 1.0))
 
     def prior(self, judged: bool) -> "Prior":
-        """How strong the prior is while training goes on.
+        """How strong the prior is while training goes on, where nothing is searched for.
 
         How much a prior helps depends on the data (``docs/regularisation.md``): it is worth 3 % of the loss where
         most features are rare and say little, and costs 13 % of the error where the factors of users with a few

@@ -15,15 +15,17 @@ from spark_fm.core.fm.settings import Prior, Settings
 from spark_fm.core.fm.table import Parameters, padded
 from spark_fm.core.fm.weights import ParameterInit
 from spark_fm.core.solver.adagrad.visit import train_pass
-from spark_fm.core.solver.early_stopping import HeldOut, Rival, fit, with_state
+from spark_fm.core.solver.early_stopping import MOST_FOLDS, HeldOut, Rival, fit, with_state
 from spark_fm.core.solver.loop import train
 from spark_fm.core.solver.plan import Epoch, Outcome, Plan, Result
 from spark_fm.core.sparse.block import Block
 
 IntArray = npt.NDArray[np.int32]
 
-# Non-zeros times factors up to which the prior's strength is searched for: one core takes some 0.2 s an epoch.
-MOST_WORK_TO_SEARCH = 100_000_000
+# Non-zeros times factors, in all folds, up to which the prior's strength is searched for: one core takes some 0.1 s
+# for an epoch of them, and a search has 40 to 170 epochs.
+MOST_WORK_TO_SEARCH = 40_000_000
+FOLDS_WITHOUT_SEARCH = 5
 
 
 @dataclass(frozen=True)
@@ -153,12 +155,15 @@ def fit_in_memory(
     block = scaled(in_random_order(block, settings.seed), init.scale, scaling)
     state = init.at(counted.ids, scaling, counted.counts, counted.weights)
     constraints = init.constraints(counted.ids, counted.counts)
-    held = (
-        HeldOut()
-        if validation
-        else HeldOut.of(block.rows, validation_fraction, effective=init.scale.effective)
-    )
+    work = block.nonzeros * padded(settings.factor_size)
+    searches = work <= MOST_WORK_TO_SEARCH
+    held = HeldOut()
+    if not validation:
+        # A search by one fold is better than none by more.
+        fewest = 1 if searches and settings.adapt_prior else FOLDS_WITHOUT_SEARCH
+        most_folds = min(max(MOST_WORK_TO_SEARCH // max(work, 1), fewest), MOST_FOLDS)
+        held = HeldOut.of(block.rows, validation_fraction, most_folds, init.scale.effective)
     return fit(
         lambda held: nullcontext(MemoryTrainer(block, state, init, held, constraints)),
-        held, settings, validation > 0, searches=block.nonzeros * padded(settings.factor_size) <= MOST_WORK_TO_SEARCH,
+        held, settings, validation > 0, searches=searches,
     )  # fmt: skip

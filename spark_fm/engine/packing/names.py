@@ -13,7 +13,7 @@ def folding(spark: SparkSession) -> Callable[[str], str]:
     """
     # Serverless compute may not tell its settings.
     with suppress(PySparkException):
-        if spark.conf.get("spark.sql.caseSensitive") == "true":
+        if str(spark.conf.get("spark.sql.caseSensitive")).lower() == "true":
             return str
     return str.lower
 

@@ -31,7 +31,7 @@ logger = logging.getLogger("spark_fm")
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
 # Another number wherever a training loop that is run again would go another way.
-FORMAT = 1
+FORMAT = 2
 SLOTS = ("even", "odd")
 BYTES_A_PIECE = 2**24
 HEAD = ""

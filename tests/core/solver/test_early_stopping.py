@@ -9,6 +9,7 @@ from spark_fm.core.fm.losses import LOGISTIC, SQUARED
 from spark_fm.core.fm.scaling import FeatureScaling, scaled
 from spark_fm.core.fm.settings import Prior, Scale, Settings
 from spark_fm.core.fm.weights import ParameterInit
+from spark_fm.core.solver import in_memory
 from spark_fm.core.solver.early_stopping import (
     LITTLE_GAIN,
     STRONGER,
@@ -422,6 +423,17 @@ def test_search_is_judged_by_the_weights_of_held_out_rows():
     assert [one.validation_loss for one in first.history] == [one.validation_loss for one in second.history]
 
 
+def test_weights_below_the_normal_numbers_of_single_precision_are_none():
+    """As quotients of a root that is 0 they would make every epoch infinite."""
+    block, tables = planted_block(200), []
+    for weight in (0.0, 1e-41):
+        block = replace(block, weight=np.where(np.arange(200) % 3, 1.0, weight).astype(np.float32))
+        outcome, _ = fit(block, replace(SETTINGS, max_epochs=3))
+        assert (outcome.stop_reason, outcome.rollbacks) == ("maxIter", 0)
+        tables.append(outcome.state.table)
+    np.testing.assert_array_equal(*tables)
+
+
 def test_users_validation_rows_judge_the_strengths():
     block = of_columns(1500, 4, 10, clear, 1)
     block = replace(block, validation=np.arange(1500) >= 1200)
@@ -435,10 +447,35 @@ def test_users_validation_rows_judge_the_strengths():
     assert found.loss < full.loss
 
 
-def test_strength_is_not_searched_for_where_an_epoch_is_long(monkeypatch):
+@pytest.mark.parametrize(
+    ("epochs_of_rows", "folds", "searches"), [(11, 10, True), (9.9, 9, True), (1, 1, True), (0.9, 5, False)]
+)
+def test_strength_is_not_searched_for_where_an_epoch_of_all_folds_is_long(
+    epochs_of_rows, folds, searches, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(
+        in_memory, "fit", lambda _, held, *args, searches: asked.append((held.folds, searches))
+    )
+
+    def ask(validation=0, adapts=True):
+        block = planted_block(400, validation=validation)
+        start = start_of(block, replace(SETTINGS, adapt_prior=adapts))
+        fit_in_memory(block, start, counts_of(block), 0.1)
+        return asked[-1]
+
+    an_epoch = 400 * 2 * 8
+    monkeypatch.setattr(in_memory, "MOST_WORK_TO_SEARCH", int(epochs_of_rows * an_epoch))
+    assert ask() == (folds, searches)
+    assert ask(adapts=False)[0] == max(folds, 5)
+    # Rows of the user's own are no folds.
+    assert ask(validation=40) == (0, searches)
+
+
+def test_without_a_search_a_weak_prior_is_changed_at_most_once(monkeypatch):
     block, settings = planted_block(400), replace(SETTINGS, adapt_prior=True, max_epochs=5)
     assert not fit(block, settings)[0].prior.changes
-    monkeypatch.setattr("spark_fm.core.solver.in_memory.MOST_WORK_TO_SEARCH", 400 * 2 * 8 - 1)
+    monkeypatch.setattr(in_memory, "MOST_WORK_TO_SEARCH", 0)
     assert fit(block, settings)[0].prior == settings.prior(judged=True)
 
 

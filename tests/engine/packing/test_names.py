@@ -19,7 +19,8 @@ from spark_fm.engine.packing.names import check_names
 def test_names_of_one_column_are_refused_as_spark_tells_them(spark, chosen, columns, ours, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         check_names(spark, chosen, columns, ours)
-    spark.conf.set("spark.sql.caseSensitive", "true")
+    # Spark takes it in any case, too.
+    spark.conf.set("spark.sql.caseSensitive", "True")
     try:
         check_names(spark, chosen, columns, ours)
     finally:
