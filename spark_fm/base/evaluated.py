@@ -3,6 +3,7 @@
 Each metric is computed when it is first asked for, by pyspark.ml's evaluators, in a Spark job of its own.
 """
 
+import math
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from spark_fm.engine.cluster.execute import collect
 from spark_fm.engine.packing.columns import quoted
 from spark_fm.engine.scoring.thresholds import counts_by_threshold
 from spark_fm.engine.scoring.weighting import scaled_weight
@@ -100,7 +102,17 @@ class FMRegressionSummary(_Summary):
     @cached_property
     def r2(self) -> float:
         """1 - sum (label - prediction)^2 / sum (label - mean)^2."""
-        return self._metric("r2")
+        if not self.weightCol:
+            return self._metric("r2")
+        # pyspark's takes the unbiased variance of weighted labels, which depends on the scale of the weights.
+        label, weight = (F.col(quoted(name)).cast("double") for name in (self.labelCol, self.weightCol))
+        mean = F.sum(weight * label) / F.sum(weight)
+        centre = collect(self._measured.agg(mean.alias("m")))[0]["m"]
+        spread = F.sum(weight * (label - centre) ** 2) / F.sum(weight)
+        variance = collect(self._measured.agg(spread.alias("s")))[0]["s"]
+        if not variance:
+            return math.nan if self.meanSquaredError == 0.0 else -math.inf
+        return float(1.0 - self.meanSquaredError / variance)
 
     @cached_property
     def explainedVariance(self) -> float:

@@ -160,7 +160,7 @@ def test_the_positive_label(spark: SparkSession, label: str, positive: str) -> N
         (
             "id",
             "yes",
-            "columns.positive: found 'yes', expected a number as in column 'y', which has type bigint",
+            "columns.positive: found 'yes', expected an integer as in column 'y', which has type bigint",
         ),
         ("id < 3", "yes", "columns.positive: found 'yes', expected true or false as in column 'y'"),
         (

@@ -69,7 +69,7 @@ def test_an_error_of_a_callback_ends_the_fit_and_leaves_nothing(
     """``auto`` takes a ValueError of the sampler for its refusal, and goes on with the other solver."""
     error = ValueError("no more")
     recorder = Recorder(fails_at=2, error=error)
-    estimator.setNumPartitions(partitions).setSolver(solver).setCallback(recorder)
+    estimator.setNumPartitions(partitions).setSolver(solver).setNumChains(1).setCallback(recorder)
     before = persisted()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -82,13 +82,13 @@ def by_name(model):
     [
         FIELDS,
         FIELDS[::-1],
-        [numeric("rating"), *FIELDS],
+        [numeric("length"), *FIELDS],
         [categorical("uid", name="user"), categorical("item")],
     ],
     ids=["in another order of values", "and of fields", "with another field", "of a renamed column"],
 )
 def test_a_warm_start_follows_the_names(second, encoders, model, fields):
-    renamed = second.withColumn("uid", F.col("user"))
+    renamed = second.withColumn("uid", F.col("user")).withColumn("length", F.length("item"))
     again = FieldEncoder(fields=fields).fit(renamed)
     start = FMRegressor(**PARAMS, maxIter=0, initialModel=model, keepOptimizerState=True)
     found = start.fit(again.transform(renamed))

@@ -102,7 +102,7 @@ def test_a_value_is_one_in_every_type_session_and_way(spark, sort):
         kept = 2 if sort == "boolean" else 3
         assert [model.encoded[i].vocabulary.kept for i in (0, 2, 4)] == [kept] * 3
         before = encoded(model, learned)
-        assert [cold for _, _, cold in before] == [False] * 3 + [True]
+        assert [cold for _, cold in before] == [False] * 3 + [True]
         assert laid_together(model, learned, ["v"], ["s", "m"]) == before
     with session(spark, zone="Asia/Tokyo", ansi="false"):
         for kind in kinds:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,8 @@ IntArray = npt.NDArray[np.int32]
 # for an epoch of them, and a search has 40 to 170 epochs.
 MOST_WORK_TO_SEARCH = 40_000_000
 FOLDS_WITHOUT_SEARCH = 5
+# A row is held out to judge if its sum of squared values is at most so many times a usual one's.
+LONGEST_TO_JUDGE = 20.0
 
 
 @dataclass(frozen=True)
@@ -123,9 +126,20 @@ class MemoryTrainer:
             training, validation = rows[~self.block.validation], rows[self.block.validation]
         else:
             held = slice(fold * self.held.rows, (fold + 1) * self.held.rows)
-            training, validation = np.delete(rows, held), rows[held]
+            training, validation = np.delete(rows, held), rows[held][self._can_judge[held]]
         usual = self.init.scale.mean_squared_norm
         return MemoryRunner(self.block, training, validation, settings, usual, self.constraints)
+
+    @cached_property
+    def _can_judge(self) -> npt.NDArray[np.bool_]:
+        """Which rows may be held out to judge: bool (rows,). The loss of a row many times as long as a usual one would
+        decide alone.
+        """
+        squares = np.diff(self.block.indptr).astype(np.float64)
+        if self.block.values.size:
+            row = np.repeat(np.arange(self.block.rows), np.diff(self.block.indptr))
+            squares = np.bincount(row, self.block.values.astype(np.float64) ** 2, self.block.rows)
+        return np.asarray(squares <= LONGEST_TO_JUDGE * self.init.scale.mean_squared_norm)
 
     def level(self, state: Parameters) -> Level:
         """Of all rows but the user's validation rows."""
@@ -156,7 +170,8 @@ def fit_in_memory(
     state = init.at(counted.ids, scaling, counted.counts, counted.weights)
     constraints = init.constraints(counted.ids, counted.counts)
     work = block.nonzeros * padded(settings.factor_size)
-    searches = work <= MOST_WORK_TO_SEARCH
+    # Rows that a model to start from was trained on can't judge how strong the prior should be.
+    searches = work <= MOST_WORK_TO_SEARCH and init.model is None
     held = HeldOut()
     if not validation:
         # A search by one fold is better than none by more.
