@@ -135,10 +135,11 @@ class MemoryTrainer:
         """Which rows may be held out to judge: bool (rows,). The loss of a row many times as long as a usual one would
         decide alone.
         """
-        squares = np.diff(self.block.indptr).astype(np.float64)
-        if self.block.values.size:
-            row = np.repeat(np.arange(self.block.rows), np.diff(self.block.indptr))
-            squares = np.bincount(row, self.block.values.astype(np.float64) ** 2, self.block.rows)
+        lengths = np.diff(self.block.indptr)
+        values = (
+            self.block.values.astype(np.float64) if self.block.values.size else np.ones(self.block.nonzeros)
+        )
+        squares = np.bincount(np.repeat(np.arange(self.block.rows), lengths), values**2, self.block.rows)
         return np.asarray(squares <= LONGEST_TO_JUDGE * self.init.scale.mean_squared_norm)
 
     def level(self, state: Parameters) -> Level:
